@@ -1,0 +1,268 @@
+// Back-propagation through time, over any cell: the forward loop's steps in reverse (Werbos 1990).
+//
+// Only dh_{t-1} = δ_t · W_hh is sequential. Each tile of that product is handed to the reverse of the cell for the same
+// units, one step earlier. The weights' gradients are large products over all steps afterwards: gradient.h.
+#pragma once
+
+#include "packing.h"
+
+namespace recurra {
+namespace RECURRA_ISA_NAMESPACE {
+
+// The row of `deltas` that belongs to (t, b): BPTT visits steps from a sequence's last to its first.
+RECURRA_INLINE Index visited_row(const Rows &rows, bool reverse, Index t, Index b) {
+  return reverse ? rows.offset[t] + b : rows.offset[rows.steps] - rows.offset[t + 1] + b;
+}
+
+// Where the state that entered step t of sequence b stands: an earlier step's row in `compact` (row stride `stride`),
+// or the caller's initial state, or null for zeros.
+template <class T>
+RECURRA_INLINE const T *entering(const Rows &rows, bool reverse, Index t, Index b, const T *compact, Index stride,
+                                 const T *initial, Index hidden_size) {
+  if (reverse ? b < rows.alive[t + 1] : t > 0) {
+    return compact + (rows.offset[reverse ? t + 1 : t - 1] + b) * stride;
+  }
+  return initial ? initial + rows.order[b] * hidden_size : nullptr;
+}
+
+template <class Cell, class T>
+struct Backward {
+  static constexpr Index V = Vec<T>::size;
+  static constexpr int G = Cell::kGates;
+  static constexpr Index kWidth = kPanelVectors * V;
+  static constexpr bool kCarriesDh = Cell::kSplitCandidate || Cell::kResetBefore;  // h_t reaches h_{t+1} beside W_hh too
+
+  const BackwardTask<T> &task;
+  const Rows &rows;
+  const Index H;
+  const Index width;  // of a row of state gradients
+  Arena packed_arena, work_arena;
+  const BackwardLayout<Cell, T> packed;
+
+  T *dc;                  // what reaches c_{t-1} through c_t, [row][width]
+  T *dh;                  // dh_{t+1}, for the direct way through z
+  T *q;                   // reset before: the gradient of r ∘ h_{t-1}
+  T *stash;
+  const T **delta_rows;
+  alignas(64) T zeros[kWidth] = {};
+
+  Backward(const BackwardTask<T> &of, Index row_count)
+      : task(of),
+        rows(of.rows),
+        H(of.hidden_size),
+        width(ceil_div(H, V) * V),
+        packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
+        work_arena{reinterpret_cast<char *>(of.work)},
+        packed(packed_arena, of.input_size, H) {
+    dc = work_arena.take<T>(Cell::kCellState ? row_count * width : 0);
+    dh = work_arena.take<T>(kCarriesDh ? row_count * width : 0);
+    q = work_arena.take<T>(Cell::kResetBefore ? row_count * width : 0);
+    stash = work_arena.take<T>(row_count * kWidth);
+    delta_rows = work_arena.take<const T *>(row_count);
+  }
+
+  Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
+  T *delta(Index t, Index b) const {
+    return task.deltas + visited_row(rows, task.reverse, t, task.first + b) * task.delta_stride;
+  }
+  const T *kept(Index t, Index b) const { return task.kept + (rows.offset[t] + task.first + b) * Cell::kKept * H; }
+  Index caller_row(Index b) const { return rows.order[task.first + b] * H; }
+
+  Vec<T> entering_h(Index t, Index b, Index unit, Index lanes) const {
+    const T *row = entering(rows, task.reverse, t, task.first + b, task.out.base, task.out.row_stride, task.h0, H);
+    return row ? get(row + unit, lanes) : Vec<T>::zero();
+  }
+
+  // One vector of units of row b at step t, given what reaches h_t from the step after it.
+  void unit_back(Index t, Index b, Index unit, Vec<T> from_next) {
+    const Index lanes = H - unit;
+    ReverseVectors<T> s;
+    s.dh = from_next;
+    for (const RowView<const T> &dy : task.dy) {
+      if (dy.base) {
+        s.dh = s.dh + get(row_at(dy, rows, t, task.first + b) + unit, lanes);
+      }
+    }
+    for (int k = 0; k < Cell::kKept; ++k) {
+      s.kept[k] = get(kept(t, b) + k * H + unit, lanes);
+    }
+    if constexpr (Cell::kCellState) {
+      s.dc = Vec<T>::load(dc + b * width + unit);
+      if (task.dcell.base) {
+        s.dc = s.dc + get(row_at(task.dcell, rows, t, task.first + b) + unit, lanes);
+      }
+      s.c = get(task.cells + (rows.offset[t] + task.first + b) * H + unit, lanes);
+      const T *row = entering(rows, task.reverse, t, task.first + b, task.cells, H, task.c0, H);
+      s.c_prev = row ? get(row + unit, lanes) : Vec<T>::zero();
+    }
+    if constexpr (kCarriesDh) {
+      s.dh.store(dh + b * width + unit);
+      s.h_prev = entering_h(t, b, unit, lanes);
+    } else {
+      s.h = get(row_at(task.out, rows, t, task.first + b) + unit, lanes);
+    }
+    Cell::reverse(s);
+    if constexpr (Cell::kCellState) {
+      s.dc.store(dc + b * width + unit);
+    }
+    for (int k = Cell::kResetBefore ? 1 : 0; k < Cell::kDeltas; ++k) {
+      put(s.delta[k], delta(t, b) + k * H + unit, lanes);
+    }
+  }
+
+  // use(b, unit, gradient) for what step t of rows [begin, end) sends to the state that entered it.
+  template <class Use>
+  bool send_back(Index t, Index begin, Index end, bool backwards, Use use) {
+    const Index panels = ceil_div(H, kWidth);
+    const Index depth = Cell::kHiddenSpans[0].count * H;
+    for (Index b = begin; b < end; ++b) {
+      delta_rows[b] = delta(t, b);
+    }
+    for (Index i = 0; i < panels && begin < end; ++i) {
+      const Index panel = backwards ? panels - 1 - i : i;
+      const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(H - panel * kWidth, V)));
+      const Segment<T> segment{delta_rows + begin, 0, packed.hidden + panel * kWidth * G * H, depth};
+      panel_product(end - begin, vectors, zeros, 0, &segment, 1, task.plan->depth_block, task.plan->tile_rows, stash,
+                    [&](Index first, Index n, const T *sums) {
+                      for (Index r = 0; r < n; ++r) {
+                        const Index b = begin + first + r;
+                        for (int v = 0; v < vectors; ++v) {
+                          const Index unit = panel * kWidth + v * V;
+                          use(b, unit, beside(t, b, unit, Vec<T>::load(sums + (r * vectors + v) * V)));
+                        }
+                      }
+                    });
+      if (interrupted(task.pulse, (end - begin) * depth * kWidth)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  // Adds to C_t what goes round W_hh: through z, and with reset before through r ∘ h too.
+  Vec<T> beside(Index t, Index b, Index unit, Vec<T> sum) const {
+    if constexpr (kCarriesDh) {
+      const T *gates = kept(t, b) + unit;
+      if constexpr (Cell::kResetBefore) {
+        sum = fma(get(gates, H - unit), Vec<T>::load(q + b * width + unit), sum);
+      }
+      return fma(get(gates + H, H - unit), Vec<T>::load(dh + b * width + unit), sum);
+    }
+    return sum;
+  }
+
+  // Reset before, the second half: q = δ_n · W_hn, and δ_r from it.
+  bool reset_back(Index t, Index n, bool backwards) {
+    const Index panels = ceil_div(H, kWidth);
+    for (Index b = 0; b < n; ++b) {
+      delta_rows[b] = delta(t, b);
+    }
+    for (Index i = 0; i < panels; ++i) {
+      const Index panel = backwards ? panels - 1 - i : i;
+      const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(H - panel * kWidth, V)));
+      const T *weights = packed.hidden + panel * kWidth * G * H + 2 * H * vectors * V;
+      const Segment<T> segment{delta_rows, 2 * H, weights, H};
+      panel_product(n, vectors, zeros, 0, &segment, 1, task.plan->depth_block, task.plan->tile_rows, stash,
+                    [&](Index first, Index count, const T *sums) {
+                      for (Index r = 0; r < count; ++r) {
+                        const Index b = first + r;
+                        for (int v = 0; v < vectors; ++v) {
+                          const Index unit = panel * kWidth + v * V, lanes = H - unit;
+                          const Vec<T> sum = Vec<T>::load(sums + (r * vectors + v) * V);
+                          sum.store(q + b * width + unit);
+                          put(Cell::reverse_reset(sum, entering_h(t, b, unit, lanes), get(kept(t, b) + unit, lanes)),
+                              delta(t, b) + unit, lanes);
+                        }
+                      }
+                    });
+      if (interrupted(task.pulse, n * H * kWidth)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
+  bool step(Index t, Index after, Index going, Index n, bool backwards) {
+    const auto back = [&](Index b, Index unit, Vec<T> from_next) { unit_back(t, b, unit, from_next); };
+    if (going > 0 && !send_back(after, 0, going, backwards, back)) {
+      return false;
+    }
+    for (Index b = going; b < n; ++b) {
+      for (Index unit = 0; unit < H; unit += V) {
+        unit_back(t, b, unit, task.dh_n ? get(task.dh_n + caller_row(b) + unit, H - unit) : Vec<T>::zero());
+      }
+    }
+    if constexpr (Cell::kResetBefore) {
+      return reset_back(t, n, backwards);
+    }
+    return true;
+  }
+
+  // Rows [begin, end) have had their first step, t: what is left over is the gradient of their initial state.
+  bool end(Index t, Index begin, Index end) {
+    if (!send_back(t, begin, end, false, [&](Index b, Index unit, Vec<T> gradient) {
+          put(gradient, task.dh0 + caller_row(b) + unit, H - unit);
+        })) {
+      return false;
+    }
+    for (Index b = begin; Cell::kCellState && b < end; ++b) {
+      for (Index unit = 0; unit < H; unit += V) {
+        put(Vec<T>::load(dc + b * width + unit), task.dc0 + caller_row(b) + unit, H - unit);
+      }
+    }
+    return true;
+  }
+
+  void start() {
+    const Index count = task.last - task.first;
+    for (Index b = 0; b < count; ++b) {
+      const bool empty = rows.steps == 0 || b >= alive(0);
+      for (Index unit = 0; unit < H; unit += V) {
+        const Index lanes = H - unit, at = caller_row(b) + unit;
+        if (empty) {
+          put(task.dh_n ? get(task.dh_n + at, lanes) : Vec<T>::zero(), task.dh0 + at, lanes);
+        }
+        if constexpr (Cell::kCellState) {
+          const Vec<T> gradient = task.dc_n ? get(task.dc_n + at, lanes) : Vec<T>::zero();
+          gradient.store(dc + b * width + unit);
+          if (empty) {
+            put(gradient, task.dc0 + at, lanes);
+          }
+        }
+      }
+    }
+  }
+
+  bool run() {
+    const Index steps = rows.steps;
+    start();
+    for (Index s = 0; s < steps; ++s) {
+      const Index t = task.reverse ? s : steps - 1 - s;
+      const Index after = task.reverse ? t - 1 : t + 1;
+      const Index n = alive(t), going = s == 0 ? 0 : smaller(alive(after), n);
+      if (!step(t, after, going, n, task.plan->alternate && s % 2 == 1)) {
+        return false;
+      }
+      if (task.reverse ? !end(t, alive(t + 1), n) : t == 0 && !end(t, 0, n)) {
+        return false;
+      }
+    }
+    return true;
+  }
+};
+
+template <class Cell, class T>
+bool backward(const BackwardTask<T> *task) {
+  return Backward<Cell, T>(*task, task->last - task->first).run();
+}
+
+template <class Cell, class T>
+Index backward_work(Index row_count, Index hidden_size) {
+  BackwardTask<T> task{};
+  task.hidden_size = hidden_size;
+  return Backward<Cell, T>(task, row_count).work_arena.used / static_cast<Index>(sizeof(T));
+}
+
+}  // namespace RECURRA_ISA_NAMESPACE
+}  // namespace recurra

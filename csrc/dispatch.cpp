@@ -1,0 +1,123 @@
+// CPUID + XGETBV -> table of kernels. Compiled for the plain architecture, since it runs before anything is known.
+#include "dispatch.h"
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "kernels.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace recurra {
+namespace {
+
+// The three registers that decide, all zero where the architecture has no choice to make.
+struct CpuState {
+  std::uint32_t leaf1_ecx = 0;
+  std::uint32_t leaf7_ebx = 0;
+  std::uint64_t xcr0 = 0;  // what the operating system saves at a context switch
+};
+
+constexpr std::uint32_t kFma = 1u << 12, kOsxsave = 1u << 27, kAvx = 1u << 28;
+constexpr std::uint32_t kAvx2 = 1u << 5, kAvx512f = 1u << 16, kAvx512dq = 1u << 17;
+constexpr std::uint32_t kAvx512bw = 1u << 30, kAvx512vl = 1u << 31;
+constexpr std::uint64_t kYmmState = 0x06;  // XMM and the upper halves of YMM
+constexpr std::uint64_t kZmmState = 0xe6;  // the same, mask registers and both parts of ZMM
+
+CpuState read_cpu() {
+  CpuState cpu;
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d)) cpu.leaf1_ecx = c;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) cpu.leaf7_ebx = b;
+  if (cpu.leaf1_ecx & kOsxsave) {  // without it XGETBV is an illegal instruction
+    std::uint32_t low = 0, high = 0;
+    // Not _xgetbv(): the intrinsic needs -mxsave, which would license it in the rest of this file too.
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    cpu.xcr0 = (static_cast<std::uint64_t>(high) << 32) | low;
+  }
+#endif
+  return cpu;
+}
+
+bool runs_baseline(const CpuState &) { return true; }
+
+// The flag of an instruction set only says that the CPU has it; that the operating system keeps the registers across
+// a context switch is said by XCR0, and virtual machines do mask one without the other.
+[[maybe_unused]] bool runs_avx2(const CpuState &cpu) {
+  constexpr std::uint32_t leaf1 = kOsxsave | kAvx | kFma;
+  return (cpu.leaf1_ecx & leaf1) == leaf1 && (cpu.leaf7_ebx & kAvx2) && (cpu.xcr0 & kYmmState) == kYmmState;
+}
+
+[[maybe_unused]] bool runs_avx512(const CpuState &cpu) {
+  constexpr std::uint32_t leaf7 = kAvx512f | kAvx512dq | kAvx512bw | kAvx512vl;
+  return runs_avx2(cpu) && (cpu.leaf7_ebx & leaf7) == leaf7 && (cpu.xcr0 & kZmmState) == kZmmState;
+}
+
+struct Isa {
+  const char *name;
+  bool (*runs)(const CpuState &);
+  const KernelTable &(*table)();
+};
+
+// Weakest first.
+constexpr Isa kIsasBuilt[] = {
+    {"baseline", runs_baseline, isa_baseline::kernel_table},
+#ifdef RECURRA_HAVE_AVX2
+    {"avx2", runs_avx2, isa_avx2::kernel_table},
+#endif
+#ifdef RECURRA_HAVE_AVX512
+    {"avx512", runs_avx512, isa_avx512::kernel_table},
+#endif
+};
+
+// The strongest one that runs, or the one that is asked for (nullptr or "": no wish).
+const Isa &choose(const CpuState &cpu, const char *wish) {
+  const bool any = wish == nullptr || *wish == '\0';
+  const Isa *chosen = nullptr;
+  bool built = false;
+  std::string available;
+  for (const Isa &isa : kIsasBuilt) {
+    const bool wanted = any || std::strcmp(isa.name, wish) == 0;
+    built = built || wanted;
+    if (!isa.runs(cpu)) continue;
+    available += (available.empty() ? "" : ", ") + std::string(isa.name);
+    if (wanted) chosen = &isa;
+  }
+  if (chosen != nullptr) return *chosen;
+  throw std::runtime_error("RECURRA_ISA: expected one of " + available + ", got '" + wish + "'" +
+                           (built ? ", which this build has, but this CPU or its operating system doesn't support"
+                                  : ", which this build doesn't have"));
+}
+
+const Isa &active_isa() {
+  static const Isa &isa = choose(read_cpu(), std::getenv("RECURRA_ISA"));
+  return isa;
+}
+
+}  // namespace
+
+const KernelTable &active_kernels() {
+  static const KernelTable &table = active_isa().table();
+  return table;
+}
+
+BuildInfo build_info() {
+  BuildInfo info{RECURRA_VERSION, RECURRA_COMPILER, RECURRA_FLAGS, {}, {}, active_isa().name, false};
+  const CpuState cpu = read_cpu();
+  for (const Isa &isa : kIsasBuilt) {
+    info.isas.push_back(isa.name);
+    if (isa.runs(cpu)) info.isas_available.push_back(isa.name);
+  }
+#ifdef _OPENMP
+  info.openmp = true;
+#endif
+  return info;
+}
+
+}  // namespace recurra

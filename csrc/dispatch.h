@@ -1,0 +1,28 @@
+// Which build of the kernels runs: chosen once, from CPUID, the operating system and RECURRA_ISA.
+#pragma once
+
+#include <vector>
+
+namespace recurra {
+
+struct KernelTable;
+
+// The kernels of the ISA in use. The first call chooses: the best one that was built and that CPU and operating
+// system support, or the one RECURRA_ISA names. Throws std::runtime_error when that one is unknown or unavailable.
+// Call it from a bound function, not from module initialisation: there pybind11 makes an ImportError of it.
+const KernelTable &active_kernels();
+
+struct BuildInfo {
+  const char *version;                       // of the package
+  const char *compiler;                      // name and version
+  const char *flags;                         // common ones, then those of each ISA
+  std::vector<const char *> isas;            // built, weakest first
+  std::vector<const char *> isas_available;  // those of them that this machine runs
+  const char *isa;                           // in use
+  bool openmp;
+};
+
+// Throws what active_kernels() throws.
+BuildInfo build_info();
+
+}  // namespace recurra

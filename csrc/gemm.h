@@ -1,0 +1,207 @@
+// Matrix products on packed panels: one micro-kernel serves every product here (A·Wᵀ, A·W and Aᵀ·B).
+//
+// A panel is a stretch of up to kPanelVectors vectors of output columns, for all depths: panel[k][column]. A register
+// tile of R rows by C vectors runs down the panel with one multiply-add per element and step, so each output is one
+// chain in k, whatever R, C and the vector width are.
+#pragma once
+
+#include "kernels.h"
+#include "simd.h"
+
+namespace recurra {
+namespace RECURRA_ISA_NAMESPACE {
+
+constexpr int kPanelVectors = 4;
+constexpr int kMaxTileRows = 8;  // row pointers live in general registers: 8 + panel + k + depth of 15
+
+// 6 x 4 and 8 x 3 on AVX-512, 3 x 4 and 4 x 3 on AVX2: all accumulators used, and panel loads well below one per FMA.
+constexpr int tile_rows(int vectors) {
+  return kAccumulators / vectors < kMaxTileRows ? kAccumulators / vectors : kMaxTileRows;
+}
+
+constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
+
+// to[r][:] = from[r][:] + Σ_k rows[r][k] * panel[k][:], r < R, C vectors wide, one fma chain per element.
+// from_stride 0 starts every row alike (a bias). `to` may be `from`.
+template <class T>
+using Tile = void (*)(const T *from, Index from_stride, const T *const *rows, Index row_offset, const T *panel,
+                      Index depth, T *to, Index to_stride);
+
+template <int R, int C, class T>
+__attribute__((noinline)) void tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
+                                    const T *panel, Index depth, T *to, Index to_stride) {
+  constexpr int V = Vec<T>::size;
+  const T *row[R];
+  Vec<T> sum[R][C];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    row[r] = rows[r] + row_offset;
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      sum[r][c] = Vec<T>::load(from + r * from_stride + c * V);
+    }
+  }
+  for (Index k = 0; k < depth; ++k) {
+    Vec<T> column[C];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      column[c] = Vec<T>::load(panel + (k * C + c) * V);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> a = Vec<T>::broadcast(row[r][k]);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) {
+        sum[r][c] = fma(a, column[c], sum[r][c]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      sum[r][c].store(to + r * to_stride + c * V);
+    }
+  }
+}
+
+// The tile for `rows` (1 … tile_rows(vectors)) by `vectors` (1 … kPanelVectors).
+template <class T>
+inline Tile<T> tile_for(Index rows, int vectors) {
+#define RECURRA_TILES(C)                                                                                         \
+  {                                                                                                              \
+    tile<1, C, T>, tile<2, C, T>, tile<3, C, T>, tile<smaller(4, tile_rows(C)), C, T>,                           \
+        tile<smaller(5, tile_rows(C)), C, T>, tile<smaller(6, tile_rows(C)), C, T>,                              \
+        tile<smaller(7, tile_rows(C)), C, T>, tile<smaller(8, tile_rows(C)), C, T>                               \
+  }
+  static constexpr Tile<T> tiles[kPanelVectors][kMaxTileRows] = {RECURRA_TILES(1), RECURRA_TILES(2), RECURRA_TILES(3),
+                                                                 RECURRA_TILES(4)};
+#undef RECURRA_TILES
+  return tiles[vectors - 1][rows - 1];
+}
+
+// Calls visit(first, count) for balanced runs of at most `most` rows: 32 rows in sixes go 6,6,5,5,5,5, since a tile of
+// two rows would load the panel as often as one of six.
+template <class Visit>
+RECURRA_INLINE void balanced_tiles(Index rows, Index most, Visit visit) {
+  if (rows <= most) {  // spares batch 1 two divisions a panel
+    if (rows > 0) {
+      visit(Index(0), rows);
+    }
+    return;
+  }
+  const Index tiles = ceil_div(rows, most);
+  for (Index i = 0, first = 0; i < tiles; ++i) {
+    const Index count = (rows - first) / (tiles - i);
+    visit(first, count);
+    first += count;
+  }
+}
+
+// A stretch of a chain: depth values from every row (after row_offset), against the panel's next depth rows.
+template <class T>
+struct Segment {
+  const T *const *rows;
+  Index row_offset;
+  const T *panel;
+  Index depth;
+};
+
+constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its sums to the epilogue, in L1
+
+// The product of all rows with one panel. Each row's chain starts at from[row] and runs through the segments; then
+// finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
+// A panel deeper than block goes in stretches over all rows, so that a stretch stays in L1/L2 while the rows pass;
+// the sums wait in `stash` (rows x vectors), which keeps the chain as it is.
+template <class T, class Finish>
+RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride,
+                                  const Segment<T> *segments, int count, Index block, Index most_rows, T *stash,
+                                  Finish finish) {
+  const Index width = vectors * Vec<T>::size;
+  const Index most = smaller(most_rows, tile_rows(vectors));
+  alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];
+  bool started = false;
+  for (int s = 0; s < count; ++s) {
+    const Segment<T> &segment = segments[s];
+    Index k = 0;
+    do {
+      const Index depth = smaller(block, segment.depth - k);
+      const bool last = s + 1 == count && k + depth == segment.depth;
+      balanced_tiles(rows, most, [&](Index first, Index n) __attribute__((always_inline)) {
+        tile_for<T>(n, vectors)(started ? stash + first * width : from + first * from_stride,
+                                started ? width : from_stride, segment.rows + first, segment.row_offset + k,
+                                segment.panel + k * width, depth, last ? scratch : stash + first * width, width);
+        if (last) {
+          finish(first, n, scratch);
+        }
+      });
+      started = true;
+      k += depth;
+    } while (k < segment.depth);
+  }
+}
+
+// Writes a (rows, columns) matrix, row stride `stride`, as panels of `vectors` vectors: to[panel][row][column], missing
+// columns zero. Rows of the matrix are the depth of the product: W as it stands serves A·W.
+template <class T>
+void pack_rows(const T *from, Index rows, Index columns, Index stride, int vectors, T *to) {
+  constexpr Index V = Vec<T>::size;
+  for (Index column = 0; column < columns; column += vectors * V) {
+    const Index width = smaller(vectors * V, ceil_div(columns - column, V) * V);
+    const Index valid = smaller(width, columns - column);
+    for (Index row = 0; row < rows; ++row, to += width) {
+      const T *source = from + row * stride + column;
+      Index i = 0;
+      for (; i + V <= valid; i += V) {
+        Vec<T>::load(source + i).store(to + i);
+      }
+      if (i < valid) {
+        Vec<T>::load(source + i, static_cast<int>(valid - i)).store(to + i);
+        i += V;
+      }
+      for (; i < width; i += V) {
+        Vec<T>::zero().store(to + i);
+      }
+    }
+  }
+}
+
+// Writes V (or fewer) rows of a (rows, depth) matrix as one vector column of a panel `width` wide: to[k * width + lane]
+// = from[lane][k], missing lanes zero: Wᵀ for A·Wᵀ. Short runs of k keep both sides in L1.
+template <class T>
+void pack_transposed(const T *from, Index lanes, Index depth, Index stride, Index width, T *to) {
+  constexpr Index V = Vec<T>::size;
+  constexpr Index run = 16;
+  for (Index begin = 0; begin < depth; begin += run) {
+    const Index end = smaller(depth, begin + run);
+    for (Index lane = 0; lane < V; ++lane) {
+      for (Index k = begin; k < end; ++k) {
+        to[k * width + lane] = lane < lanes ? from[lane * stride + k] : T(0);
+      }
+    }
+  }
+}
+
+// Loads and stores of `lanes` values where a row may end inside the vector.
+template <class T>
+RECURRA_INLINE Vec<T> get(const T *from, Index lanes) {
+  return lanes >= Vec<T>::size ? Vec<T>::load(from) : Vec<T>::load(from, static_cast<int>(lanes));
+}
+template <class T>
+RECURRA_INLINE void put(Vec<T> v, T *to, Index lanes) {
+  if (lanes >= Vec<T>::size) {
+    v.store(to);
+  } else {
+    v.store(to, static_cast<int>(lanes));
+  }
+}
+
+RECURRA_INLINE bool interrupted(Pulse *pulse, Index multiply_adds) {
+  pulse->credit -= multiply_adds;
+  return pulse->credit < 0 && pulse->poll(pulse);
+}
+
+}  // namespace RECURRA_ISA_NAMESPACE
+}  // namespace recurra

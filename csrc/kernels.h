@@ -1,0 +1,206 @@
+// What crosses between the kernels, compiled once per ISA, and the rest: plain data and function pointers.
+// No functions with bodies here: an inline function compiled under two instruction sets would be one symbol with two
+// contents, and the linker might keep the AVX-512 one for an older CPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace recurra {
+
+using Index = std::ptrdiff_t;
+
+enum CellKind { kRnnTanh, kRnnRelu, kLstm, kGru, kGruResetBefore, kCellKinds };
+
+// The schedule of one call. It decides where and when a number is computed, never its value.
+struct Plan {
+  int threads = 0;      // team size
+  int split = 0;        // what the team shares out: 0 nothing, 1 batch rows, 2 directions
+  int fused = 0;        // 1: each step multiplies its own input; 0: the input projection is hoisted, chunk by chunk
+  Index chunk = 0;      // time steps in a hoisted chunk
+  int alternate = 0;    // 1: weight panels are walked backwards on odd steps, so what L2 still holds is used first
+  int tile_rows = 0;    // largest number of batch rows in a register tile
+  Index depth_block = 0;  // depth of a product done over all rows before the next block of its panel is touched
+};
+
+// The (time, sequence) rows of a batch, longest sequence first, so that the sequences alive at a step are a prefix.
+// Compact arrays hold only the rows that exist: row (t, b) is at offset[t] + b.
+struct Rows {
+  Index steps;
+  Index batch;
+  const Index *order;   // (batch) sorted position -> the caller's row
+  const Index *alive;   // (steps + 1) sequences longer than t; 0 at the end
+  const Index *offset;  // (steps + 1) prefix sums of alive; the total at the end
+};
+
+// Rows of features in memory, either compact (above) or the caller's own array, where row (t, b) is at
+// base + t * step_stride + order[b] * row_stride. Strides count elements. A null base means "not given".
+template <class T>
+struct RowView {
+  T *base;
+  Index step_stride;
+  Index row_stride;
+  bool compact;
+};
+
+// Lets a long call be interrupted. `poll` returns true when the work should stop; it is called after every `budget`
+// multiply-adds or so.
+struct Pulse {
+  Index credit;
+  bool (*poll)(Pulse *);
+  void *shared;
+  bool master;
+};
+
+// One direction of one layer over the sorted rows [first, last).
+template <class T>
+struct ForwardTask {
+  Rows rows;
+  Index first, last;
+  bool reverse;
+  Index input_size, hidden_size;
+  const T *packed;   // from pack_forward
+  RowView<const T> x;
+  RowView<T> out;    // h_t, (…, hidden_size)
+  RowView<T> copy;   // h_t once more, or null
+  const T *h0, *c0;  // (batch, hidden_size) in the caller's order, or null for zeros
+  T *h_n, *c_n;      // the same
+  T *kept;           // compact (rows, kept * hidden_size) for the way back, or null
+  T *cells;          // compact (rows, hidden_size): c_t, or null
+  T *work;           // forward_work elements
+  const Plan *plan;
+  Pulse *pulse;
+};
+
+// Back-propagation through time of the same.
+template <class T>
+struct BackwardTask {
+  Rows rows;
+  Index first, last;
+  bool reverse;
+  Index input_size, hidden_size;
+  const T *packed;  // from pack_backward
+  RowView<const T> out;
+  const T *h0, *c0;
+  const T *kept, *cells;
+  RowView<const T> dy[2];  // gradients of h_t from above and from the caller; each may be null
+  RowView<const T> dcell;  // gradient of c_t from the caller, or null
+  const T *dh_n, *dc_n;
+  T *dh0, *dc0;
+  T *deltas;  // (rows, delta_stride): gradients of the pre-activations, rows in the order BPTT visits them
+  Index delta_stride;
+  T *work;  // backward_work elements
+  const Plan *plan;
+  Pulse *pulse;
+};
+
+// Gradients of one direction's weights; `part` of `parts` computes its share of the elements.
+template <class T>
+struct GradientTask {
+  Rows rows;
+  bool reverse;
+  Index input_size, hidden_size;
+  RowView<const T> x;
+  RowView<const T> out;
+  const T *h0;
+  const T *kept;
+  const T *deltas;
+  Index delta_stride;
+  T *weight_ih, *weight_hh, *bias_ih, *bias_hh;  // overwritten; biases may be null
+  Index part, parts;
+  T *work;  // gradient_work elements
+  Pulse *pulse;
+};
+
+// Gradient of a layer's input over the compact rows [first, last): one chain over both directions.
+template <class T>
+struct InputGradientTask {
+  Rows rows;
+  Index first, last;
+  Index input_size, hidden_size;
+  int directions;
+  const T *packed[2];  // from pack_backward
+  const T *deltas[2];
+  Index delta_stride;
+  RowView<T> dx;
+  T *work;  // input_gradient_work elements
+  const Plan *plan;
+  Pulse *pulse;
+};
+
+template <class T>
+struct CellKernels {
+  int gates;   // blocks of hidden_size rows in a weight
+  int kept;    // values a unit keeps per step for the way back
+  int deltas;  // gradients of pre-activations per unit
+  bool has_cell_state;
+  bool can_fuse;  // whether the input projection may run inside the step
+  Index (*packed_forward)(Index input_size, Index hidden_size);
+  Index (*packed_backward)(Index input_size, Index hidden_size);
+  void (*pack_forward)(Index input_size, Index hidden_size, const T *weight_ih, const T *weight_hh, const T *bias_ih,
+                       const T *bias_hh, T *to);
+  void (*pack_backward)(Index input_size, Index hidden_size, const T *weight_ih, const T *weight_hh, T *to);
+  Index (*projected)(Index hidden_size);  // elements of one row of the hoisted projection
+  Index (*forward_work)(Index rows, Index input_size, Index hidden_size, const Plan *plan);
+  Index (*backward_work)(Index rows, Index hidden_size);
+  bool (*forward)(const ForwardTask<T> *task);  // false: interrupted
+  bool (*backward)(const BackwardTask<T> *task);
+  bool (*gradient)(const GradientTask<T> *task);
+  bool (*input_gradient)(const InputGradientTask<T> *task);
+};
+
+// A fully connected layer: y = x Wᵀ + b, x (rows, in), W (out, in), y (rows, out).
+template <class T>
+struct LinearTask {
+  Index rows, in, out;
+  const T *x, *weight, *bias;
+  T *y;
+  const T *dy;
+  T *dx;                // or null
+  T *dweight, *dbias;   // overwritten
+  T *work;              // linear_work elements
+  Pulse *pulse;
+};
+
+template <class T>
+struct AdamTask {
+  Index size;
+  T *parameter;
+  const T *gradient;
+  T *mean, *square;
+  double lr, beta1, beta2, eps, weight_decay;
+  Index step;
+};
+
+template <class T>
+struct Kernels {
+  CellKernels<T> cells[kCellKinds];
+  Index (*gradient_work)();
+  Index (*input_gradient_work)(Index rows, Index input_size);
+  Index (*linear_work)(Index rows, Index in, Index out);
+  bool (*linear_forward)(const LinearTask<T> *task);
+  bool (*linear_backward)(const LinearTask<T> *task);
+  void (*adam)(const AdamTask<T> *task);
+  void (*sigmoid)(Index size, const T *x, T *y);
+  void (*tanh)(Index size, const T *x, T *y);
+};
+
+struct KernelTable {
+  const char *isa;
+  int vector_bytes;
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+// One per kernel build; which of them are linked in, dispatch.cpp knows.
+namespace isa_baseline {
+const KernelTable &kernel_table();
+}
+namespace isa_avx2 {
+const KernelTable &kernel_table();
+}
+namespace isa_avx512 {
+const KernelTable &kernel_table();
+}
+
+}  // namespace recurra

@@ -1,0 +1,177 @@
+// Vec<T>: one SIMD register of float or double. The only file that knows an instruction set.
+//
+// Arithmetic is the compilers' vector extension, so an ISA without intrinsics below (NEON, SSE2) builds from the same
+// source; intrinsics appear only where the extension has no word: FMA and masked tails.
+// Everything here lives in an ISA-named namespace: the same header compiled under other -m flags makes other types,
+// and the linker can't swap an AVX-512 copy of an inline function into the AVX2 build.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define RECURRA_INLINE inline __attribute__((always_inline))
+
+namespace recurra {
+namespace RECURRA_ISA_NAMESPACE {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+constexpr int kAccumulators = 24;  // of 32 registers; the rest hold one row of weights, a broadcast and slack
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+constexpr int kAccumulators = 12;  // of 16
+#else
+constexpr int kVectorBytes = 16;
+constexpr int kAccumulators = 12;  // SSE2 has 16 registers, NEON 32
+#endif
+
+template <class T>
+struct IntOf;
+template <>
+struct IntOf<float> {
+  using type = std::int32_t;
+};
+template <>
+struct IntOf<double> {
+  using type = std::int64_t;
+};
+
+template <class T>
+struct Vec {
+  using Int = typename IntOf<T>::type;
+  typedef T Raw __attribute__((vector_size(kVectorBytes)));
+  typedef Int Bits __attribute__((vector_size(kVectorBytes)));  // of a comparison: all ones where true
+  typedef T Unaligned __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+
+  static constexpr int size = kVectorBytes / static_cast<int>(sizeof(T));
+
+  Raw raw;
+
+  static RECURRA_INLINE Vec zero() { return {Raw{}}; }
+  static RECURRA_INLINE Vec broadcast(T value) { return {value - Raw{}}; }  // minus: 0 + -0 would lose the sign
+  static RECURRA_INLINE Vec load(const T *from) { return {*reinterpret_cast<const Unaligned *>(from)}; }
+  static RECURRA_INLINE Vec load(const T *from, int count);  // the first `count` lanes; the others are zero and not read
+  static RECURRA_INLINE Vec from_bits(Bits bits) { return {reinterpret_cast<Raw>(bits)}; }
+
+  RECURRA_INLINE void store(T *to) const { *reinterpret_cast<Unaligned *>(to) = raw; }
+  RECURRA_INLINE void store(T *to, int count) const;  // only the first `count` lanes are written
+  RECURRA_INLINE Bits bits() const { return reinterpret_cast<Bits>(raw); }
+
+  friend RECURRA_INLINE Vec operator+(Vec a, Vec b) { return {a.raw + b.raw}; }
+  friend RECURRA_INLINE Vec operator-(Vec a, Vec b) { return {a.raw - b.raw}; }
+  friend RECURRA_INLINE Vec operator*(Vec a, Vec b) { return {a.raw * b.raw}; }
+  friend RECURRA_INLINE Vec operator/(Vec a, Vec b) { return {a.raw / b.raw}; }
+  friend RECURRA_INLINE Bits operator<(Vec a, Vec b) { return a.raw < b.raw; }
+  friend RECURRA_INLINE Bits operator>(Vec a, Vec b) { return a.raw > b.raw; }
+
+  // Lane-wise `mask ? yes : no`. A comparison with NaN is false, so `select(x < lo, lo, x)` lets NaN through.
+  static RECURRA_INLINE Vec select(Bits mask, Vec yes, Vec no) { return {mask ? yes.raw : no.raw}; }
+};
+
+// a * b + c with one rounding (two on plain x86-64, which has no such instruction and is exempt from equal bits).
+template <class T>
+RECURRA_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+#if defined(__FP_FAST_FMA) && !defined(__x86_64__)
+  typename Vec<T>::Raw out;
+  for (int lane = 0; lane < Vec<T>::size; ++lane) {
+    if constexpr (sizeof(T) == 4) {
+      out[lane] = __builtin_fmaf(a.raw[lane], b.raw[lane], c.raw[lane]);
+    } else {
+      out[lane] = __builtin_fma(a.raw[lane], b.raw[lane], c.raw[lane]);
+    }
+  }
+  return {out};
+#else
+  return {a.raw * b.raw + c.raw};
+#endif
+}
+
+// c - a * b with one rounding: negating a factor is exact, so this is the same number as fma(-a, b, c).
+template <class T>
+RECURRA_INLINE Vec<T> fnma(Vec<T> a, Vec<T> b, Vec<T> c) {
+  return fma(Vec<T>{-a.raw}, b, c);
+}
+
+#if defined(__AVX512F__)
+
+template <>
+RECURRA_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return {_mm512_fmadd_ps(a.raw, b.raw, c.raw)};
+}
+template <>
+RECURRA_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return {_mm512_fmadd_pd(a.raw, b.raw, c.raw)};
+}
+template <>
+RECURRA_INLINE Vec<float> Vec<float>::load(const float *from, int count) {
+  return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), from)};
+}
+template <>
+RECURRA_INLINE Vec<double> Vec<double>::load(const double *from, int count) {
+  return {_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1u), from)};
+}
+template <>
+RECURRA_INLINE void Vec<float>::store(float *to, int count) const {
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1u), raw);
+}
+template <>
+RECURRA_INLINE void Vec<double>::store(double *to, int count) const {
+  _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << count) - 1u), raw);
+}
+
+#elif defined(__AVX2__)
+
+template <>
+RECURRA_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return {_mm256_fmadd_ps(a.raw, b.raw, c.raw)};
+}
+template <>
+RECURRA_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return {_mm256_fmadd_pd(a.raw, b.raw, c.raw)};
+}
+RECURRA_INLINE __m256i tail_mask32(int count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+RECURRA_INLINE __m256i tail_mask64(int count) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+template <>
+RECURRA_INLINE Vec<float> Vec<float>::load(const float *from, int count) {
+  return {_mm256_maskload_ps(from, tail_mask32(count))};
+}
+template <>
+RECURRA_INLINE Vec<double> Vec<double>::load(const double *from, int count) {
+  return {_mm256_maskload_pd(from, tail_mask64(count))};
+}
+template <>
+RECURRA_INLINE void Vec<float>::store(float *to, int count) const {
+  _mm256_maskstore_ps(to, tail_mask32(count), raw);
+}
+template <>
+RECURRA_INLINE void Vec<double>::store(double *to, int count) const {
+  _mm256_maskstore_pd(to, tail_mask64(count), raw);
+}
+
+#else
+
+template <class T>
+RECURRA_INLINE Vec<T> Vec<T>::load(const T *from, int count) {
+  T lanes[size] = {};
+  std::memcpy(lanes, from, static_cast<std::size_t>(count) * sizeof(T));
+  return load(lanes);
+}
+template <class T>
+RECURRA_INLINE void Vec<T>::store(T *to, int count) const {
+  T lanes[size];
+  store(lanes);
+  std::memcpy(to, lanes, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+#endif
+
+}  // namespace RECURRA_ISA_NAMESPACE
+}  // namespace recurra

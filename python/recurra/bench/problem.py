@@ -1,0 +1,111 @@
+"""What a contestant is asked to compute: one layer, one direction, from a zero state; and whether two did the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Array = NDArray[Any]
+
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+# Measured differences stay below 1e-5 and 1e-13, and a wrong gate order or equation shows as about 1e-1.
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
+
+
+class Shape(NamedTuple):
+    """B sequences of T steps with I inputs, into H hidden units; written BxTxIxH."""
+
+    batch: int
+    steps: int
+    inputs: int
+    hidden: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shape:
+        """Raises ValueError unless text is four positive integers, as in "16x50x128x128"."""
+        parts = text.strip().split("x")
+        if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+            raise ValueError(f"expected BxTxIxH, four positive integers such as 16x50x128x128, got {text!r}")
+        return cls(*map(int, parts))
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One row of the table.
+
+    Args:
+        cell: "rnn" (tanh), "lstm" or "gru" (reset after the product).
+        training: forward, then backward to the input and every weight; else forward alone, keeping nothing.
+        shape: B, T, I, H.
+        dtype: "float32" or "float64".
+        threads: how many a contestant may use.
+    """
+
+    cell: str
+    training: bool
+    shape: Shape
+    dtype: str = "float32"
+    threads: int = 1
+
+    @property
+    def mode(self) -> str:
+        """ "inference" or "training"."""
+        return "training" if self.training else "inference"
+
+    def __str__(self) -> str:
+        return f"{self.cell} {self.mode} {self.shape}"
+
+    @property
+    def flops(self) -> int:
+        """2·T·B·G·H·(I+H), what the products of one call take; three times that for training (forward, dx and dW)."""
+        batch, steps, inputs, hidden = self.shape
+        return (6 if self.training else 2) * steps * batch * GATES[self.cell] * hidden * (inputs + hidden)
+
+    def weights(self) -> dict[str, Array]:
+        """PyTorch's names, shapes and initialisation: uniform in ±1/√H. The same in every process."""
+        _, _, inputs, hidden = self.shape
+        rows, rng = GATES[self.cell] * hidden, np.random.default_rng(0)
+        shapes = {
+            "weight_ih_l0": (rows, inputs),
+            "weight_hh_l0": (rows, hidden),
+            "bias_ih_l0": rows,
+            "bias_hh_l0": rows,
+        }
+        bound = hidden**-0.5
+        return {name: rng.uniform(-bound, bound, shape).astype(self.dtype) for name, shape in shapes.items()}
+
+    def data(self) -> Data:
+        """Standard normal x and dy, the same in every process."""
+        batch, steps, inputs, hidden = self.shape
+        rng = np.random.default_rng(1)
+        x = rng.standard_normal((steps, batch, inputs)).astype(self.dtype)
+        return Data(x, rng.standard_normal((steps, batch, hidden)).astype(self.dtype))
+
+
+class Data(NamedTuple):
+    """The input x (T, B, I), and the gradient of the loss dy (T, B, H) for training."""
+
+    x: Array
+    dy: Array
+
+
+def difference(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> float:
+    """The largest |ours − theirs| of all arrays, relative to max(1, the largest |theirs|) of that array; NaN if any is.
+
+    Raises ValueError if they don't hold the same names and shapes.
+    """
+    shapes = [{name: value.shape for name, value in answers.items()} for answers in (ours, theirs)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"answers of different names or shapes: {shapes[0]} and {shapes[1]}")
+    worst = [np.abs(ours[name] - value).max() / max(1.0, float(np.abs(value).max())) for name, value in theirs.items()]
+    return float(np.max(worst))

@@ -1,0 +1,132 @@
+"""One row: every contestant's answers compared, then its calls timed in turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from .contestants import Unsupported
+from .problem import TOLERANCE, Spec, difference
+from .worker import Worker, WorkerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+OURS = "recurra"
+
+
+class Disagreement(Exception):  # noqa: N818 (the message is the error)
+    """recurra's answers and NumPy's differ by more than rounding."""
+
+
+@dataclass
+class Result:
+    """What one row found.
+
+    Args:
+        spec: the row.
+        differences: contestant -> largest difference of its answers from recurra's.
+        seconds: contestant -> seconds a call, one value a round.
+        absent: contestant -> why it has no time.
+    """
+
+    spec: Spec
+    differences: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+    def median(self, name: str) -> float | None:
+        """Seconds a call; None if the contestant has no time."""
+        return median(self.seconds[name]) if name in self.seconds else None
+
+    @property
+    def gflops(self) -> float:
+        """recurra's GFLOP/s."""
+        return self.spec.flops / median(self.seconds[OURS]) / 1e9
+
+    def speedup(self, name: str) -> float | None:
+        """How many times faster than it recurra is."""
+        theirs = self.median(name)
+        return theirs / median(self.seconds[OURS]) if theirs else None
+
+    @property
+    def best_other(self) -> str:
+        """The fastest of the others."""
+        return min((name for name in self.seconds if name != OURS), key=lambda name: median(self.seconds[name]))
+
+    def record(self) -> dict[str, Any]:
+        """For JSON; times in µs."""
+        times = {
+            name: {
+                "median": median(rounds) * 1e6,
+                "min": min(rounds) * 1e6,
+                "rounds": [seconds * 1e6 for seconds in rounds],
+            }
+            for name, rounds in self.seconds.items()
+        }
+        return {
+            "cell": self.spec.cell,
+            "mode": self.spec.mode,
+            **dict(zip(("batch", "steps", "input_size", "hidden_size"), self.spec.shape, strict=True)),
+            "dtype": self.spec.dtype,
+            "threads": self.spec.threads,
+            "flops": self.spec.flops,
+            "differences": self.differences,
+            "microseconds": times,
+            "gflops": self.gflops,
+            "speedups": {name: self.speedup(name) for name in self.seconds if name != OURS},
+            "absent": self.absent,
+        }
+
+
+def race(
+    workers: Mapping[str, Worker],
+    spec: Spec,
+    rounds: int,
+    seconds: float,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Result:
+    """Runs one row.
+
+    Args:
+        workers: recurra's, NumPy's, and those of the peers.
+        rounds: how often each gets its turn; the order turns round every time.
+        seconds: what a turn should at least take; a slow call is a turn.
+        progress: told what is happening.
+
+    Raises:
+        Disagreement: recurra and NumPy don't compute the same.
+        WorkerError: recurra or NumPy fails. A peer that fails or differs is left out, and `absent` says why.
+    """
+    result = Result(spec)
+    answers = {}
+    for name, worker in workers.items():
+        progress(f"{spec}: answers of {name}")
+        try:
+            answers[name] = worker.prepare(spec)
+        except Unsupported as reason:
+            result.absent[name] = str(reason)
+        except WorkerError as error:
+            if name in {OURS, "NumPy"}:
+                raise WorkerError(f"{name}, {spec}: {error}") from error
+            result.absent[name] = str(error)
+    ours = answers.pop(OURS)
+    for name, theirs in answers.items():
+        result.differences[name] = difference(ours, theirs)
+        if not result.differences[name] <= TOLERANCE[spec.dtype]:
+            reason = f"its answers differ from recurra's by {result.differences[name]:.1e}"
+            if name == "NumPy":
+                raise Disagreement(f"{name}, {spec}: {reason}")
+            result.absent[name] = reason
+    runners = {name: worker for name, worker in workers.items() if name not in result.absent}
+    calls = {}
+    for name, worker in runners.items():
+        progress(f"{spec}: {name} warms up")
+        calls[name] = worker.calls_in(seconds)
+    result.seconds = {name: [] for name in runners}
+    for k in range(rounds):
+        progress(f"{spec}: round {k + 1} of {rounds}")
+        for name in list(runners)[:: -1 if k % 2 else 1]:
+            result.seconds[name].append(runners[name].time(calls[name]))
+    return result

@@ -1,0 +1,221 @@
+"""Any cell over time, layers, directions and sequences of different length: `forward`, and `backward` through time.
+
+Sizes: T steps, B sequences, I inputs, H hidden units, G gates, L layers, D directions (1 or 2). See docs/math.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .cells import CELLS, Array, Cell, Kept, Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # PyTorch's names, before the suffix of the layer
+
+
+@dataclass
+class Tape:
+    """What `forward` kept for `backward`. It owns what it holds: later changes to x, y or the weights don't matter."""
+
+    cell: str
+    weights: dict[str, Weights]  # by the suffix of the names: "_l0", "_l0_reverse", "_l1", …
+    names: tuple[str, ...]  # of the parameters
+    input_shape: tuple[int, int, int]  # (T, B, I)
+    lengths: Array  # (B,)
+    masks: list[Array] | None  # L-1 of (T, B, D·H)
+    kept: dict[str, list[Kept]] = field(default_factory=dict)  # suffix -> one per step
+    outputs: list[Array] = field(default_factory=list)  # layer -> h_t (T, B, D·H) before its mask, zero on padding
+    cells: list[Array] = field(default_factory=list)  # LSTM: layer -> c_t, the same
+
+    @property
+    def directions(self) -> int:
+        """2 if the network reads its input both ways, else 1."""
+        return len(self.weights) // len(self.outputs)
+
+    @property
+    def preactivations(self) -> list[Array]:
+        """RNN: layer -> a_t (T, B, D·H), NaN on padding: how near a relu came to its kink."""
+        layers = [np.full_like(h, np.nan) for h in self.outputs]
+        for k, (suffix, steps) in enumerate(self.kept.items()):
+            hidden_size = self.weights[suffix].w_hh.shape[1]
+            layer, direction = divmod(k, self.directions)
+            columns = slice(direction * hidden_size, (direction + 1) * hidden_size)
+            for t, (_, _, a, _) in enumerate(steps):
+                layers[layer][t, self.lengths > t, columns] = a
+        return layers
+
+
+def _suffix(layer: int, direction: int) -> str:
+    return f"_l{layer}" + ("_reverse" if direction else "")
+
+
+def _weights(params: Mapping[str, Array], suffix: str) -> Weights:
+    """Copies of one direction's parameters; a missing bias is a bias of zeros."""
+    zeros = np.zeros_like(params["weight_ih" + suffix][:, 0])
+    return Weights(*(np.array(params.get(name + suffix, zeros)) for name in PARAMETERS))
+
+
+def _times(steps: int, direction: int) -> range:
+    return range(steps - 1, -1, -1) if direction else range(steps)
+
+
+def _walk(
+    cell: Cell, x: Array, state: list[Array], w: Weights, lengths: Array, direction: int
+) -> tuple[list[Array], list[Kept]]:
+    """One direction of one layer: x (T, B, I), state (B, H) each, which becomes the final one in place.
+
+    A step touches only the sequences that reach it. Walking towards 0, a sequence therefore starts at its own end,
+    still with its initial state; walking away from 0, it keeps the state of its last step. Padding is never read.
+    """
+    steps = len(x)
+    tracks = [np.zeros((steps, *s.shape), s.dtype) for s in state]  # h_t, and c_t, of all steps
+    kept: list[Kept] = [()] * steps
+    for t in _times(steps, direction):
+        alive = lengths > t
+        *state_next, kept[t] = cell.step(x[t, alive], *(s[alive] for s in state), w)
+        for s, track, s_next in zip(state, tracks, state_next, strict=True):
+            s[alive] = track[t, alive] = s_next
+    return tracks, kept
+
+
+def _walk_backward(
+    cell: Cell, kept: list[Kept], dtracks: list[Array], dstate: list[Array], w: Weights, lengths: Array, direction: int
+) -> tuple[Array, Weights]:
+    """The same steps from the last to the first (Werbos 1990): dstate becomes that of the initial state in place."""
+    steps, batch, _ = dtracks[0].shape
+    dx = np.zeros((steps, batch, w.w_ih.shape[1]), w.w_ih.dtype)
+    dw = Weights(*(np.zeros_like(p) for p in w))
+    for t in reversed(_times(steps, direction)):
+        alive = lengths > t
+        dstate_next = (d[alive] + dtrack[t, alive] for d, dtrack in zip(dstate, dtracks, strict=True))
+        dx[t, alive], *dstate_t, dw_t = cell.step_backward(*dstate_next, kept[t], w)
+        for d, d_t in zip(dstate, dstate_t, strict=True):
+            d[alive] = d_t
+        dw = Weights(*(total + share for total, share in zip(dw, dw_t, strict=True)))
+    return dx, dw
+
+
+def forward(
+    cell: str,
+    x: Array,
+    params: Mapping[str, Array],
+    h0: Array | None = None,
+    c0: Array | None = None,
+    *,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    lengths: Array | None = None,
+    masks: Sequence[Array] | None = None,
+) -> tuple[Array, Array, Array | None, Tape]:
+    """A whole network, forward, in the dtype of its parameters.
+
+    Args:
+        cell: "rnn_tanh", "rnn_relu", "lstm", "gru" or "gru_reset_before".
+        x: (T, B, I); what stands beyond a sequence's end is never read.
+        params: by PyTorch's names, weight_ih_l0 (G·H, I), weight_hh_l0 (G·H, H), bias_ih_l0 and bias_hh_l0 (G·H,),
+            then the same with _l0_reverse, _l1, …; from layer 1 up, I is D·H. Names of biases may be missing.
+        h0, c0: (L·D, B, H) initial states, layer by layer and forward direction first; None means zeros.
+        num_layers: L.
+        bidirectional: whether a second direction reads every sequence from its end.
+        lengths: (B,) integers in 0..T, steps of each sequence; None means T.
+        masks: L-1 arrays (T, B, D·H), multiplied onto layer l's output before it enters layer l+1 (dropout).
+
+    Returns:
+        y (T, B, D·H), the last layer's h_t, forward direction first, zero beyond a sequence's end; h_n and c_n
+        (L·D, B, H), the states after the last step taken (c_n is None but for the LSTM); the tape for `backward`.
+    """
+    kind, directions = CELLS[cell], 1 + bidirectional
+    suffixes = [_suffix(layer, direction) for layer in range(num_layers) for direction in range(directions)]
+    weights = {suffix: _weights(params, suffix) for suffix in suffixes}
+    names = tuple(name + suffix for suffix in suffixes for name in PARAMETERS if name + suffix in params)
+    hidden_size, dtype = weights["_l0"].w_hh.shape[1], weights["_l0"].w_hh.dtype
+    x = np.asarray(x, dtype)
+    steps, batch, _ = x.shape
+    lengths = np.full(batch, steps) if lengths is None else np.array(lengths)
+    masks = None if masks is None else [np.array(mask, dtype) for mask in masks]
+    tape = Tape(cell, weights, names, x.shape, lengths, masks)
+    shape = (num_layers * directions, batch, hidden_size)
+    states = [np.zeros(shape, dtype) if s is None else np.array(s, dtype) for s in (h0, c0)[: kind.states]]
+
+    for layer in range(num_layers):
+        tracks = []
+        for direction in range(directions):
+            k, suffix = layer * directions + direction, _suffix(layer, direction)
+            track, kept = _walk(kind, x, [s[k] for s in states], weights[suffix], lengths, direction)
+            tracks.append(track)
+            tape.kept[suffix] = kept
+        for history, both in zip((tape.outputs, tape.cells), zip(*tracks, strict=True), strict=False):
+            history.append(np.concatenate(both, axis=-1))
+        x = tape.outputs[layer]
+        if masks is not None and layer + 1 < num_layers:
+            x = x * masks[layer]
+    c_n = states[1] if kind.states == 2 else None
+    return tape.outputs[-1].copy(), states[0], c_n, tape
+
+
+def backward(
+    tape: Tape,
+    dy: Array | None = None,
+    dh_n: Array | None = None,
+    dc_n: Array | None = None,
+    *,
+    doutputs: Mapping[int, Array] | None = None,
+    dcells: Mapping[int, Array] | None = None,
+) -> tuple[Array, Array, Array | None, dict[str, Array]]:
+    """Back-propagation through time of `forward`, any number of times from one tape. None is a gradient of zeros.
+
+    Args:
+        tape: from `forward`.
+        dy: (T, B, D·H); what stands beyond a sequence's end is never read, here and below.
+        dh_n, dc_n: (L·D, B, H).
+        doutputs: layer -> (T, B, D·H), gradient of that layer's h_t before its mask; the last layer's adds to dy.
+        dcells: LSTM: layer -> (T, B, D·H), gradient of that layer's c_t.
+
+    Returns:
+        dx (T, B, I), zero beyond a sequence's end; dh0 and dc0 (L·D, B, H), dc0 None but for the LSTM; the gradients of
+        the parameters, by name. A sequence of length 0 hands dh_n and dc_n on to dh0 and dc0.
+    """
+    kind, directions, num_layers = CELLS[tape.cell], tape.directions, len(tape.outputs)
+    doutputs, dcells = doutputs or {}, dcells or {}
+    hidden_size, dtype = tape.weights["_l0"].w_hh.shape[1], tape.weights["_l0"].w_hh.dtype
+    steps, batch, _ = tape.input_shape
+    real = np.arange(steps)[:, None] < tape.lengths  # (T, B)
+    shape = (num_layers * directions, batch, hidden_size)
+    dstates = [np.zeros(shape, dtype) if d is None else np.array(d, dtype) for d in (dh_n, dc_n)[: kind.states]]
+    grads: dict[str, Array] = {}
+
+    def total(*gradients: Array | None) -> Array:
+        result = np.zeros((steps, batch, directions * hidden_size), dtype)
+        for gradient in gradients:
+            if gradient is not None:
+                result[real] += np.asarray(gradient, dtype)[real]
+        return result
+
+    from_above = dy  # gradient of what this layer hands on
+    for layer in reversed(range(num_layers)):
+        if from_above is not None and tape.masks is not None and layer + 1 < num_layers:
+            from_above = from_above * tape.masks[layer]
+        dtracks = [total(from_above, doutputs.get(layer)), total(dcells.get(layer))][: kind.states]
+        dinputs = []
+        for direction in range(directions):
+            k, suffix = layer * directions + direction, _suffix(layer, direction)
+            own = slice(direction * hidden_size, (direction + 1) * hidden_size)
+            dinput, dw = _walk_backward(
+                kind,
+                tape.kept[suffix],
+                [d[:, :, own] for d in dtracks],
+                [d[k] for d in dstates],
+                tape.weights[suffix],
+                tape.lengths,
+                direction,
+            )
+            dinputs.append(dinput)
+            grads.update(zip((name + suffix for name in PARAMETERS), dw, strict=True))
+        from_above = dx = sum(dinputs[1:], start=dinputs[0])
+    dc0 = dstates[1] if kind.states == 2 else None
+    return dx, dstates[0], dc0, {name: grads[name] for name in tape.names}

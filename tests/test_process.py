@@ -1,0 +1,276 @@
+"""Layers inside real processes: forked children, Ctrl-C, copies and pickles, and memory over thousands of calls."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import calls
+import recurra
+from configs import CELLS, assert_same_bits, draw_config, make_data, make_layer
+
+
+def start(code):
+    """A fresh interpreter that runs `code`, which can import the modules beside this one."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+
+
+def run(code, timeout=60):
+    process = start(code)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        pytest.fail(f"didn't end within {timeout} s:\n{out}\n{err}")
+    assert process.returncode == 0, err
+    return out
+
+
+FORK = """
+import os, pickle, sys
+import numpy as np
+import calls, recurra
+from configs import draw_config, make_data, make_layer
+
+recurra.set_num_threads(2)
+rng = np.random.default_rng(0)
+sizes = dict(input_size=13, hidden_size=37, num_layers=2, bidirectional=True, T=12, B=9)
+config = draw_config(rng, cell="lstm", dtype=np.float32, **sizes)
+data = make_data(config, rng)
+layer = make_layer(config, data.params)
+plan = {"threads": 2, "split": 1}
+
+def digest():
+    results, ran = calls.both(layer, config, data, plan=plan)
+    return pickle.dumps({name: array.tobytes() for name, array in results.items()}), ran
+
+before, ran = digest()
+assert {r["threads"] for r in ran} == {2 if recurra.build_info()["openmp"] else 1}, ran
+
+def child_has_same_bits(generations):
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            same = digest()[0] == before
+            status = 0 if same and (generations == 1 or child_has_same_bits(generations - 1)) else 2
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+assert child_has_same_bits(2)  # a child, which forks another after its own call
+after, ran = digest()
+assert after == before
+assert {r["threads"] for r in ran} == {2 if recurra.build_info()["openmp"] else 1}, ran
+print(len(before))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_after_a_threaded_call_gets_the_same_bits():
+    assert int(run(FORK)) > 10_000
+
+
+# A call of 15 s, were it left alone. Two rows, so that two threads run it; the weights (18 MB) make a step slow, so
+# that 15 s of outputs take little memory.
+INTERRUPTED_FORWARD = """
+import time
+import numpy as np
+import recurra
+
+recurra.set_num_threads(2)
+layer = recurra.LSTM(64, 1024, seed=0)
+x = np.random.default_rng(0).standard_normal((1, 2, 64), np.float32)
+few = np.broadcast_to(x, (50, 2, 64))
+expected, _ = layer(few)
+begin = time.monotonic()
+layer(few)
+steps = int(15 / (time.monotonic() - begin) * 50)
+many = np.broadcast_to(x, (steps, 2, 64))
+before = layer.state_dict()
+for _ in range(3):
+    print("ready 1", flush=True)
+    try:
+        layer(many)
+        print("finished", flush=True)
+    except KeyboardInterrupt:
+        print(time.monotonic(), flush=True)
+assert all(np.array_equal(before[name], value) for name, value in layer.params.items())
+assert not any(gradient.any() for gradient in layer.grads.values())
+again, _ = layer(few)
+assert np.array_equal(again, expected)
+print("unchanged", flush=True)
+"""
+
+# A call of a second or so, since a tape for 10 s would take gigabytes, interrupted in its loop over time and in its
+# large products.
+INTERRUPTED_BACKWARD = """
+import time
+import numpy as np
+import recurra
+
+recurra.set_num_threads(2)
+layer = recurra.LSTM(512, 512, seed=0)
+rng = np.random.default_rng(0)
+x = rng.standard_normal((1000, 16, 512), np.float32)
+dy = rng.standard_normal((1000, 16, 512), np.float32)
+_, _, tape = layer.forward(x)
+begin = time.monotonic()
+expected, _ = layer.backward(tape, dy, retain=True)
+took = time.monotonic() - begin
+before, grads = layer.state_dict(), {name: gradient.copy() for name, gradient in layer.grads.items()}
+for _ in range(9):
+    print("ready", took, flush=True)
+    try:
+        layer.backward(tape, dy)  # would consume the tape
+        print("finished", flush=True)
+    except KeyboardInterrupt:
+        print(time.monotonic(), flush=True)
+assert all(np.array_equal(before[name], value) for name, value in layer.params.items())
+assert all(np.array_equal(grads[name], value) for name, value in layer.grads.items())
+layer.zero_grad()
+dx, _ = layer.backward(tape, dy)
+assert np.array_equal(dx, expected)
+assert all(np.array_equal(grads[name], value) for name, value in layer.grads.items())
+print("unchanged", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "moments"),
+    [(INTERRUPTED_FORWARD, (0.5,)), (INTERRUPTED_BACKWARD, (0.1, 0.5, 0.85))],
+    ids=["forward", "backward"],
+)
+def test_ctrl_c_ends_a_long_call_within_a_fifth_of_a_second(code, moments):
+    """From the signal to the exception, the best of three, at some moments: seconds, or shares of the whole call."""
+    process = start(code)
+    watchdog = threading.Timer(90, process.kill)
+    watchdog.start()
+    try:
+        waits = [[interrupted(process, moment) for _ in range(3)] for moment in moments]
+        out, err = process.communicate()
+    finally:
+        watchdog.cancel()
+        process.kill()
+    assert out.split() == ["unchanged"], err
+    assert max(min(tries) for tries in waits) <= 0.2, waits
+
+
+def interrupted(process, moment):
+    """Seconds from a SIGINT to KeyboardInterrupt; CLOCK_MONOTONIC is the same in both processes."""
+    ready, length = process.stdout.readline().split() or (process.stderr.read(), 0)
+    assert ready == "ready"
+    time.sleep(moment * float(length))
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    answer = process.stdout.readline().strip()
+    assert answer, process.stderr.read()
+    assert answer != "finished"
+    return float(answer) - sent
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{f"pickle-{n}": lambda o, n=n: pickle.loads(pickle.dumps(o, n)) for n in range(2, pickle.HIGHEST_PROTOCOL + 1)},
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_layers_survive_copies(cell, how):
+    """With the same results, options and gradients so far; what is done to a deep copy stays there."""
+    rng = np.random.default_rng(CELLS.index(cell))
+    config = draw_config(rng, cell=cell, hidden_size=11, num_layers=2, T=5, B=3)
+    data = make_data(config, rng)
+    layer = make_layer(config, data.params)
+    layer.dropout = 0.5
+    layer.grads["weight_hh_l0"][...] = 3
+    expected, _ = calls.both(layer, config, data, rng=7)
+    twin = COPIES[how](layer)
+    assert type(twin) is type(layer)
+    assert repr(twin) == repr(layer)
+    results, _ = calls.both(twin, config, data, rng=7)
+    assert_same_bits(results, expected)
+    assert_same_bits(dict(twin.grads), dict(layer.grads))
+    twin.load_state_dict({name: np.zeros_like(value) for name, value in data.params.items()})
+    if how != "copy":
+        twin.zero_grad()
+        assert_same_bits(calls.both(layer, config, data, rng=7)[0], expected)
+        assert (layer.grads["weight_hh_l0"] == 3).all()
+
+
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("make", [recurra.RNNCell, recurra.LSTMCell, recurra.GRUCell, recurra.Linear])
+def test_cells_and_linear_survive_copies(make, how):
+    layer = make(3, 5, seed=0)
+    x = np.random.default_rng(0).standard_normal((4, 3), np.float32)
+    expected = layer(x)
+    assert_same_bits(COPIES[how](layer)(x), expected)
+
+
+MEMORY = """
+import threading
+import numpy as np
+import recurra
+
+recurra.set_num_threads(2)
+rng = np.random.default_rng(0)
+layers = [recurra.LSTM(5, 9, num_layers=2, bidirectional=True, seed=0), recurra.GRU(5, 9, seed=0),
+          recurra.GRU(5, 9, reset_after=False, dtype=np.float64, seed=0), recurra.RNN(5, 9, num_layers=2, seed=0)]
+states = [layer.state_dict() for layer in layers]
+opts = [recurra.Adam(layer) for layer in layers]
+
+def call(n):
+    layer, T, B = layers[n % len(layers)], *rng.integers(0, (20, 6))
+    layer._plan = {"threads": 2, "split": 1} if n % 5 == 0 else None
+    x = rng.standard_normal((T, B, 5)).astype(layer.dtype)
+    lengths = rng.integers(0, T + 1, B) if n % 3 == 0 else None
+    if n % 2:
+        layer(x, lengths=lengths)
+    else:
+        y, _, tape = layer.forward(x, lengths=lengths)
+        if n % 8:  # else a tape that is never used
+            layer.backward(tape, y)
+    if n % 100 == 0:
+        opts[n // 100 % len(layers)].step()  # another version to pack
+    if n % 70 == 0:
+        thread = threading.Thread(target=layer, args=(x,))  # whose workspace must go with it
+        thread.start()
+        thread.join()
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * {page}
+
+for n in range(3000):
+    call(n)
+before = resident()
+for n in range(10_000):
+    call(n)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_ten_thousand_calls_of_random_shapes_do_not_grow_memory():
+    """1 MB is 100 bytes a call: a leaked tape or a leaked workspace of a thread would be several."""
+    grown = int(run(MEMORY.replace("{page}", str(os.sysconf("SC_PAGE_SIZE")))))
+    assert grown < 1_000_000
