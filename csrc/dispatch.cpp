@@ -7,8 +7,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "kernels.h"
-
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif

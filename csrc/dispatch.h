@@ -3,14 +3,27 @@
 
 #include <vector>
 
+#include "kernels.h"
+
 namespace recurra {
 
-struct KernelTable;
 
 // The kernels of the ISA in use. The first call chooses: the best one that was built and that CPU and operating
 // system support, or the one RECURRA_ISA names. Throws std::runtime_error when that one is unknown or unavailable.
 // Call it from a bound function, not from module initialisation: there pybind11 makes an ImportError of it.
 const KernelTable &active_kernels();
+
+// The same, in one precision.
+template <class T>
+const Kernels<T> &kernels_of();
+template <>
+inline const Kernels<float> &kernels_of<float>() {
+  return active_kernels().f32;
+}
+template <>
+inline const Kernels<double> &kernels_of<double>() {
+  return active_kernels().f64;
+}
 
 struct BuildInfo {
   const char *version;                       // of the package

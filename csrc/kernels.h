@@ -134,7 +134,6 @@ struct CellKernels {
   int kept;    // values a unit keeps per step for the way back
   int deltas;  // gradients of pre-activations per unit
   bool has_cell_state;
-  bool can_fuse;  // whether the input projection may run inside the step
   Index (*packed_forward)(Index input_size, Index hidden_size);
   Index (*packed_backward)(Index input_size, Index hidden_size);
   void (*pack_forward)(Index input_size, Index hidden_size, const T *weight_ih, const T *weight_hh, const T *bias_ih,
@@ -149,16 +148,20 @@ struct CellKernels {
   bool (*input_gradient)(const InputGradientTask<T> *task);
 };
 
-// A fully connected layer: y = x Wᵀ + b, x (rows, in), W (out, in), y (rows, out).
+// A fully connected layer: y = x Wᵀ + b, x (rows, in), W (out, in), y (rows, out), all contiguous. A call does rows
+// [first, last) of y or dx, and backward also share `part` of `parts` of the weight's gradient.
 template <class T>
 struct LinearTask {
   Index rows, in, out;
-  const T *x, *weight, *bias;
+  Index first, last;
+  Index part, parts;
+  const T *packed;  // from pack_linear_forward or pack_linear_backward
+  const T *x;
   T *y;
   const T *dy;
-  T *dx;                // or null
-  T *dweight, *dbias;   // overwritten
-  T *work;              // linear_work elements
+  T *dx;               // or null
+  T *dweight, *dbias;  // overwritten; the bias may be null
+  T *work;             // linear_work elements
   Pulse *pulse;
 };
 
@@ -168,16 +171,20 @@ struct AdamTask {
   T *parameter;
   const T *gradient;
   T *mean, *square;
-  double lr, beta1, beta2, eps, weight_decay;
-  Index step;
+  double beta1, beta2, eps, weight_decay;
+  double step_size;  // lr / (1 - β₁ᵗ)
+  double root;       // √(1 - β₂ᵗ)
 };
 
 template <class T>
 struct Kernels {
   CellKernels<T> cells[kCellKinds];
   Index (*gradient_work)();
-  Index (*input_gradient_work)(Index rows, Index input_size);
-  Index (*linear_work)(Index rows, Index in, Index out);
+  Index (*input_gradient_work)();
+  Index (*linear_packed)(Index in, Index out);
+  void (*pack_linear_forward)(Index in, Index out, const T *weight, const T *bias, T *to);
+  void (*pack_linear_backward)(Index in, Index out, const T *weight, T *to);
+  Index (*linear_work)();
   bool (*linear_forward)(const LinearTask<T> *task);
   bool (*linear_backward)(const LinearTask<T> *task);
   void (*adam)(const AdamTask<T> *task);

@@ -1,6 +1,7 @@
 // Elman's network: h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), f = tanh or relu.
 #pragma once
 
+#include "../gemm.h"
 #include "cell.h"
 
 namespace recurra {

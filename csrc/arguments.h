@@ -1,0 +1,224 @@
+// Arguments from Python: checked, refused with an error that names them, or handed on as plain pointers and strides.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "network.h"
+
+namespace recurra {
+
+namespace py = pybind11;
+
+using Shape = std::vector<Index>;
+
+[[noreturn]] inline void refuse_value(const std::string &name, const std::string &expected, const std::string &got) {
+  throw py::value_error(name + ": expected " + expected + ", got " + got);
+}
+[[noreturn]] inline void refuse_type(const std::string &name, const std::string &expected, const std::string &got) {
+  throw py::type_error(name + ": expected " + expected + ", got " + got);
+}
+
+inline std::string type_name(py::handle object) { return Py_TYPE(object.ptr())->tp_name; }
+
+inline std::string shape_text(const Index *shape, std::size_t rank) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < rank; ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + (rank == 1 ? ",)" : ")");
+}
+inline std::string shape_text(const Shape &shape) { return shape_text(shape.data(), shape.size()); }
+inline std::string shape_text(const py::array &array) {
+  return shape_text(array.shape(), static_cast<std::size_t>(array.ndim()));
+}
+
+template <class T>
+const char *dtype_name() {
+  return sizeof(T) == 4 ? "float32" : "float64";
+}
+
+// The array itself, if it is one of T; else a TypeError.
+template <class T>
+py::array typed_array(py::handle object, const std::string &name) {
+  if (!py::isinstance<py::array>(object)) {
+    refuse_type(name, std::string("a numpy.ndarray of ") + dtype_name<T>(), type_name(object));
+  }
+  auto array = py::reinterpret_borrow<py::array>(object);
+  if (!py::isinstance<py::array_t<T>>(object)) {
+    const std::string got = py::str(array.dtype());
+    const bool number = std::string("biuf").find(array.dtype().kind()) != std::string::npos;
+    const std::string advice = number ? ": cast it with " + name + ".astype(numpy." + dtype_name<T>() + ")" : "";
+    refuse_type(name, dtype_name<T>(), got + advice);
+  }
+  return array;
+}
+
+inline bool has_shape(const py::array &array, const Shape &shape) {
+  return static_cast<std::size_t>(array.ndim()) == shape.size() &&
+         std::equal(shape.begin(), shape.end(), array.shape());
+}
+
+inline void check_shape(const py::array &array, const std::string &name, const std::string &symbols,
+                        const Shape &shape) {
+  if (!has_shape(array, shape)) {
+    refuse_value(name, symbols + " = " + shape_text(shape), shape_text(array));
+  }
+}
+
+// Rows of features can be read in place if each is contiguous and every element lies where a T may.
+template <class T>
+bool readable_in_place(const py::array &array) {
+  if (reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) != 0) return false;
+  for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+    if (array.strides(axis) % static_cast<py::ssize_t>(sizeof(T)) != 0) return false;
+  }
+  const py::ssize_t last = array.ndim() - 1;
+  return last < 0 || array.shape(last) <= 1 || array.strides(last) == static_cast<py::ssize_t>(sizeof(T));
+}
+
+template <class T>
+bool contiguous(const py::array &array) {
+  return (array.flags() & py::array::c_style) && reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
+}
+
+inline py::array copied(const py::array &array) { return array.attr("copy")("C"); }
+
+template <class T>
+T *pointer(const py::array &array) {
+  return static_cast<T *>(const_cast<void *>(array.data()));
+}
+
+// How sequences lie in a caller's arrays: (T, B, features), (B, T, features) or (T, features); for a cell, which takes a
+// single step, (B, features) or (features,).
+struct Layout {
+  bool batch_first = false, unbatched = false, single = false;
+  Index steps = 0, batch = 0;
+
+  Shape shape(Index features) const {
+    Shape shape;
+    if (!unbatched && batch_first) shape.push_back(batch);
+    if (!single) shape.push_back(steps);
+    if (!unbatched && !batch_first) shape.push_back(batch);
+    shape.push_back(features);
+    return shape;
+  }
+  std::string symbols(const std::string &features) const {
+    const std::string time = single ? "" : "T, ", row = unbatched ? "" : "B, ";
+    const std::string leading = batch_first ? row + time : time + row;
+    return "(" + leading + features + (leading.empty() ? ",)" : ")");
+  }
+  Shape state_shape(Index states, Index hidden_size) const {
+    Shape shape;
+    if (!single) shape.push_back(states);
+    if (!unbatched) shape.push_back(batch);
+    shape.push_back(hidden_size);
+    return shape;
+  }
+  std::string state_symbols() const {
+    if (single) return symbols("hidden_size");
+    return std::string("(num_layers*num_directions, ") + (unbatched ? "" : "B, ") + "hidden_size)";
+  }
+
+  template <class U>
+  Strided<U> strided(const py::array &array) const {
+    const auto size = static_cast<py::ssize_t>(sizeof(U));
+    const int time = batch_first ? 1 : 0, row = batch_first || single ? 0 : 1;
+    return {static_cast<U *>(const_cast<void *>(array.data())), single ? 0 : array.strides(time) / size,
+            unbatched ? 0 : array.strides(row) / size};
+  }
+};
+
+// Keeps the arrays, and copies made of them, alive while their memory is read.
+template <class T>
+class Arguments {
+ public:
+  // (T, B, features) in the layout, in place where that can be; null for None.
+  Strided<const T> sequences(py::handle object, const std::string &name, const Layout &layout,
+                             const std::string &symbol, Index features) {
+    if (object.is_none()) return {};
+    py::array array = typed_array<T>(object, name);
+    check_shape(array, name, layout.symbols(symbol), layout.shape(features));
+    return layout.strided<const T>(keep(readable_in_place<T>(array) ? array : copied(array)));
+  }
+
+  // A contiguous array of this shape; null for None.
+  const T *dense(py::handle object, const std::string &name, const std::string &symbols, const Shape &shape) {
+    if (object.is_none()) return nullptr;
+    py::array array = typed_array<T>(object, name);
+    check_shape(array, name, symbols, shape);
+    return pointer<T>(keep(contiguous<T>(array) ? array : copied(array)));
+  }
+
+  const py::array &keep(py::array array) {
+    kept_.push_back(std::move(array));
+    return kept_.back();
+  }
+  const std::vector<py::array> &kept() const { return kept_; }
+
+ private:
+  std::vector<py::array> kept_;
+};
+
+// (B,) integers in 0..steps; empty for None.
+inline std::vector<Index> lengths_of(py::handle object, Index batch, Index steps) {
+  if (object.is_none()) return {};
+  if (!py::isinstance<py::array>(object)) refuse_type("lengths", "a numpy.ndarray of integers", type_name(object));
+  const auto array = py::reinterpret_borrow<py::array>(object);
+  const char kind = array.dtype().kind();
+  if (kind != 'i' && kind != 'u') refuse_type("lengths", "integers", py::str(array.dtype()));
+  check_shape(array, "lengths", "(B,)", {batch});
+  const auto values = py::array_t<long long, py::array::c_style | py::array::forcecast>::ensure(copied(array));
+  if (!values) throw py::error_already_set();
+  for (Index b = 0; b < batch; ++b) {
+    if (values.at(b) < 0 || values.at(b) > steps) {
+      refuse_value("lengths", "integers in 0..T = 0.." + std::to_string(steps),
+                   std::string(py::str(array[py::int_(b)])) + " at index " + std::to_string(b));
+    }
+  }
+  return std::vector<Index>(values.data(), values.data() + batch);
+}
+
+// A member of a plan that a test forces, by name; -1 where it isn't given.
+inline PlanWish wish_of(py::handle object) {
+  PlanWish wish;
+  if (object.is_none()) return wish;
+  const std::pair<const char *, Index *> members[] = {
+      {"threads", &wish.threads},     {"split", &wish.split},         {"fused", &wish.fused},
+      {"chunk", &wish.chunk},         {"alternate", &wish.alternate}, {"tile_rows", &wish.tile_rows},
+      {"depth_block", &wish.depth_block}};
+  for (const auto &[key, value] : py::cast<py::dict>(object)) {
+    bool known = false;
+    for (const auto &[name, member] : members) {
+      if (py::cast<std::string>(key) != name) continue;
+      *member = py::cast<Index>(value);
+      known = true;
+    }
+    if (!known) throw py::key_error(py::cast<std::string>(key));
+  }
+  return wish;
+}
+
+// Gives up the GIL for as long as it lives.
+class WithoutGil {
+ public:
+  WithoutGil() : state_(PyEval_SaveThread()) {}
+  ~WithoutGil() { PyEval_RestoreThread(state_); }
+  WithoutGil(const WithoutGil &) = delete;
+  WithoutGil &operator=(const WithoutGil &) = delete;
+
+ private:
+  PyThreadState *state_;
+};
+
+// Whether a signal handler has raised; the exception is left pending in this thread.
+inline bool signalled() {
+  const PyGILState_STATE state = PyGILState_Ensure();
+  const bool raised = PyErr_CheckSignals() != 0;
+  PyGILState_Release(state);
+  return raised;
+}
+
+}  // namespace recurra

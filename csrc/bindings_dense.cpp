@@ -1,0 +1,146 @@
+// The fully connected layer from Python.
+#include "arguments.h"
+#include "bindings.h"
+#include "dense.h"
+
+namespace recurra {
+
+template <class T>
+std::vector<T *> gradient_targets(const Parameters<T> &parameters, py::handle grads, Arguments<T> &arguments);
+
+namespace {
+
+template <class T>
+struct DenseTape {
+  py::array x;  // contiguous, and nobody else's
+  std::shared_ptr<const Parameters<T>> parameters;
+  long long version = 0;
+  std::mutex mutex;
+  bool consumed = false;
+};
+
+template <class T>
+class PyDense {
+ public:
+  PyDense(Index in, Index out, bool bias) : dense_(in, out, bias) {}
+
+  std::shared_ptr<Parameters<T>> parameters() const { return dense_.parameters; }
+
+  py::array call(py::handle x) { return run(checked(x, "x", dense_.in, "in_features")).first; }
+
+  py::tuple forward(py::handle x) {
+    auto tape = std::make_shared<DenseTape<T>>();
+    tape->x = copied(checked(x, "x", dense_.in, "in_features"));  // so that later changes to x don't matter
+    const auto [y, version] = run(tape->x);
+    tape->version = version;
+    tape->parameters = dense_.parameters;
+    return py::make_tuple(y, tape);
+  }
+
+  py::object backward(py::handle tape_object, py::handle dy, bool need_dx, py::handle grads, bool retain) {
+    if (!py::isinstance<DenseTape<float>>(tape_object) && !py::isinstance<DenseTape<double>>(tape_object)) {
+      refuse_type("tape", "the tape of a forward call of this layer", type_name(tape_object));
+    }
+    const char *other = "tape: expected one of this layer, got one of another";
+    if (!py::isinstance<DenseTape<T>>(tape_object)) throw std::runtime_error(other);
+    const auto tape = py::cast<std::shared_ptr<DenseTape<T>>>(tape_object);
+    if (tape->parameters != dense_.parameters) throw std::runtime_error(other);
+    Shape shape(tape->x.shape(), tape->x.shape() + tape->x.ndim());
+    shape.back() = dense_.out;
+    Arguments<T> arguments;
+    py::array gradient = typed_array<T>(dy, "dy");
+    check_shape(gradient, "dy", "(..., out_features)", shape);
+    if (!contiguous<T>(gradient)) gradient = copied(gradient);
+    const std::vector<T *> targets = gradient_targets(*dense_.parameters, grads, arguments);
+    py::object dx = py::none();
+    T *dx_data = nullptr;
+    if (need_dx) {
+      shape.back() = dense_.in;
+      py::array_t<T> array(shape);
+      dx_data = array.mutable_data();
+      dx = array;
+    }
+    take(*tape, retain);
+    bool done = false, outdated = false;
+    try {
+      const Index rows = tape->x.size() / dense_.in;
+      const T *x_data = pointer<T>(tape->x), *dy_data = pointer<T>(gradient);
+      const WithoutGil released;
+      const PackedPtr<T> packed = dense_.packed_backward(tape->version);
+      outdated = !packed;
+      done = packed && dense_.backward(rows, packed, x_data, dy_data, dx_data, targets.data(), signalled);
+    } catch (...) {
+      give_back(*tape);
+      throw;
+    }
+    if (!done && !retain) give_back(*tape);
+    if (outdated) {
+      throw std::runtime_error("tape: expected one of the weights as they are, got one from before they changed");
+    }
+    if (!done) throw py::error_already_set();
+    return dx;
+  }
+
+ private:
+  static py::array checked(py::handle object, const char *name, Index features, const char *symbol) {
+    py::array array = typed_array<T>(object, name);
+    if (array.ndim() == 0 || array.shape(array.ndim() - 1) != features) {
+      refuse_value(name, std::string("(..., ") + symbol + ") = (..., " + std::to_string(features) + ")",
+                   shape_text(array));
+    }
+    return contiguous<T>(array) ? array : copied(array);
+  }
+
+  std::pair<py::array, long long> run(const py::array &x) {
+    Shape shape(x.shape(), x.shape() + x.ndim());
+    shape.back() = dense_.out;
+    py::array_t<T> y(shape);
+    const Index rows = x.size() / dense_.in;
+    const T *from = pointer<T>(x);
+    T *to = y.mutable_data();
+    long long version = 0;
+    bool done = false;
+    {
+      const WithoutGil released;
+      done = dense_.forward(rows, from, to, signalled, version);
+    }
+    if (!done) throw py::error_already_set();
+    return {y, version};
+  }
+
+  static void take(DenseTape<T> &tape, bool retain) {
+    const std::lock_guard<std::mutex> lock(tape.mutex);
+    if (tape.consumed) {
+      throw std::runtime_error("tape: expected one that is left, got one that backward has consumed; "
+                               "retain=True keeps it");
+    }
+    tape.consumed = !retain;
+  }
+  static void give_back(DenseTape<T> &tape) {
+    const std::lock_guard<std::mutex> lock(tape.mutex);
+    tape.consumed = false;
+  }
+
+  Dense<T> dense_;
+};
+
+template <class T>
+void bind(py::module_ &module, const std::string &suffix) {
+  py::class_<DenseTape<T>, std::shared_ptr<DenseTape<T>>>(module, ("DenseTape" + suffix).c_str());
+  py::class_<PyDense<T>>(module, ("Dense" + suffix).c_str())
+      .def(py::init<Index, Index, bool>(), py::arg("in_features"), py::arg("out_features"), py::arg("bias"))
+      .def_property_readonly("parameters", &PyDense<T>::parameters)
+      .def("call", &PyDense<T>::call, py::arg("x"))
+      .def("forward", &PyDense<T>::forward, py::arg("x"))
+      .def("backward", &PyDense<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("need_dx"), py::arg("grads"),
+           py::arg("retain"));
+}
+
+}  // namespace
+
+void bind_dense(py::module_ &module) {
+  bind<float>(module, "32");
+  bind<double>(module, "64");
+}
+
+}  // namespace recurra

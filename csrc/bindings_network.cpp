@@ -1,0 +1,367 @@
+// Recurrent layers and their tapes from Python.
+#include "arguments.h"
+#include "bindings.h"
+#include "dispatch.h"
+
+namespace recurra {
+
+template <class T>
+std::vector<T *> gradient_targets(const Parameters<T> &parameters, py::handle grads, Arguments<T> &arguments);
+
+namespace {
+
+template <class T>
+struct Tape {
+  Layout layout;
+  NetworkShape shape;
+  std::shared_ptr<const TapeMemory<T>> memory;  // null once consumed
+  std::mutex mutex;                             // guards `memory`
+
+  std::shared_ptr<const TapeMemory<T>> hold() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return memory;
+  }
+};
+
+template <class T>
+using TapePtr = std::shared_ptr<Tape<T>>;
+
+// tape.outputs or tape.cells: layer -> (T, B, directions * hidden_size) in the caller's layout, made when asked for.
+template <class T>
+struct History {
+  TapePtr<T> tape;
+  bool cells;
+
+  Index size() const { return cells && tape->shape.kind != kLstm ? 0 : tape->shape.layers; }
+
+  py::array at(Index layer) const {
+    if (layer < 0) layer += size();
+    if (layer < 0 || layer >= size()) throw py::index_error("layer: expected one of " + std::to_string(size()));
+    const auto memory = tape->hold();
+    if (!memory) throw std::runtime_error("tape: consumed by backward; retain=True keeps it");
+    const LayerTape<T> &kept = memory->layers[layer];
+    const Rows &rows = memory->sequences.rows;
+    const Index H = tape->shape.hidden_size, D = tape->shape.directions, features = D * H;
+    const Layout &layout = tape->layout;
+    py::array_t<T> result(layout.shape(features));
+    const auto to = layout.strided<T>(result);
+    std::fill(result.mutable_data(), result.mutable_data() + result.size(), T(0));
+    for (Index t = 0; t < rows.steps; ++t) {
+      for (Index b = 0; b < rows.alive[t]; ++b) {
+        T *row = to.base + t * to.step + rows.order[b] * to.row;
+        const Index from = rows.offset[t] + b;
+        if (!cells) {
+          std::copy_n(kept.out.data() + from * features, features, row);
+        } else {
+          for (Index d = 0; d < D; ++d) std::copy_n(kept.cells[d].data() + from * H, H, row + d * H);
+        }
+      }
+    }
+    py::detail::array_proxy(result.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    return result;
+  }
+};
+
+template <class T>
+class PyNetwork {
+ public:
+  PyNetwork(int kind, Index input_size, Index hidden_size, Index layers, int directions, bool bias, bool single)
+      : network_({static_cast<CellKind>(kind), input_size, hidden_size, layers, directions, bias, single}) {}
+
+  std::shared_ptr<Parameters<T>> parameters() const { return network_.parameters; }
+
+  // A cell returns the state alone, here and below.
+  py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle wish) {
+    Run run(*this, x, hx, lengths, batch_first, wish);
+    const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
+    const Shape shape = run.layout.shape(features());
+    py::array y, target;
+    run.allocate_states(*this);
+    if (run.layout.single) {
+      y = target = run.h_n;
+    } else if (out.is_none()) {
+      y = target = py::array_t<T>(shape);
+    } else {
+      y = typed_array<T>(out, "out");
+      check_shape(y, "out", run.layout.symbols(features_symbol()), shape);
+      if (!y.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");
+      const bool in_place = readable_in_place<T>(y) && !run.overlaps(y);
+      target = in_place ? y : py::array_t<T>(shape);
+    }
+    run.call.y = run.layout.template strided<T>(target);
+    run.forward(network_, sequences, nullptr);
+    if (target.ptr() != y.ptr()) y[py::ellipsis()] = target;
+    return run.layout.single ? run.states(*this) : py::object(py::make_tuple(y, run.states(*this)));
+  }
+
+  // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
+  py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
+                    py::handle wish) {
+    Run run(*this, x, hx, lengths, batch_first, wish);
+    const Layout &layout = run.layout;
+    if (!masks.is_none()) {
+      const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
+      const auto needed = static_cast<std::size_t>(network_.shape.layers - 1);
+      if (drawn.size() != needed) {
+        refuse_value("masks", std::to_string(needed) + " arrays, one between each two layers",
+                     std::to_string(drawn.size()));
+      }
+      const Layout time_major{false, false, false, layout.steps, layout.batch};
+      for (std::size_t i = 0; i < needed; ++i) {
+        run.call.masks.push_back(run.arguments.sequences(drawn[i], "masks[" + std::to_string(i) + "]", time_major,
+                                                         features_symbol(), features()));
+      }
+    }
+    auto memory = std::make_shared<TapeMemory<T>>(layout.steps, layout.batch,
+                                                  run.lengths.empty() ? nullptr : run.lengths.data());
+    run.allocate_states(*this);
+    const py::array y = layout.single ? run.h_n : py::array(py::array_t<T>(layout.shape(features())));
+    run.call.y = layout.template strided<T>(y);
+    run.forward(network_, memory->sequences, memory.get());
+    auto tape = std::make_shared<Tape<T>>();
+    tape->layout = layout;
+    tape->shape = network_.shape;
+    tape->memory = std::move(memory);
+    if (layout.single) return py::make_tuple(run.states(*this), tape);
+    return py::make_tuple(y, run.states(*this), tape);
+  }
+
+  py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dcells,
+                     bool need_dx, py::handle grads, bool retain, py::handle wish) {
+    if (!py::isinstance<Tape<float>>(tape_object) && !py::isinstance<Tape<double>>(tape_object)) {
+      refuse_type("tape", "the tape of a forward call of this layer", type_name(tape_object));
+    }
+    const char *other = "tape: expected one of this layer, got one of another";
+    if (!py::isinstance<Tape<T>>(tape_object)) throw std::runtime_error(other);
+    Tape<T> &tape = *py::cast<TapePtr<T>>(tape_object);
+    auto memory = tape.hold();
+    if (!memory) throw std::runtime_error("tape: expected one that is left, got one that backward has consumed; "
+                                          "retain=True keeps it");
+    if (memory->parameters != network_.parameters) throw std::runtime_error(other);
+
+    const Layout &layout = tape.layout;
+    Arguments<T> arguments;
+    BackwardCall<T> call;
+    call.wish = wish_of(wish);
+    call.signalled = signalled;
+    call.dy = arguments.sequences(dy, "dy", layout, features_symbol(), features());
+    call.doutputs = by_layer(doutputs, "doutputs", network_.shape.layers, layout, arguments);
+    call.dcells = by_layer(dcells, "dcells", network_.shape.kind == kLstm ? network_.shape.layers : 0, layout, arguments);
+    const auto [dh, dc] = split_state(dstate, "dstate", "dh_n", "dc_n");
+    const Shape states = layout.state_shape(state_count(), hidden());
+    call.dh_n = arguments.dense(dh, "dh_n", layout.state_symbols(), states);
+    call.dc_n = arguments.dense(dc, "dc_n", layout.state_symbols(), states);
+    call.grads = gradient_targets(*network_.parameters, grads, arguments);
+
+    py::object dx = py::none();
+    if (need_dx) {
+      py::array_t<T> array(layout.shape(network_.shape.input_size));
+      call.dx = layout.template strided<T>(array);
+      dx = array;
+    }
+    py::array_t<T> dh0(states);
+    call.dh0 = dh0.mutable_data();
+    py::object dprevious = dh0;
+    if (has_cell_state()) {
+      py::array_t<T> dc0(states);
+      call.dc0 = dc0.mutable_data();
+      dprevious = py::make_tuple(dh0, dc0);
+    }
+
+    if (!retain) take(tape);
+    Outcome outcome{};
+    try {
+      const WithoutGil released;
+      outcome = network_.backward(*memory, call);
+    } catch (...) {
+      if (!retain) give_back(tape, memory);
+      throw;
+    }
+    if (outcome != Outcome::kDone && !retain) give_back(tape, memory);
+    if (outcome == Outcome::kInterrupted) throw py::error_already_set();
+    if (outcome == Outcome::kOutdated) {
+      throw std::runtime_error("tape: expected one of the weights as they are, got one from before they changed");
+    }
+    return py::make_tuple(dx, dprevious);
+  }
+
+ private:
+  Index hidden() const { return network_.shape.hidden_size; }
+  Index features() const { return network_.shape.directions * hidden(); }
+  Index state_count() const { return network_.shape.layers * network_.shape.directions; }
+  bool has_cell_state() const { return network_.shape.kind == kLstm; }
+  const char *features_symbol() const { return network_.shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
+
+  // h and c of a state that may be None; c is None for cells that have none.
+  std::pair<py::object, py::object> split_state(py::handle state, const char *name, const std::string &h,
+                                                const std::string &c) const {
+    if (!has_cell_state()) return {py::reinterpret_borrow<py::object>(state), py::none()};
+    if (state.is_none()) return {py::none(), py::none()};
+    const bool pair = (py::isinstance<py::tuple>(state) || py::isinstance<py::list>(state)) && py::len(state) == 2;
+    if (!pair) refuse_type(name, "a pair (" + h + ", " + c + ")", type_name(state));
+    const auto members = py::reinterpret_borrow<py::sequence>(state);
+    return {members[0], members[1]};
+  }
+
+  // The checked arguments of a forward call, and the states it returns.
+  struct Run {
+    Arguments<T> arguments;
+    Layout layout;
+    std::vector<Index> lengths;
+    ForwardCall<T> call;
+    py::array h_n, c_n;
+
+    Run(const PyNetwork &self, py::handle x, py::handle hx, py::handle given_lengths, bool batch_first,
+        py::handle wish) {
+      const NetworkShape &shape = self.network_.shape;
+      const py::array array = typed_array<T>(x, "x");
+      const Index rank = array.ndim(), full = shape.single ? 2 : 3;
+      layout.single = shape.single;
+      layout.batch_first = batch_first;
+      if ((rank != full && rank != full - 1) || array.shape(rank - 1) != shape.input_size) {
+        const std::string I = std::to_string(shape.input_size);
+        std::string expected = layout.symbols("input_size") + " = " + layout.symbols(I) + " or ";
+        layout.unbatched = true;
+        expected += layout.symbols("input_size") + " = " + layout.symbols(I);
+        refuse_value("x", expected, shape_text(array));
+      }
+      layout.unbatched = rank != full;
+      layout.batch_first = batch_first && !layout.unbatched;
+      layout.steps = shape.single ? 1 : array.shape(layout.batch_first ? 1 : 0);
+      layout.batch = layout.unbatched ? 1 : array.shape(layout.batch_first || shape.single ? 0 : 1);
+      Index bytes = 8 * (shape.input_size + 8 * self.features());  // more than any array of the call takes
+      if (__builtin_mul_overflow(bytes, layout.steps, &bytes) || __builtin_mul_overflow(bytes, layout.batch, &bytes)) {
+        refuse_value("x", "sizes that fit in memory", shape_text(array));
+      }
+      if (layout.unbatched && !given_lengths.is_none()) {
+        refuse_value("lengths", "None, as x has no batch", type_name(given_lengths));
+      }
+      lengths = lengths_of(given_lengths, layout.batch, layout.steps);
+      call.x = layout.strided<const T>(arguments.keep(readable_in_place<T>(array) ? array : copied(array)));
+      const auto [h, c] = self.split_state(hx, "hx", "h0", "c0");
+      const Shape states = layout.state_shape(self.state_count(), self.hidden());
+      call.h0 = arguments.dense(h, "h0", layout.state_symbols(), states);
+      call.c0 = arguments.dense(c, "c0", layout.state_symbols(), states);
+      call.wish = wish_of(wish);
+      call.signalled = signalled;
+    }
+
+    void allocate_states(const PyNetwork &self) {
+      const Shape states = layout.state_shape(self.state_count(), self.hidden());
+      h_n = py::array_t<T>(states);
+      call.h_n = pointer<T>(h_n);
+      if (self.has_cell_state()) {
+        c_n = py::array_t<T>(states);
+        call.c_n = pointer<T>(c_n);
+      }
+    }
+
+    py::object states(const PyNetwork &self) const {
+      return self.has_cell_state() ? py::object(py::make_tuple(h_n, c_n)) : py::object(h_n);
+    }
+
+    // Whether writing to `out` could change an argument before it is read. Bounds only, so sometimes yes in vain.
+    bool overlaps(const py::array &out) const {
+      const auto [begin, end] = bounds(out);
+      for (const py::array &array : arguments.kept()) {
+        const auto [from, to] = bounds(array);
+        if (begin < to && from < end) return true;
+      }
+      return false;
+    }
+
+    static std::pair<std::uintptr_t, std::uintptr_t> bounds(const py::array &array) {
+      auto low = reinterpret_cast<std::uintptr_t>(array.data()), high = low + sizeof(T);
+      for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+        if (array.shape(axis) == 0) return {low, low};
+        const auto reach = static_cast<std::uintptr_t>((array.shape(axis) - 1) * array.strides(axis));
+        (array.strides(axis) < 0 ? low : high) += reach;
+      }
+      return {low, high};
+    }
+
+    void forward(Network<T> &network, const Sequences &sequences, TapeMemory<T> *tape) {
+      Outcome outcome{};
+      {
+        const WithoutGil released;
+        outcome = network.forward(sequences, call, tape);
+      }
+      if (outcome == Outcome::kInterrupted) throw py::error_already_set();
+    }
+  };
+
+  // One array a layer from a dict {layer: array} or None; null where there is none.
+  std::vector<Strided<const T>> by_layer(py::handle given, const std::string &name, Index layers, const Layout &layout,
+                                         Arguments<T> &arguments) const {
+    std::vector<Strided<const T>> result(static_cast<std::size_t>(network_.shape.layers));
+    if (given.is_none()) return result;
+    if (!py::isinstance<py::dict>(given)) refuse_type(name, "a dict of arrays by layer", type_name(given));
+    for (const auto &[key, array] : py::reinterpret_borrow<py::dict>(given)) {
+      const std::string range = layers ? "layers in 0.." + std::to_string(layers - 1) : "no layers, as only an LSTM has c_t";
+      if (!PyLong_Check(key.ptr()) || PyBool_Check(key.ptr())) refuse_type(name, range, py::repr(key));
+      int overflow = 0;
+      const long long layer = PyLong_AsLongLongAndOverflow(key.ptr(), &overflow);
+      if (overflow || layer < 0 || layer >= layers) refuse_value(name, range, py::str(key));
+      result[static_cast<std::size_t>(layer)] =
+          arguments.sequences(array, name + "[" + std::to_string(layer) + "]", layout, features_symbol(), features());
+    }
+    return result;
+  }
+
+  static void take(Tape<T> &tape) {
+    const std::lock_guard<std::mutex> lock(tape.mutex);
+    if (!tape.memory) throw std::runtime_error("tape: expected one that is left, got one that backward is consuming");
+    tape.memory.reset();
+  }
+  static void give_back(Tape<T> &tape, const std::shared_ptr<const TapeMemory<T>> &memory) {
+    const std::lock_guard<std::mutex> lock(tape.mutex);
+    tape.memory = memory;
+  }
+
+  Network<T> network_;
+};
+
+template <class T>
+void bind(py::module_ &module, const std::string &suffix) {
+  py::class_<Tape<T>, TapePtr<T>>(module, ("Tape" + suffix).c_str())
+      .def_property_readonly("outputs", [](TapePtr<T> tape) { return History<T>{std::move(tape), false}; })
+      .def_property_readonly("cells", [](TapePtr<T> tape) { return History<T>{std::move(tape), true}; });
+  py::class_<History<T>>(module, ("History" + suffix).c_str())
+      .def("__len__", &History<T>::size)
+      .def("__getitem__", &History<T>::at, py::arg("layer"));
+  py::class_<PyNetwork<T>>(module, ("Network" + suffix).c_str())
+      .def(py::init<int, Index, Index, Index, int, bool, bool>(), py::arg("kind"), py::arg("input_size"),
+           py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"), py::arg("bias"), py::arg("single"))
+      .def_property_readonly("parameters", &PyNetwork<T>::parameters)
+      .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
+           py::arg("batch_first"), py::arg("plan"))
+      .def("forward", &PyNetwork<T>::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
+           py::arg("masks"), py::arg("plan"))
+      .def("backward", &PyNetwork<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
+           py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
+}
+
+py::dict last_plan_dict() {
+  const LastPlan &last = last_plan();
+  constexpr const char *splits[] = {"none", "batch", "direction"};
+  py::dict result;
+  result["isa"] = last.isa;
+  result["threads"] = last.plan.threads;
+  result["split"] = splits[last.plan.split];
+  result["fused"] = last.plan.fused;
+  result["chunk"] = last.plan.chunk;
+  result["alternate"] = last.plan.alternate;
+  result["tile_rows"] = last.plan.tile_rows;
+  result["depth_block"] = last.plan.depth_block;
+  return result;
+}
+
+}  // namespace
+
+void bind_network(py::module_ &module) {
+  module.def("last_plan", last_plan_dict);
+  bind<float>(module, "32");
+  bind<double>(module, "64");
+}
+
+}  // namespace recurra

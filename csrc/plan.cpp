@@ -1,0 +1,58 @@
+#include "plan.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "parallel.h"
+
+namespace recurra {
+namespace {
+
+Index cache_bytes([[maybe_unused]] int name, Index otherwise) {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  const long bytes = sysconf(name);
+  if (bytes > 0) return bytes;
+#endif
+  return otherwise;
+}
+
+Index l2_bytes() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  static const Index bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20);
+#else
+  static const Index bytes = cache_bytes(0, 1 << 20);
+#endif
+  return bytes;
+}
+
+// Multiply-adds that a thread must have before another one pays: some 30 µs of work against 5 µs to wake a team.
+constexpr Index kThreadWork = 1'500'000;
+
+Index choice(Index wish, Index own) { return wish < 0 ? own : wish; }
+
+}  // namespace
+
+Plan choose_plan(const Work &work, const PlanWish &wish) {
+  Plan plan;
+  const Index most = std::min<Index>(thread_setting(), 1 + work.multiply_adds / kThreadWork / 2);
+  Index threads = std::clamp<Index>(usable_threads(static_cast<int>(choice(wish.threads, most))), 1, kMaxThreads);
+  // Directions share nothing and need half the weights each, so they go first where there are as many threads.
+  const bool by_direction = work.directions == 2 && (threads == 2 || work.batch < 2 * threads);
+  plan.split = static_cast<int>(choice(wish.split, by_direction ? kSplitDirections : kSplitBatch));
+  const Index pieces = plan.split == kSplitBatch ? work.batch : plan.split == kSplitDirections ? work.directions : 1;
+  threads = std::max<Index>(1, std::min(threads, work.rows > 0 ? pieces : 1));
+  plan.threads = static_cast<int>(threads);
+  if (threads == 1) plan.split = kSplitNothing;
+
+  const Index slice = plan.split == kSplitBatch ? (work.batch + threads - 1) / threads : work.batch;
+  const Index step_bytes = std::max<Index>(1, work.projected_bytes * slice);
+  plan.fused = static_cast<int>(choice(wish.fused, 0));
+  plan.chunk = std::max<Index>(1, choice(wish.chunk, std::clamp<Index>(l2_bytes() / 4 / step_bytes, 1, 256)));
+  plan.alternate = static_cast<int>(choice(wish.alternate, work.hidden_bytes > l2_bytes() / 2));
+  plan.tile_rows = static_cast<int>(std::clamp<Index>(choice(wish.tile_rows, 8), 1, 8));
+  plan.depth_block = std::max<Index>(1, choice(wish.depth_block, l2_bytes() / 2 / work.panel_row_bytes));
+  return plan;
+}
+
+}  // namespace recurra

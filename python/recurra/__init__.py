@@ -1,0 +1,39 @@
+"""Recurrent networks (RNN, LSTM, GRU) on the CPU from NumPy arrays: fast, small, and the same bits on every run.
+
+    import numpy as np, recurra
+
+    lstm = recurra.LSTM(32, 64, seed=0)
+    y, (h_n, c_n) = lstm(np.zeros((100, 8, 32), np.float32))  # (T, B, input_size) -> (T, B, hidden_size)
+
+Layers, losses and optimisers are here; `recurra.functional` has the networks as functions of arrays, and
+`recurra.reference` the same in plain NumPy.
+"""
+
+from . import _core
+
+build_info = _core.build_info
+__version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
+
+from . import functional, reference
+from .layers import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
+from .losses import mse
+from .optim import Adam
+from .threads import get_num_threads, set_num_threads
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Adam",
+    "GRUCell",
+    "LSTMCell",
+    "Linear",
+    "RNNCell",
+    "__version__",
+    "build_info",
+    "functional",
+    "get_num_threads",
+    "mse",
+    "reference",
+    "set_num_threads",
+]

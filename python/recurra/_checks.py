@@ -1,0 +1,78 @@
+"""Checks of arguments, with errors in one form: `name: expected what, got what`."""
+
+from __future__ import annotations
+
+import operator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def shown(value: object) -> str:
+    """A value as an error message quotes it."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def check_size(name: str, value: object) -> int:
+    """A positive integer that fits the kernels' index type."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected a positive integer, got {shown(value)}")
+    number = operator.index(value)
+    if not 0 < number < 2**62:
+        raise ValueError(f"{name}: expected a positive integer, got {shown(value)}")
+    return number
+
+
+def check_flag(name: str, value: object) -> bool:
+    """True or False, NumPy's included."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {shown(value)}")
+    return bool(value)
+
+
+def check_number(name: str, value: object, what: str, least: float, below: float) -> float:
+    """A number in [least, below), which `what` says in words."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"{name}: expected {what}, got {shown(value)}")
+    number = float(value)
+    if not least <= number < below:
+        raise ValueError(f"{name}: expected {what}, got {shown(value)}")
+    return number
+
+
+def check_dtype(value: object) -> np.dtype[Any]:
+    """float32 or float64."""
+    try:
+        dtype = np.dtype(value)  # type: ignore[call-overload]
+    except TypeError as error:
+        raise TypeError(f"dtype: expected float32 or float64, got {shown(value)}") from error
+    if value is None or dtype not in FLOATS or not dtype.isnative:
+        raise TypeError(f"dtype: expected float32 or float64, got {shown(value)}")
+    return dtype
+
+
+def check_array(name: str, value: object, dtype: np.dtype[Any] | None = None) -> None:
+    """An array of this dtype, or of either float dtype."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a numpy.ndarray, got {type(value).__name__}")
+    if value.dtype not in ((dtype,) if dtype else FLOATS) or not value.dtype.isnative:
+        expected = dtype or "float32 or float64"
+        raise TypeError(f"{name}: expected {expected}, got {value.dtype}")
+
+
+def check_rng(name: str, value: object) -> np.random.Generator:
+    """A generator, or one from an integer seed; None (where a caller allows it) is a seed from the system."""
+    if isinstance(value, np.random.Generator):
+        return value
+    if isinstance(value, (bool, np.bool_)) or (value is not None and not hasattr(value, "__index__")):
+        raise TypeError(f"{name}: expected an integer or a numpy.random.Generator, got {shown(value)}")
+    if value is None:
+        return np.random.default_rng()
+    seed = operator.index(value)  # type: ignore[arg-type]
+    if seed < 0:
+        raise ValueError(f"{name}: expected an integer from 0 up, got {shown(value)}")
+    return np.random.default_rng(seed)

@@ -1,0 +1,120 @@
+"""The networks as functions, arrays in and arrays out: the same names, arguments and shapes as `recurra.reference`.
+
+The weights are packed anew in every `forward`; a layer does that once per change. `sigmoid` and `tanh` are the kernels'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._checks import check_array, check_flag, check_size, shown
+from .layers import KINDS, NETWORKS
+from .module import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What `forward` kept for `backward`; it owns all of it."""
+
+    core: _core.Tape32 | _core.Tape64
+    network: _core.Network32 | _core.Network64
+    has_cell_state: bool
+
+    @property
+    def outputs(self) -> _core.History32 | _core.History64:
+        """Layer -> h_t (T, B, D·H), before the layer's mask, zero beyond a sequence's end."""
+        return self.core.outputs
+
+    @property
+    def cells(self) -> _core.History32 | _core.History64:
+        """LSTM: layer -> c_t, the same."""
+        return self.core.cells
+
+
+def forward(
+    cell: str,
+    x: Array,
+    params: Mapping[str, Array],
+    h0: Array | None = None,
+    c0: Array | None = None,
+    *,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    lengths: Array | None = None,
+    masks: Sequence[Array] | None = None,
+) -> tuple[Array, Array, Array | None, Tape]:
+    """A whole network, forward; see `recurra.reference.forward` for arguments and results.
+
+    x, params, states and masks share one dtype, float32 or float64. x may also be (T, I), one sequence, and all other
+    arrays then lack the axis B too; masks never do.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
+    """
+    if cell not in KINDS:
+        raise ValueError(f"cell: expected one of {', '.join(KINDS)}, got {shown(cell)}")
+    check_size("num_layers", num_layers)
+    check_flag("bidirectional", bidirectional)
+    if not hasattr(params, "keys"):
+        raise TypeError(f"params: expected a dict of arrays by name, got {type(params).__name__}")
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        if name not in params:
+            raise ValueError(f"params: expected the names of the parameters, got no {name}")
+        check_array(name, params[name])
+        if params[name].ndim != 2 or 0 in params[name].shape:
+            raise ValueError(f"{name}: expected (rows, columns), got {params[name].shape}")
+    has_cell_state = cell == "lstm"
+    if c0 is not None and not has_cell_state:
+        raise ValueError(f"c0: expected None, as {cell} has no cell state, got {shown(type(c0).__name__)}")
+    make = NETWORKS[params["weight_ih_l0"].dtype]
+    input_size, hidden_size = params["weight_ih_l0"].shape[1], params["weight_hh_l0"].shape[1]
+    bias = any(name.startswith("bias") for name in params)
+    network = make(KINDS[cell], input_size, hidden_size, num_layers, 1 + bidirectional, bias, False)
+    network.parameters.load(params)
+    hx: Any = (h0, c0) if has_cell_state else h0
+    y, state, core = network.forward(x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None)
+    h_n, c_n = state if has_cell_state else (state, None)
+    return y, h_n, c_n, Tape(core, network, has_cell_state)
+
+
+def backward(
+    tape: Tape,
+    dy: Array | None = None,
+    dh_n: Array | None = None,
+    dc_n: Array | None = None,
+    *,
+    doutputs: Mapping[int, Array] | None = None,
+    dcells: Mapping[int, Array] | None = None,
+) -> tuple[Array, Array, Array | None, dict[str, Array]]:
+    """Back-propagation through time, any number of times from one tape; see `recurra.reference.backward`.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected one of recurra.functional.forward, got {type(tape).__name__}")
+    if dc_n is not None and not tape.has_cell_state:
+        raise ValueError(f"dc_n: expected None, as the cell has no cell state, got {shown(type(dc_n).__name__)}")
+    grads = {name: np.zeros_like(value) for name, value in tape.network.parameters.views().items()}
+    dstate: Any = (dh_n, dc_n) if tape.has_cell_state else dh_n
+    dx, dprevious = tape.network.backward(tape.core, dy, dstate, doutputs, dcells, True, grads, True, None)
+    dh0, dc0 = dprevious if tape.has_cell_state else (dprevious, None)
+    assert dx is not None
+    return dx, dh0, dc0, grads
+
+
+def sigmoid(x: Array) -> Array:
+    """σ(x) = 1 / (1 + e⁻ˣ) of an array of float32 (within 3 ULP) or float64 (within 2 ULP), any shape."""
+    return _core.sigmoid(x)
+
+
+def tanh(x: Array) -> Array:
+    """tanh(x), the same; odd, monotone in float32, and ±1 exactly where it rounds to that."""
+    return _core.tanh(x)

@@ -1,0 +1,428 @@
+"""The layers: RNN, LSTM and GRU over sequences, their cells over single steps, and Linear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from . import _core
+from ._checks import check_flag, check_number, check_rng, check_size, shown
+from .module import Array, Module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Tape = _core.Tape32 | _core.Tape64
+    LinearTape = _core.DenseTape32 | _core.DenseTape64
+    Seed = int | np.random.Generator | None
+    State = Any  # h, or (h, c) of an LSTM
+
+KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3, "gru_reset_before": 4}
+NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.float64): _core.Network64}
+DENSES: dict[Any, Any] = {np.dtype(np.float32): _core.Dense32, np.dtype(np.float64): _core.Dense64}
+
+
+class _Recurrent(Module):
+    """A stack of recurrent layers. Sizes: T steps, B sequences, H hidden_size, L num_layers, D directions (1 or 2)."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        dtype: object,
+        seed: Seed,
+    ) -> None:
+        self.input_size = check_size("input_size", input_size)
+        self.hidden_size = check_size("hidden_size", hidden_size)
+        self.num_layers = check_size("num_layers", num_layers)
+        self.bias = check_flag("bias", bias)
+        self.batch_first = check_flag("batch_first", batch_first)
+        self.dropout = dropout
+        self.bidirectional = check_flag("bidirectional", bidirectional)
+        self._plan: Mapping[str, int] | None = None
+        super().__init__(dtype, seed, self.hidden_size**-0.5)
+
+    @property
+    def _cell(self) -> str:
+        raise NotImplementedError
+
+    def _make_core(self) -> Any:
+        directions = 2 if self.bidirectional else 1
+        return NETWORKS[self.dtype](
+            KINDS[self._cell], self.input_size, self.hidden_size, self.num_layers, directions, self.bias, False
+        )
+
+    @property
+    def dropout(self) -> float:
+        """The rate at which `forward` zeroes what one layer hands to the next."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self._dropout = check_number("dropout", value, "a number in [0, 1)", 0, 1)
+
+    def __call__(
+        self, x: Array, hx: State = None, *, lengths: Array | None = None, out: Array | None = None
+    ) -> tuple[Array, State]:
+        """Runs the network and keeps nothing; without dropout.
+
+        Args:
+            x: (T, B, input_size), with `batch_first` (B, T, input_size), or (T, input_size) for one sequence.
+            hx: the initial state, None for zeros: h0 (L*D, B, H), or (h0, c0) of an LSTM, each of which may be None;
+                (L*D, H) if x has no batch.
+            lengths: (B,) integers in 0..T, how many steps each sequence has; None for T.
+            out: where to put y: of its shape and dtype, any strides.
+
+        Returns:
+            y, of x's shape but with D*H features (forward first, then reverse), zero beyond a sequence's end; and the
+            state after each sequence's last step (reverse: after its step 0), as h_n or (h_n, c_n), like hx.
+
+        Raises:
+            TypeError: an argument isn't an array, or has another dtype than the layer.
+            ValueError: a shape or a length is wrong.
+            KeyboardInterrupt: Ctrl-C; `out` may be half written then.
+        """
+        return self._core.call(x, hx, lengths, out, self.batch_first, self._plan)  # type: ignore[no-any-return]
+
+    def forward(
+        self, x: Array, hx: State = None, *, lengths: Array | None = None, rng: Seed = None
+    ) -> tuple[Array, State, Tape]:
+        """The same, keeping on a tape what `backward` needs; with dropout between layers, if there is any.
+
+        Args:
+            x, hx, lengths: as for a plain call. The tape has copies, so they may change afterwards.
+            rng: where dropout's masks come from, an integer or a generator; needed if `dropout` is above 0 and there
+                is more than one layer.
+
+        Returns:
+            y, the state, and the tape. `tape.outputs[l]` is h_t of layer l at every step (before dropout), of y's
+            shape, and `tape.cells[l]` c_t of an LSTM; both are arrays made when asked for.
+        """
+        masks = self._masks(rng) if self._dropout and self.num_layers > 1 else None
+        return self._core.forward(x, hx, lengths, self.batch_first, masks, self._plan)  # type: ignore[no-any-return]
+
+    def _masks(self, rng: Seed) -> Callable[[int, int], list[Array]]:
+        """A function that draws inverted dropout's masks, once the core has checked the arguments."""
+        if rng is None:
+            raise ValueError("rng: expected an integer or a numpy.random.Generator, as dropout is on, got None")
+        generator, rate = check_rng("rng", rng), self._dropout
+        features = self.hidden_size * (2 if self.bidirectional else 1)
+
+        def draw(steps: int, batch: int) -> list[Array]:
+            keep = 1 / (1 - rate)
+            return [
+                ((generator.random((steps, batch, features)) >= rate) * keep).astype(self.dtype)
+                for _ in range(self.num_layers - 1)
+            ]
+
+        return draw
+
+    def backward(
+        self,
+        tape: Tape,
+        dy: Array | None = None,
+        dstate: State = None,
+        *,
+        doutputs: Mapping[int, Array] | None = None,
+        dcells: Mapping[int, Array] | None = None,
+        need_dx: bool = True,
+        grads: dict[str, Array] | None = None,
+        retain: bool = False,
+    ) -> tuple[Array | None, State]:
+        """Back-propagation through time. Gradients of None are zeros; what stands beyond a sequence's end is ignored.
+
+        Args:
+            tape: from `forward`; it serves once, unless `retain` is set.
+            dy: gradient of y, of its shape.
+            dstate: gradient of the final state, like it: dh_n, or (dh_n, dc_n) of an LSTM.
+            doutputs, dcells: gradients of `tape.outputs[l]` and `tape.cells[l]`, by layer.
+            need_dx: whether to compute the gradient of x.
+            grads: what the gradients of the parameters are added to, by name; `self.grads` if None.
+            retain: keep the tape for another backward.
+
+        Returns:
+            The gradient of x (None without need_dx), and that of the initial state, like it.
+
+        Raises:
+            RuntimeError: the tape is of another layer, has been consumed, or is from before the weights changed.
+            TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then, nor after Ctrl-C.
+        """
+        grads = self.grads if grads is None else grads
+        return self._core.backward(  # type: ignore[no-any-return]
+            tape, dy, dstate, doutputs, dcells, need_dx, grads, retain, self._plan
+        )
+
+
+_OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "num_layers": 1}
+_COMMON: dict[str, object] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+_DTYPE: dict[str, object] = {"dtype": np.dtype(np.float32)}
+
+
+class RNN(_Recurrent):
+    """Elman's network: h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), or relu instead of tanh.
+
+    Args:
+        input_size, hidden_size: features of x_t, and H of h_t.
+        num_layers: how many are stacked, each reading the outputs of the one below.
+        nonlinearity: "tanh" or "relu".
+        bias: whether there are b_ih and b_hh.
+        batch_first: x and y are (B, T, …) instead of (T, B, …); states aren't.
+        dropout: rate between layers, in `forward` only.
+        bidirectional: a second direction reads every sequence from its end.
+        dtype: float32 or float64, of everything.
+        seed: of the weights, drawn uniform in ±1/√H: an integer, a numpy.random.Generator, or None for the system's.
+
+    Parameters, by PyTorch's names: weight_ih_l0 (H, input_size), weight_hh_l0 (H, H), bias_ih_l0 (H,), bias_hh_l0 (H,),
+    then those of the reverse direction, "…_l0_reverse", and of the layers above, "…_l1", which read D*H features.
+    """
+
+    _options = _OPTIONS | {"nonlinearity": "tanh"} | _COMMON | _DTYPE
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: object = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        self.nonlinearity = _check_nonlinearity(nonlinearity)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed)
+
+    @property
+    def _cell(self) -> str:
+        return "rnn_" + self.nonlinearity
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+        i = σ(a_i)   f = σ(a_f)   g = tanh(a_g)   o = σ(a_o)      a = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh
+        c_t = f ∘ c_{t-1} + i ∘ g                 h_t = o ∘ tanh(c_t)
+
+    Arguments and parameters are those of `RNN`, without `nonlinearity`; the rows of every parameter go gate by gate,
+    i, f, g, o, so that weight_ih_l0 is (4*H, input_size). The state is a pair (h, c).
+    """
+
+    _options = _OPTIONS | _COMMON | _DTYPE
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: object = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed)
+
+    @property
+    def _cell(self) -> str:
+        return "lstm"
+
+
+class GRU(_Recurrent):
+    """The gated recurrent unit (Cho et al. 2014).
+
+        r = σ(a_r)   z = σ(a_z)                   a = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh
+        n = tanh(W_in x_t + b_in + r ∘ (W_hn h_{t-1} + b_hn))      reset_after=True: PyTorch, cuDNN
+        n = tanh(W_in x_t + b_in + W_hn (r ∘ h_{t-1}) + b_hn)      reset_after=False: the paper, most textbooks
+        h_t = (1 - z) ∘ n + z ∘ h_{t-1}
+
+    Arguments and parameters are those of `RNN`, without `nonlinearity`; the rows of every parameter go gate by gate,
+    r, z, n, so that weight_ih_l0 is (3*H, input_size).
+    """
+
+    _options = _OPTIONS | _COMMON | {"reset_after": True} | _DTYPE
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        reset_after: bool = True,
+        dtype: object = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        self.reset_after = check_flag("reset_after", reset_after)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed)
+
+    @property
+    def _cell(self) -> str:
+        return "gru" if self.reset_after else "gru_reset_before"
+
+
+class _Cell(Module):
+    """One step. x (B, input_size) or (input_size,); a state is (B, H) or (H,), or a pair of them for an LSTM."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool, dtype: object, seed: Seed) -> None:
+        self.input_size = check_size("input_size", input_size)
+        self.hidden_size = check_size("hidden_size", hidden_size)
+        self.bias = check_flag("bias", bias)
+        super().__init__(dtype, seed, self.hidden_size**-0.5)
+
+    @property
+    def _cell(self) -> str:
+        raise NotImplementedError
+
+    def _make_core(self) -> Any:
+        return NETWORKS[self.dtype](KINDS[self._cell], self.input_size, self.hidden_size, 1, 1, self.bias, True)
+
+    def __call__(self, x: Array, hx: State = None) -> State:
+        """The state after this step; hx None is zeros."""
+        return self._core.call(x, hx, None, None, False, None)
+
+    def forward(self, x: Array, hx: State = None) -> tuple[State, Tape]:
+        """The same, and the tape for `backward`."""
+        return self._core.forward(x, hx, None, False, None, None)  # type: ignore[no-any-return]
+
+    def backward(
+        self,
+        tape: Tape,
+        dstate: State = None,
+        *,
+        need_dx: bool = True,
+        grads: dict[str, Array] | None = None,
+        retain: bool = False,
+    ) -> tuple[Array | None, State]:
+        """From the gradient of the new state, those of x and of the state before; adds to `grads` or `self.grads`."""
+        grads = self.grads if grads is None else grads
+        return self._core.backward(  # type: ignore[no-any-return]
+            tape, None, dstate, None, None, need_dx, grads, retain, None
+        )
+
+
+_CELL_OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "bias": True}
+
+
+class RNNCell(_Cell):
+    """One step of `RNN`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
+
+    _options = _CELL_OPTIONS | {"nonlinearity": "tanh"} | _DTYPE
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        dtype: object = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        self.nonlinearity = _check_nonlinearity(nonlinearity)
+        super().__init__(input_size, hidden_size, bias, dtype, seed)
+
+    @property
+    def _cell(self) -> str:
+        return "rnn_" + self.nonlinearity
+
+
+class LSTMCell(_Cell):
+    """One step of `LSTM`: (x, (h, c)) -> (h', c'). Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
+
+    _options = _CELL_OPTIONS | _DTYPE
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, dtype: object = np.float32, seed: Seed = None
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, dtype, seed)
+
+    @property
+    def _cell(self) -> str:
+        return "lstm"
+
+
+class GRUCell(_Cell):
+    """One step of `GRU`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
+
+    _options = _CELL_OPTIONS | {"reset_after": True} | _DTYPE
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        reset_after: bool = True,
+        dtype: object = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        self.reset_after = check_flag("reset_after", reset_after)
+        super().__init__(input_size, hidden_size, bias, dtype, seed)
+
+    @property
+    def _cell(self) -> str:
+        return "gru" if self.reset_after else "gru_reset_before"
+
+
+class Linear(Module):
+    """y = x Wᵀ + b.
+
+    Args:
+        in_features, out_features: of x and y, whose other axes are any, but the same.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        seed: of the weights, drawn uniform in ±1/√in_features; see `RNN`.
+
+    Parameters: weight (out_features, in_features), bias (out_features,).
+    """
+
+    _options: ClassVar[Mapping[str, object]] = {"in_features": ..., "out_features": ..., "bias": True} | _DTYPE
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, dtype: object = np.float32, seed: Seed = None
+    ) -> None:
+        self.in_features = check_size("in_features", in_features)
+        self.out_features = check_size("out_features", out_features)
+        self.bias = check_flag("bias", bias)
+        super().__init__(dtype, seed, self.in_features**-0.5)
+
+    def _make_core(self) -> Any:
+        return DENSES[self.dtype](self.in_features, self.out_features, self.bias)
+
+    def __call__(self, x: Array) -> Array:
+        """X (…, in_features) -> y (…, out_features)."""
+        return self._core.call(x)  # type: ignore[no-any-return]
+
+    def forward(self, x: Array) -> tuple[Array, LinearTape]:
+        """The same, and the tape for `backward`, which has a copy of x."""
+        return self._core.forward(x)  # type: ignore[no-any-return]
+
+    def backward(
+        self,
+        tape: LinearTape,
+        dy: Array,
+        *,
+        need_dx: bool = True,
+        grads: dict[str, Array] | None = None,
+        retain: bool = False,
+    ) -> Array | None:
+        """From dy, of y's shape, the gradient of x (None without need_dx); adds to `grads` or `self.grads`."""
+        grads = self.grads if grads is None else grads
+        return self._core.backward(tape, dy, need_dx, grads, retain)  # type: ignore[no-any-return]
+
+
+def _check_nonlinearity(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"nonlinearity: expected 'tanh' or 'relu', got {shown(value)}")
+    if value not in {"tanh", "relu"}:
+        raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {shown(value)}")
+    return value

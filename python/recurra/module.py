@@ -1,0 +1,103 @@
+"""What all layers share: parameters that only C++ writes, gradients, state_dict, copies and pickles."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._checks import check_dtype, check_rng
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from . import _core
+
+    Parameters = _core.Parameters32 | _core.Parameters64
+
+Array = NDArray[Any]
+
+
+class Module:
+    """A layer with parameters. A subclass says in `_options` what rebuilds it, and makes the core that does the work."""
+
+    # Names of the constructor's arguments, each an attribute too, with its default; those without come first.
+    _options: ClassVar[Mapping[str, object]]
+    dtype: np.dtype[Any]
+
+    def __init__(self, dtype: object, seed: object, bound: float) -> None:
+        """Last thing in a subclass's constructor: needs the other attributes, sets weights uniform in ±bound."""
+        self.dtype = check_dtype(dtype)
+        rng = check_rng("seed", seed)
+        self._build()
+        self._parameters.load(
+            {name: rng.uniform(-bound, bound, value.shape).astype(self.dtype) for name, value in self.params.items()}
+        )
+
+    def _make_core(self) -> Any:
+        """The object of `_core` that does the work."""
+        raise NotImplementedError
+
+    def _build(self) -> None:
+        self._core = self._make_core()
+        self._parameters: Parameters = self._core.parameters
+        self._params = MappingProxyType(self._parameters.views())
+        self.grads: dict[str, Array] = {name: np.zeros_like(value) for name, value in self._params.items()}
+
+    @property
+    def params(self) -> Mapping[str, Array]:
+        """The parameters by name: read-only views, which show every later change too."""
+        return self._params
+
+    def zero_grad(self) -> None:
+        """Sets `grads` to 0, in place."""
+        for gradient in self.grads.values():
+            gradient.fill(0)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the parameters by name."""
+        return {name: value.copy() for name, value in self._params.items()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Takes over all parameters at once; a call in another thread sees the old ones or the new, but no mixture.
+
+        Raises:
+            TypeError: an array isn't one, or not of the layer's dtype.
+            ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
+        """
+        self._parameters.load(state)
+
+    def __repr__(self) -> str:
+        parts = []
+        for name, default in self._options.items():
+            value = getattr(self, name)
+            if default is ...:
+                parts.append(repr(value))
+            elif value != default:
+                parts.append(f"{name}={value.name if name == 'dtype' else repr(value)}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __copy__(self) -> Self:
+        """A second name for the same parameters and gradients."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in {"_core", "_parameters", "_params", "grads"}
+        }
+        return own | {"params": self.state_dict(), "grads": self.grads}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        own = dict(state)
+        params, grads = own.pop("params"), own.pop("grads")
+        self.__dict__.update(own)
+        self._build()
+        self._parameters.load(params)
+        self.grads = grads
