@@ -39,12 +39,12 @@ struct ActivationConstants<double> {
   static constexpr double kScale = 0x1p-54;
   static constexpr double kRound = 0x1.8p52 + 1023 - 54;
   static constexpr int kExponentShift = 52;
-  static constexpr double kExp[] = {-0x1.000000000000ap-1,  0x1.55555555554f9p-3,  -0x1.555555555083ep-5,
+  static constexpr double kExp[] = {-0x1.000000000000ap-1,  0x1.55555555554f9p-3,   -0x1.555555555083ep-5,
                                     0x1.1111111127d12p-7,   -0x1.6c16c18438b27p-10, 0x1.a01a012a0e169p-13,
                                     -0x1.a01999e25d12cp-16, 0x1.71df25b58a64bp-19,  -0x1.28ad9b8b5ddb9p-22,
                                     0x1.ad7f3af682030p-26};
-  static constexpr double kTanh[] = {0x1.8000000000032p+1,   0x1.3333333331e67p+0,  -0x1.767dce2bf7fcbp-8,
-                                     0x1.0a4e09252e479p-12,  -0x1.9975b36f5d13ap-17, 0x1.405d11ce5599fp-21,
+  static constexpr double kTanh[] = {0x1.8000000000032p+1,  0x1.3333333331e67p+0,   -0x1.767dce2bf7fcbp-8,
+                                     0x1.0a4e09252e479p-12, -0x1.9975b36f5d13ap-17, 0x1.405d11ce5599fp-21,
                                      -0x1.ce190893c2d0ap-26};
   static constexpr double kTanhSplit = 0.7;
 };
@@ -65,7 +65,7 @@ RECURRA_INLINE Vec<T> exp_plus_one(Vec<T> x) {
   const Vec<T> rounded = fma(x, Vec<T>::broadcast(-C::kLog2E), round);
   const Vec<T> n = rounded - round;
   Vec<T> r = fma(n, Vec<T>::broadcast(C::kLn2High), x);
-  r = fma(n, Vec<T>::broadcast(C::kLn2Low), r);  // e^-x = 2^n e^-r
+  r = fma(n, Vec<T>::broadcast(C::kLn2Low), r);                                 // e^-x = 2^n e^-r
   const Vec<T> scale = Vec<T>::from_bits(rounded.bits() << C::kExponentShift);  // 2^n kScale
   const Vec<T> fall = fma(r * r, polynomial(r, C::kExp), r);                    // 1 - e^-r
   return fnma(scale, fall, scale + Vec<T>::broadcast(C::kScale));
@@ -92,7 +92,8 @@ RECURRA_INLINE Vec<T> tanh(Vec<T> x) {
   const Vec<T> size = Vec<T>::from_bits(x.bits() & ~sign), square = x * x;
   const typename Vec<T>::Bits small = size < Vec<T>::broadcast(C::kTanhSplit);
   const Vec<T> top = Vec<T>::select(small, square * size, Vec<T>::broadcast(2 * C::kScale));
-  const Vec<T> bottom = Vec<T>::select(small, polynomial(square, C::kTanh), exp_plus_one(clamp(size * Vec<T>::broadcast(T(-2)), -C::kHighest * 2, T(0))));
+  const Vec<T> bottom = Vec<T>::select(small, polynomial(square, C::kTanh),
+                                       exp_plus_one(clamp(size * Vec<T>::broadcast(T(-2)), -C::kHighest * 2, T(0))));
   const Vec<T> result = Vec<T>::select(small, size, Vec<T>::broadcast(T(1))) - top / bottom;
   return Vec<T>::from_bits(result.bits() | (x.bits() & sign));
 }

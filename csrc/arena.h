@@ -1,4 +1,5 @@
-// Cuts a block of memory into aligned arrays. On a null block it only adds up, so one constructor both measures and cuts.
+// Cuts a block of memory into aligned arrays. On a null block it only adds up, so one constructor both measures and
+// cuts.
 #pragma once
 
 #include "kernels.h"

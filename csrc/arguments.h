@@ -91,8 +91,8 @@ T *pointer(const py::array &array) {
   return static_cast<T *>(const_cast<void *>(array.data()));
 }
 
-// How sequences lie in a caller's arrays: (T, B, features), (B, T, features) or (T, features); for a cell, which takes a
-// single step, (B, features) or (features,).
+// How sequences lie in a caller's arrays: (T, B, features), (B, T, features) or (T, features); for a cell, which takes
+// a single step, (B, features) or (features,).
 struct Layout {
   bool batch_first = false, unbatched = false, single = false;
   Index steps = 0, batch = 0;
@@ -185,10 +185,13 @@ inline std::vector<Index> lengths_of(py::handle object, Index batch, Index steps
 inline PlanWish wish_of(py::handle object) {
   PlanWish wish;
   if (object.is_none()) return wish;
-  const std::pair<const char *, Index *> members[] = {
-      {"threads", &wish.threads},     {"split", &wish.split},         {"fused", &wish.fused},
-      {"chunk", &wish.chunk},         {"alternate", &wish.alternate}, {"tile_rows", &wish.tile_rows},
-      {"depth_block", &wish.depth_block}};
+  const std::pair<const char *, Index *> members[] = {{"threads", &wish.threads},
+                                                      {"split", &wish.split},
+                                                      {"fused", &wish.fused},
+                                                      {"chunk", &wish.chunk},
+                                                      {"alternate", &wish.alternate},
+                                                      {"tile_rows", &wish.tile_rows},
+                                                      {"depth_block", &wish.depth_block}};
   for (const auto &[key, value] : py::cast<py::dict>(object)) {
     bool known = false;
     for (const auto &[name, member] : members) {

@@ -30,7 +30,8 @@ struct Backward {
   static constexpr Index V = Vec<T>::size;
   static constexpr int G = Cell::kGates;
   static constexpr Index kWidth = kPanelVectors * V;
-  static constexpr bool kCarriesDh = Cell::kSplitCandidate || Cell::kResetBefore;  // h_t reaches h_{t+1} beside W_hh too
+  static constexpr bool kCarriesDh =
+      Cell::kSplitCandidate || Cell::kResetBefore;  // h_t reaches h_{t+1} beside W_hh too
 
   const BackwardTask<T> &task;
   const Rows &rows;
@@ -39,9 +40,9 @@ struct Backward {
   Arena packed_arena, work_arena;
   const BackwardLayout<Cell, T> packed;
 
-  T *dc;                  // what reaches c_{t-1} through c_t, [row][width]
-  T *dh;                  // dh_{t+1}, for the direct way through z
-  T *q;                   // reset before: the gradient of r ∘ h_{t-1}
+  T *dc;  // what reaches c_{t-1} through c_t, [row][width]
+  T *dh;  // dh_{t+1}, for the direct way through z
+  T *q;   // reset before: the gradient of r ∘ h_{t-1}
   T *stash;
   const T **delta_rows;
   alignas(64) T zeros[kWidth] = {};

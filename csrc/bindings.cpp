@@ -63,9 +63,8 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.def("build_info", build_info_dict);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
   module.def("get_num_threads", [] { return usable_threads(thread_setting()); });
-  module.def("sigmoid", [](py::handle x) {
-    return activation_of(x, &Kernels<float>::sigmoid, &Kernels<double>::sigmoid);
-  });
+  module.def("sigmoid",
+             [](py::handle x) { return activation_of(x, &Kernels<float>::sigmoid, &Kernels<double>::sigmoid); });
   module.def("tanh", [](py::handle x) { return activation_of(x, &Kernels<float>::tanh, &Kernels<double>::tanh); });
   bind_parameters(module);
   bind_network(module);

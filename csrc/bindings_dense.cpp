@@ -111,8 +111,9 @@ class PyDense {
   static void take(DenseTape<T> &tape, bool retain) {
     const std::lock_guard<std::mutex> lock(tape.mutex);
     if (tape.consumed) {
-      throw std::runtime_error("tape: expected one that is left, got one that backward has consumed; "
-                               "retain=True keeps it");
+      throw std::runtime_error(
+          "tape: expected one that is left, got one that backward has consumed; "
+          "retain=True keeps it");
     }
     tape.consumed = !retain;
   }

@@ -112,8 +112,8 @@ class PyNetwork {
                                                          features_symbol(), features()));
       }
     }
-    auto memory = std::make_shared<TapeMemory<T>>(layout.steps, layout.batch,
-                                                  run.lengths.empty() ? nullptr : run.lengths.data());
+    auto memory =
+        std::make_shared<TapeMemory<T>>(layout.steps, layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     run.allocate_states(*this);
     const py::array y = layout.single ? run.h_n : py::array(py::array_t<T>(layout.shape(features())));
     run.call.y = layout.template strided<T>(y);
@@ -135,8 +135,10 @@ class PyNetwork {
     if (!py::isinstance<Tape<T>>(tape_object)) throw std::runtime_error(other);
     Tape<T> &tape = *py::cast<TapePtr<T>>(tape_object);
     auto memory = tape.hold();
-    if (!memory) throw std::runtime_error("tape: expected one that is left, got one that backward has consumed; "
-                                          "retain=True keeps it");
+    if (!memory)
+      throw std::runtime_error(
+          "tape: expected one that is left, got one that backward has consumed; "
+          "retain=True keeps it");
     if (memory->parameters != network_.parameters) throw std::runtime_error(other);
 
     const Layout &layout = tape.layout;
@@ -146,7 +148,8 @@ class PyNetwork {
     call.signalled = signalled;
     call.dy = arguments.sequences(dy, "dy", layout, features_symbol(), features());
     call.doutputs = by_layer(doutputs, "doutputs", network_.shape.layers, layout, arguments);
-    call.dcells = by_layer(dcells, "dcells", network_.shape.kind == kLstm ? network_.shape.layers : 0, layout, arguments);
+    call.dcells =
+        by_layer(dcells, "dcells", network_.shape.kind == kLstm ? network_.shape.layers : 0, layout, arguments);
     const auto [dh, dc] = split_state(dstate, "dstate", "dh_n", "dc_n");
     const Shape states = layout.state_shape(state_count(), hidden());
     call.dh_n = arguments.dense(dh, "dh_n", layout.state_symbols(), states);
@@ -297,7 +300,8 @@ class PyNetwork {
     if (given.is_none()) return result;
     if (!py::isinstance<py::dict>(given)) refuse_type(name, "a dict of arrays by layer", type_name(given));
     for (const auto &[key, array] : py::reinterpret_borrow<py::dict>(given)) {
-      const std::string range = layers ? "layers in 0.." + std::to_string(layers - 1) : "no layers, as only an LSTM has c_t";
+      const std::string range =
+          layers ? "layers in 0.." + std::to_string(layers - 1) : "no layers, as only an LSTM has c_t";
       if (!PyLong_Check(key.ptr()) || PyBool_Check(key.ptr())) refuse_type(name, range, py::repr(key));
       int overflow = 0;
       const long long layer = PyLong_AsLongLongAndOverflow(key.ptr(), &overflow);

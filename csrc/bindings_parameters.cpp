@@ -49,7 +49,8 @@ std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle sta
     if (!known) surplus += (surplus.empty() ? "" : ", ") + name;
   }
   if (!missing.empty() || !surplus.empty()) {
-    const std::string got = (missing.empty() ? "" : "no " + missing) + (missing.empty() || surplus.empty() ? "" : ", and ") +
+    const std::string got = (missing.empty() ? "" : "no " + missing) +
+                            (missing.empty() || surplus.empty() ? "" : ", and ") +
                             (surplus.empty() ? "" : "also " + surplus);
     refuse_value(what, "the names of the parameters", got);
   }

@@ -63,8 +63,9 @@ class Cutter {
   Index used_ = 0;
 };
 
-// Scratch memory that belongs to the calling thread and goes with it: a second call of the same shape allocates nothing.
-// A call within a call (a signal handler may make one while a long call polls for Ctrl-C) gets memory of its own.
+// Scratch memory that belongs to the calling thread and goes with it: a second call of the same shape allocates
+// nothing. A call within a call (a signal handler may make one while a long call polls for Ctrl-C) gets memory of its
+// own.
 class Workspace {
  public:
   explicit Workspace(Index bytes) {

@@ -7,7 +7,6 @@
 
 namespace recurra {
 
-
 // The kernels of the ISA in use. The first call chooses: the best one that was built and that CPU and operating
 // system support, or the one RECURRA_ISA names. Throws std::runtime_error when that one is unknown or unavailable.
 // Call it from a bound function, not from module initialisation: there pybind11 makes an ImportError of it.

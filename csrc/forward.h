@@ -60,7 +60,9 @@ struct Forward {
   Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
   Index time(Index s) const { return task.reverse ? rows.steps - 1 - s : s; }
 
-  T *projected_panel(Index panel) const { return projected + panel * Layout::kUnits * Layout::kProjectedGates * chunk_rows; }
+  T *projected_panel(Index panel) const {
+    return projected + panel * Layout::kUnits * Layout::kProjectedGates * chunk_rows;
+  }
 
   // A row of caller's state (batch, H), null for zeros, into a padded row and back.
   void load_state(const T *from, T *to) const {
@@ -138,8 +140,8 @@ struct Forward {
   }
 
   // The cell on one tile's sums: rows [first, first + n) of the slice, the units of one panel.
-  void apply(Index t, Index panel, int vectors, Index first, Index n, const T *sums, Index sum_width, const T *candidate_x,
-             Index candidate_stride) {
+  void apply(Index t, Index panel, int vectors, Index first, Index n, const T *sums, Index sum_width,
+             const T *candidate_x, Index candidate_stride) {
     for (Index r = 0; r < n; ++r) {
       const Index b = first + r;
       T *out = row_at(task.out, rows, t, task.first + b);

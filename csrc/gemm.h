@@ -70,11 +70,11 @@ __attribute__((noinline)) void tile(const T *from, Index from_stride, const T *c
 // The tile for `rows` (1 … tile_rows(vectors)) by `vectors` (1 … kPanelVectors).
 template <class T>
 inline Tile<T> tile_for(Index rows, int vectors) {
-#define RECURRA_TILES(C)                                                                                         \
-  {                                                                                                              \
-    tile<1, C, T>, tile<2, C, T>, tile<3, C, T>, tile<smaller(4, tile_rows(C)), C, T>,                           \
-        tile<smaller(5, tile_rows(C)), C, T>, tile<smaller(6, tile_rows(C)), C, T>,                              \
-        tile<smaller(7, tile_rows(C)), C, T>, tile<smaller(8, tile_rows(C)), C, T>                               \
+#define RECURRA_TILES(C)                                                               \
+  {                                                                                    \
+    tile<1, C, T>, tile<2, C, T>, tile<3, C, T>, tile<smaller(4, tile_rows(C)), C, T>, \
+        tile<smaller(5, tile_rows(C)), C, T>, tile<smaller(6, tile_rows(C)), C, T>,    \
+        tile<smaller(7, tile_rows(C)), C, T>, tile<smaller(8, tile_rows(C)), C, T>     \
   }
   static constexpr Tile<T> tiles[kPanelVectors][kMaxTileRows] = {RECURRA_TILES(1), RECURRA_TILES(2), RECURRA_TILES(3),
                                                                  RECURRA_TILES(4)};
@@ -116,9 +116,8 @@ constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its
 // A panel deeper than block goes in stretches over all rows, so that a stretch stays in L1/L2 while the rows pass;
 // the sums wait in `stash` (rows x vectors), which keeps the chain as it is.
 template <class T, class Finish>
-RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride,
-                                  const Segment<T> *segments, int count, Index block, Index most_rows, T *stash,
-                                  Finish finish) {
+RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride, const Segment<T> *segments,
+                                  int count, Index block, Index most_rows, T *stash, Finish finish) {
   const Index width = vectors * Vec<T>::size;
   const Index most = smaller(most_rows, tile_rows(vectors));
   alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];

@@ -135,7 +135,8 @@ struct Gradient {
   const Index H;
 
   void clear(const Span &span, Index columns, T *weight, T *bias) const {
-    const Index first = share(span.count * H, task.part, task.parts), last = share(span.count * H, task.part + 1, task.parts);
+    const Index first = share(span.count * H, task.part, task.parts),
+                last = share(span.count * H, task.part + 1, task.parts);
     for (Index i = (span.row * H + first) * columns; i < (span.row * H + last) * columns; ++i) {
       weight[i] = 0;
     }
@@ -146,11 +147,12 @@ struct Gradient {
 
   bool add_block(GradientWork<T> &work, const Span &span, const T *const *factors, Index from, Index count,
                  Index columns, T *weight, T *bias) const {
-    const Index first = share(span.count * H, task.part, task.parts), last = share(span.count * H, task.part + 1, task.parts);
+    const Index first = share(span.count * H, task.part, task.parts),
+                last = share(span.count * H, task.part + 1, task.parts);
     const Index row = span.row * H + first;
     return block_gradient(work, factors, count, columns, task.deltas + from * task.delta_stride + span.delta * H,
-                          task.delta_stride, first, last, weight + row * columns, bias ? bias + row : nullptr,
-                          from > 0, task.pulse);
+                          task.delta_stride, first, last, weight + row * columns, bias ? bias + row : nullptr, from > 0,
+                          task.pulse);
   }
 
   bool run() const {

@@ -33,8 +33,8 @@ constexpr CellKernels<T> cell_kernels() {
 
 template <class T>
 constexpr Kernels<T> kernels() {
-  return {{cell_kernels<Rnn<false>, T>(), cell_kernels<Rnn<true>, T>(), cell_kernels<Lstm, T>(),
-           cell_kernels<Gru, T>(), cell_kernels<GruResetBefore, T>()},
+  return {{cell_kernels<Rnn<false>, T>(), cell_kernels<Rnn<true>, T>(), cell_kernels<Lstm, T>(), cell_kernels<Gru, T>(),
+           cell_kernels<GruResetBefore, T>()},
           gradient_work<T>,
           input_gradient_work<T>,
           linear_packed<T>,
@@ -52,8 +52,8 @@ constexpr Kernels<T> kernels() {
 #define RECURRA_STRING(text) RECURRA_STRING_(text)
 
 const KernelTable &kernel_table() {
-  static constexpr KernelTable table{&RECURRA_STRING(RECURRA_ISA_NAMESPACE)[sizeof "isa"], kVectorBytes, kernels<float>(),
-                                     kernels<double>()};
+  static constexpr KernelTable table{&RECURRA_STRING(RECURRA_ISA_NAMESPACE)[sizeof "isa"], kVectorBytes,
+                                     kernels<float>(), kernels<double>()};
   return table;
 }
 

@@ -14,12 +14,12 @@ enum CellKind { kRnnTanh, kRnnRelu, kLstm, kGru, kGruResetBefore, kCellKinds };
 
 // The schedule of one call. It decides where and when a number is computed, never its value.
 struct Plan {
-  int threads = 0;      // team size
-  int split = 0;        // what the team shares out: 0 nothing, 1 batch rows, 2 directions
-  int fused = 0;        // 1: each step multiplies its own input; 0: the input projection is hoisted, chunk by chunk
-  Index chunk = 0;      // time steps in a hoisted chunk
-  int alternate = 0;    // 1: weight panels are walked backwards on odd steps, so what L2 still holds is used first
-  int tile_rows = 0;    // largest number of batch rows in a register tile
+  int threads = 0;        // team size
+  int split = 0;          // what the team shares out: 0 nothing, 1 batch rows, 2 directions
+  int fused = 0;          // 1: each step multiplies its own input; 0: the input projection is hoisted, chunk by chunk
+  Index chunk = 0;        // time steps in a hoisted chunk
+  int alternate = 0;      // 1: weight panels are walked backwards on odd steps, so what L2 still holds is used first
+  int tile_rows = 0;      // largest number of batch rows in a register tile
   Index depth_block = 0;  // depth of a product done over all rows before the next block of its panel is touched
 };
 
@@ -59,7 +59,7 @@ struct ForwardTask {
   Index first, last;
   bool reverse;
   Index input_size, hidden_size;
-  const T *packed;   // from pack_forward
+  const T *packed;  // from pack_forward
   RowView<const T> x;
   RowView<T> out;    // h_t, (…, hidden_size)
   RowView<T> copy;   // h_t once more, or null

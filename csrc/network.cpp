@@ -19,8 +19,7 @@ std::vector<typename Parameters<T>::Entry> entries_of(const NetworkShape &shape,
     const Index inputs = first ? shape.input_size : checked_product(shape.directions, shape.hidden_size);
     const std::string input = first ? "input_size" : shape.directions > 1 ? "2*hidden_size" : "hidden_size";
     for (int direction = 0; direction < shape.directions; ++direction) {
-      const std::string suffix =
-          shape.single ? "" : "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
+      const std::string suffix = shape.single ? "" : "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
       entries.push_back({"weight_ih" + suffix, {rows, inputs}, "(" + symbol + ", " + input + ")"});
       entries.push_back({"weight_hh" + suffix, {rows, shape.hidden_size}, "(" + symbol + ", hidden_size)"});
       for (const char *name : {"bias_ih", "bias_hh"}) {
@@ -313,8 +312,8 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   for (int s = 0; s < slices; ++s) most_rows = std::max(most_rows, bounds[s + 1] - bounds[s]);
 
   const Index delta_stride = padded_stride<T>(cell_.deltas * H);
-  const Index widest = std::max({cell_.backward_work(most_rows, H), kernels_of<T>().gradient_work(),
-                                 kernels_of<T>().input_gradient_work()});
+  const Index widest = std::max(
+      {cell_.backward_work(most_rows, H), kernels_of<T>().gradient_work(), kernels_of<T>().input_gradient_work()});
   std::array<T *, 2> deltas{}, from_above{};
   T *grads = nullptr, *work = nullptr;
   const auto cut = [&](Cutter cutter) {

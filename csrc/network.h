@@ -44,8 +44,8 @@ struct NetworkShape {
 // What one layer leaves for the way back; arrays are compact, (rows, …), see Rows.
 template <class T>
 struct LayerTape {
-  Buffer<T> out;           // (rows, directions * hidden_size): h_t
-  Buffer<T> mask, masked;  // the same, where dropout follows: the mask, and out ∘ mask
+  Buffer<T> out;                   // (rows, directions * hidden_size): h_t
+  Buffer<T> mask, masked;          // the same, where dropout follows: the mask, and out ∘ mask
   std::array<Buffer<T>, 2> kept;   // by direction
   std::array<Buffer<T>, 2> cells;  // by direction: c_t
 };

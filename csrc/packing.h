@@ -75,7 +75,9 @@ void pack_forward(Index input_size, Index hidden_size, const T *weight_ih, const
         for (Index lane = 0; lane < V; ++lane) {
           const bool real = lane < lanes && bias_ih;
           const bool split = Cell::kSplitCandidate && gate == G - 1;
-          at.bias[(v * G + column) * V + lane] = !real ? T(0) : split ? bias_ih[row + lane] : bias_ih[row + lane] + bias_hh[row + lane];
+          at.bias[(v * G + column) * V + lane] = !real   ? T(0)
+                                                 : split ? bias_ih[row + lane]
+                                                         : bias_ih[row + lane] + bias_hh[row + lane];
           if (split) {
             at.candidate_bias[unit + lane] = real ? bias_hh[row + lane] : T(0);
           }

@@ -16,7 +16,7 @@ struct PlanWish {
 struct Work {
   Index steps, batch, rows;  // rows: (time, sequence) pairs that exist
   int directions;
-  Index multiply_adds;  // of the whole call
+  Index multiply_adds;    // of the whole call
   Index projected_bytes;  // of one row of the hoisted projection
   Index hidden_bytes;     // of one direction's recurrent weights
   Index panel_row_bytes;  // of one row of a weight panel, and so of the panel per unit of depth

@@ -54,7 +54,8 @@ struct Vec {
   static RECURRA_INLINE Vec zero() { return {Raw{}}; }
   static RECURRA_INLINE Vec broadcast(T value) { return {value - Raw{}}; }  // minus: 0 + -0 would lose the sign
   static RECURRA_INLINE Vec load(const T *from) { return {*reinterpret_cast<const Unaligned *>(from)}; }
-  static RECURRA_INLINE Vec load(const T *from, int count);  // the first `count` lanes; the others are zero and not read
+  static RECURRA_INLINE Vec load(const T *from,
+                                 int count);  // the first `count` lanes; the others are zero and not read
   static RECURRA_INLINE Vec from_bits(Bits bits) { return {reinterpret_cast<Raw>(bits)}; }
 
   RECURRA_INLINE void store(T *to) const { *reinterpret_cast<Unaligned *>(to) = raw; }

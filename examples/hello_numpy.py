@@ -16,7 +16,7 @@ def train(cell, initial, x, target, epochs, lr=0.01, beta1=0.9, beta2=0.999, eps
 
     Args:
         cell: "rnn", "lstm" or "gru".
-        initial: the recurrent layer's parameters by PyTorch's names, and the read-out's as weight (out, H), bias (out,).
+        initial: the recurrent layer's parameters by PyTorch's names; the read-out's as weight (out, H), bias (out,).
         x, target: (T, I) and (T, out).
         epochs, lr, beta1, beta2, eps: of Adam (Kingma & Ba 2015).
     """

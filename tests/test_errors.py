@@ -94,9 +94,8 @@ def test_input_and_state(cell, call, batch_first):
             continue  # another T or B is no fault of x
         with scene.refuses(error, name):
             scene.forward(call, **(right | {argument: value}))
-    for value in (zeros(T + 1, B, I), zeros(T, B + 1, I)):
-        with scene.refuses(ValueError, "(h0|lengths)"):
-            scene.forward(call, x=scene.config.layout(value))
+    with scene.refuses(ValueError, "(h0|lengths)"):
+        scene.forward(call, x=scene.config.layout(zeros(T, B + 1, I)))
 
 
 @every_cell
@@ -197,8 +196,9 @@ def test_dict_of_gradients():
         array = scene.grads[name]
         read_only = array.copy()
         read_only.flags.writeable = False
+        strided = np.zeros([2 * n for n in array.shape], array.dtype)[(slice(None, None, 2),) * array.ndim]
         wrong = [(TypeError, value) for value in of_wrong_type(array)]
-        wrong += [(ValueError, value) for value in [*of_wrong_shape(array), read_only]]
+        wrong += [(ValueError, value) for value in [*of_wrong_shape(array), read_only, strided]]
         for error, value in wrong:
             with scene.refuses(error, rf"(grads.*|{name})"):
                 scene.backward(grads=scene.grads | {name: value})
@@ -239,7 +239,7 @@ def test_consumed_tape(cell):
             scene.backward(**options)
     for attribute in ("outputs", "cells") if scene.lstm else ("outputs",):
         with pytest.raises(RuntimeError, match=r"^tape: "):
-            getattr(scene.tape, attribute)
+            getattr(scene.tape, attribute)[0]
 
 
 @pytest.mark.parametrize("change", ["load", "load the same", "step"])
@@ -285,7 +285,8 @@ def test_messages_say_what_to_do(cell):
     rows = scene.data.params["weight_ih_l0"].shape[0]
     with pytest.raises(ValueError, match=r"^x: ") as error:
         scene.forward(x=zeros(T, B, 16))
-    assert str(error.value) == f"x: expected (T, B, input_size) = (T, B, {I}), got {(T, B, 16)}"
+    assert str(error.value).startswith(f"x: expected (T, B, input_size) = (T, B, {I})")
+    assert str(error.value).endswith(f", got {(T, B, 16)}")
     with pytest.raises(TypeError, match=r"^x: ") as error:
         scene.forward(x=zeros(T, B, I, dtype=np.float64))
     assert str(error.value) == "x: expected float32, got float64: cast it with x.astype(numpy.float32)"

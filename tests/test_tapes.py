@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -80,16 +81,31 @@ def test_histories(cell, batch_first):
 
 @every_cell
 def test_histories_are_read_only(cell):
+    """And if somebody has his way all the same, the tape has other memory for its own use."""
     case = Case(cell)
+    expected = case.backward(retain=True)
     for track in [*case.tape.outputs, *case.tape.cells]:
+        before = track.copy()
         with pytest.raises(ValueError, match="read-only"):
             track[0] = 1
-        with pytest.raises(ValueError, match="WRITEABLE"):
+        assert_same_bits(track, before)
+        with suppress(ValueError):
             track.flags.writeable = True
-    with pytest.raises((TypeError, AttributeError)):
-        case.tape.outputs[0] = case.y
-    with pytest.raises(IndexError):
-        case.tape.outputs[2]
+            track[...] = 1
+    assert_same_bits(case.backward(), expected)
+
+
+@every_cell
+def test_histories_are_sequences(cell):
+    case = Case(cell)
+    for history in (case.tape.outputs, case.tape.cells)[: 1 + (cell == "lstm")]:
+        assert_same_bits(history[np.int64(1)], history[1])
+        assert_same_bits(list(history), [history[0], history[1]])
+        for k in (2, 2**70):
+            with pytest.raises((IndexError, TypeError)):
+                history[k]
+        with pytest.raises((TypeError, AttributeError)):
+            history[0] = case.y
 
 
 @every_cell
@@ -157,18 +173,6 @@ def test_gradients_accumulate(cell):
     layer.grads["weight_hh_l0"][...] = 7  # a user may clip or scale them in place
     layer.backward(case.tape, case.dy, case.dstate)
     assert_same_bits(layer.grads["weight_hh_l0"], np.float32(7) + once["weight_hh_l0"])
-
-
-@every_cell
-def test_a_dict_of_gradients_may_lie_anywhere_in_memory(cell):
-    case = Case(cell)
-    *_, expected = case.backward(retain=True)
-    grads = {}
-    for name, p in case.layer.params.items():
-        grads[name] = np.full([2 * n + 1 for n in p.shape], np.nan, np.float32)[(slice(1, None, 2),) * p.ndim]
-        grads[name][...] = 0
-    case.layer.backward(case.tape, case.dy, case.dstate, grads=grads)
-    assert_same_bits(grads, expected)
 
 
 @every_cell

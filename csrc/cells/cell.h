@@ -1,4 +1,5 @@
-// What the time loops hand to a cell for one vector of hidden units, and take from it. A cell header holds equations only.
+// What the time loops hand to a cell for one vector of hidden units, and take from it. A cell header holds equations
+// only.
 #pragma once
 
 #include "../activations.h"

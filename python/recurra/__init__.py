@@ -9,16 +9,14 @@ Layers, losses and optimisers are here; `recurra.functional` has the networks as
 `recurra.reference` the same in plain NumPy.
 """
 
-from . import _core
-
-build_info = _core.build_info
-__version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
-
 from . import functional, reference
+from ._core import build_info
 from .layers import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 from .losses import mse
 from .optim import Adam
 from .threads import get_num_threads, set_num_threads
+
+__version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
 
 __all__ = [
     "GRU",

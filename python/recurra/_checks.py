@@ -47,7 +47,7 @@ def check_number(name: str, value: object, what: str, least: float, below: float
 def check_dtype(value: object) -> np.dtype[Any]:
     """float32 or float64."""
     try:
-        dtype = np.dtype(value)  # type: ignore[call-overload]
+        dtype: np.dtype[Any] = np.dtype(value)  # type: ignore[call-overload]
     except TypeError as error:
         raise TypeError(f"dtype: expected float32 or float64, got {shown(value)}") from error
     if value is None or dtype not in FLOATS or not dtype.isnative:
@@ -72,7 +72,7 @@ def check_rng(name: str, value: object) -> np.random.Generator:
         raise TypeError(f"{name}: expected an integer or a numpy.random.Generator, got {shown(value)}")
     if value is None:
         return np.random.default_rng()
-    seed = operator.index(value)  # type: ignore[arg-type]
+    seed = operator.index(value)
     if seed < 0:
         raise ValueError(f"{name}: expected an integer from 0 up, got {shown(value)}")
     return np.random.default_rng(seed)

@@ -1,6 +1,7 @@
 """The networks as functions, arrays in and arrays out: the same names, arguments and shapes as `recurra.reference`.
 
-The weights are packed anew in every `forward`; a layer does that once per change. `sigmoid` and `tanh` are the kernels'.
+The weights are packed anew in every `forward`; a layer does that once per change. `sigmoid` and `tanh` are those of the
+kernels.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import numpy as np
 from . import _core
 from ._checks import check_array, check_flag, check_size, shown
 from .layers import KINDS, NETWORKS
-from .module import Array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from .module import Array
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,12 @@ class Tape:
     has_cell_state: bool
 
     @property
-    def outputs(self) -> _core.History32 | _core.History64:
+    def outputs(self) -> _core.History:
         """Layer -> h_t (T, B, D·H), before the layer's mask, zero beyond a sequence's end."""
         return self.core.outputs
 
     @property
-    def cells(self) -> _core.History32 | _core.History64:
+    def cells(self) -> _core.History:
         """LSTM: layer -> c_t, the same."""
         return self.core.cells
 

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 
 class Module:
-    """A layer with parameters. A subclass says in `_options` what rebuilds it, and makes the core that does the work."""
+    """A layer with parameters. A subclass names its options and makes the core that does the work."""
 
     # Names of the constructor's arguments, each an attribute too, with its default; those without come first.
     _options: ClassVar[Mapping[str, object]]

@@ -43,7 +43,8 @@ class Adam:
         self.lr = lr
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise TypeError(f"betas: expected a pair of numbers in [0, 1), got {shown(betas)}")
-        self._betas = tuple(check_number("betas", beta, "numbers in [0, 1)", 0, 1) for beta in betas)
+        beta1, beta2 = (check_number("betas", beta, "numbers in [0, 1)", 0, 1) for beta in betas)
+        self._betas = beta1, beta2
         self._eps = check_number("eps", eps, "a number above 0", 5e-324, INFINITY)
         self._weight_decay = check_number("weight_decay", weight_decay, "a number from 0 up", 0, INFINITY)
         self._steps = 0
@@ -63,10 +64,10 @@ class Adam:
         if len(self.layers) > 1:
             for layer in self.layers:
                 layer._parameters.check_gradients(layer.grads)
+        beta1, beta2 = self._betas
         for layer, (means, squares) in zip(self.layers, self._moments, strict=True):
-            layer._parameters.adam(
-                layer.grads, means, squares, self._steps + 1, self._lr, *self._betas, self._eps, self._weight_decay
-            )
+            rates = (self._lr, beta1, beta2, self._eps, self._weight_decay)
+            layer._parameters.adam(layer.grads, means, squares, self._steps + 1, *rates)
         self._steps += 1
 
     def zero_grad(self) -> None:

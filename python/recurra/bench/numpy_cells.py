@@ -91,7 +91,7 @@ class NumpyLayer:
         raise NotImplementedError
 
     def backward(self, x: Array, dy: Array, need_dx: bool = True) -> Array:
-        """BPTT of the last `forward`: dx (T, B, I) unless spared, and the weights' gradients in `grads`, all overwritten."""
+        """BPTT of the last `forward`: dx (T, B, I) unless spared, weights' gradients in `grads`, all overwritten."""
         raise NotImplementedError
 
     def finish(self, x: Array, da_input: Array, need_dx: bool) -> Array:

@@ -79,7 +79,7 @@ class Jax:
             return y, state, {"dx": dx} | dweights
 
         x, dy = map(jnp.asarray, data)
-        arguments = ({name: jnp.asarray(value) for name, value in weights.items()}, x)
+        arguments: tuple[Any, ...] = ({name: jnp.asarray(value) for name, value in weights.items()}, x)
         if spec.training:
             arguments = (*arguments, dy)
         compiled = jax.jit(train_step if spec.training else run).lower(*arguments).compile()

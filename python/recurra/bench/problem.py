@@ -75,11 +75,11 @@ class Spec:
         """PyTorch's names, shapes and initialisation: uniform in ±1/√H. The same in every process."""
         _, _, inputs, hidden = self.shape
         rows, rng = GATES[self.cell] * hidden, np.random.default_rng(0)
-        shapes = {
+        shapes: dict[str, tuple[int, ...]] = {
             "weight_ih_l0": (rows, inputs),
             "weight_hh_l0": (rows, hidden),
-            "bias_ih_l0": rows,
-            "bias_hh_l0": rows,
+            "bias_ih_l0": (rows,),
+            "bias_hh_l0": (rows,),
         }
         bound = hidden**-0.5
         return {name: rng.uniform(-bound, bound, shape).astype(self.dtype) for name, shape in shapes.items()}

@@ -105,8 +105,8 @@ def race(
         progress(f"{spec}: answers of {name}")
         try:
             answers[name] = worker.prepare(spec)
-        except Unsupported as reason:
-            result.absent[name] = str(reason)
+        except Unsupported as refusal:
+            result.absent[name] = str(refusal)
         except WorkerError as error:
             if name in {OURS, "NumPy"}:
                 raise WorkerError(f"{name}, {spec}: {error}") from error
