@@ -139,6 +139,23 @@ struct Forward {
     return true;
   }
 
+  // Fetches where apply will store what a tape keeps.
+  void fetch_units(Index t, Index panel, int vectors, Index first, Index n) const {
+    for (Index b = first; task.kept && b < first + n; ++b) {
+      const Index row = rows.offset[t] + task.first + b;
+      for (int v = 0; v < vectors; ++v) {
+        const Index unit = panel * Layout::kUnits + v * V;
+        for (int k = 0; k < Cell::kKept; ++k) {
+          fetch_to_write(task.kept + (row * Cell::kKept + k) * H + unit);
+        }
+        if constexpr (Cell::kCellState) {
+          fetch_to_write(task.cells + row * H + unit);
+        }
+        fetch_to_write(row_at(task.out, rows, t, task.first + b) + unit);
+      }
+    }
+  }
+
   // The cell on one tile's sums: rows [first, first + n) of the slice, the units of one panel.
   void apply(Index t, Index panel, int vectors, Index first, Index n, const T *sums, Index sum_width,
              const T *candidate_x, Index candidate_stride) {
@@ -222,10 +239,13 @@ struct Forward {
     } else {
       const Segment<T> segment{hidden[now], 0, packed.hidden + panel * Layout::kUnits * G * H, H};
       const int vectors = unit_vectors * G;
-      panel_product(n, vectors, from + (Cell::kSplitCandidate ? V : 0), stride, &segment, 1, plan.depth_block,
-                    plan.tile_rows, stash, [&](Index first, Index count, const T *sums) {
-                      apply(t, panel, unit_vectors, first, count, sums, vectors * V, from + first * stride, stride);
-                    });
+      panel_product(
+          n, vectors, from + (Cell::kSplitCandidate ? V : 0), stride, &segment, 1, plan.depth_block, plan.tile_rows,
+          stash,
+          [&](Index first, Index count, const T *sums) {
+            apply(t, panel, unit_vectors, first, count, sums, vectors * V, from + first * stride, stride);
+          },
+          [&](Index first, Index count) { fetch_units(t, panel, unit_vectors, first, count); });
     }
   }
 

@@ -14,13 +14,11 @@ constexpr Index kGroupPanels = 8;  // panels packed at once: half a megabyte
 template <class T>
 struct GradientWork {
   T *inputs;         // packed rows of a block, [panel][row][column]
-  T *deltas;         // one tile of delta columns, turned: [column][row]
   const T **rows;    // inputs of a block
   const T **resets;  // reset before: r of the same rows
 
   explicit GradientWork(Arena &arena) {
     inputs = arena.take<T>(kGroupPanels * kBlockRows * kPanelVectors * Vec<T>::size);
-    deltas = arena.take<T>(kMaxTileRows * kBlockRows);
     rows = arena.take<const T *>(kBlockRows);
     resets = arena.take<const T *>(kBlockRows);
   }
@@ -50,6 +48,33 @@ void pack_block(const T *const *rows, const T *const *factors, Index count, Inde
   }
 }
 
+// Sums of `count` rows of deltas, column by column, in columns [first, last).
+template <class T>
+void block_sums(const T *deltas, Index delta_stride, Index count, Index first, Index last, T *to, bool add) {
+  constexpr Index V = Vec<T>::size;
+  Index column = first;
+  for (; column + 4 * V <= last; column += 4 * V, to += 4 * V) {  // four chains at once, or each add waits for the last
+    Vec<T> sums[4] = {};
+    for (Index n = 0; n < count; ++n) {
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) {
+        sums[c] = sums[c] + Vec<T>::load(deltas + n * delta_stride + column + c * V);
+      }
+    }
+    for (int c = 0; c < 4; ++c) {
+      (add ? Vec<T>::load(to + c * V) + sums[c] : sums[c]).store(to + c * V);
+    }
+  }
+  for (; column < last; column += V, to += V) {
+    const Index lanes = last - column;
+    Vec<T> sum = Vec<T>::zero();
+    for (Index n = 0; n < count; ++n) {
+      sum = sum + get(deltas + n * delta_stride + column, lanes);
+    }
+    put(add ? get(to, lanes) + sum : sum, to, lanes);
+  }
+}
+
 // One block's share of dW[row][column] = Σ_n deltas[n][row] * inputs[n][column], and of its bias, for delta columns
 // [first, last), whose gradient begins at `weight`. The first block overwrites, later ones add.
 template <class T>
@@ -57,11 +82,8 @@ bool block_gradient(GradientWork<T> &work, const T *const *factors, Index count,
                     Index delta_stride, Index first, Index last, T *weight, T *bias, bool add, Pulse *pulse) {
   constexpr Index V = Vec<T>::size;
   constexpr Index full = kPanelVectors * V;
-  alignas(64) static const T zeros[full] = {};
-  alignas(64) T sums[kMaxTileRows * full];
-  const T *delta_rows[kMaxTileRows];
-  for (Index r = 0; r < kMaxTileRows; ++r) {
-    delta_rows[r] = work.deltas + r * kBlockRows;
+  if (bias) {
+    block_sums(deltas, delta_stride, count, first, last, bias, add);
   }
   for (Index group = 0; group < columns; group += kGroupPanels * full) {
     const Index group_end = smaller(columns, group + kGroupPanels * full);
@@ -71,30 +93,10 @@ bool block_gradient(GradientWork<T> &work, const T *const *factors, Index count,
     }
     for (Index row = first; row < last; row += tile_rows(kPanelVectors)) {
       const Index n = smaller(tile_rows(kPanelVectors), last - row);
-      for (Index i = 0; i < count; ++i) {
-        for (Index r = 0; r < n; ++r) {
-          work.deltas[r * kBlockRows + i] = deltas[i * delta_stride + row + r];
-        }
-      }
-      for (Index r = 0; bias && group == 0 && r < n; ++r) {
-        T sum = 0;
-        for (Index i = 0; i < count; ++i) {
-          sum += delta_rows[r][i];
-        }
-        bias[row - first + r] = add ? bias[row - first + r] + sum : sum;
-      }
       for (Index column = group; column < group_end; column += full) {
         const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(columns - column, V)));
-        tile_for<T>(n, vectors)(zeros, 0, delta_rows, 0, work.inputs + (column - group) * kBlockRows, count, sums,
-                                vectors * V);
-        for (Index r = 0; r < n; ++r) {
-          T *to = weight + (row - first + r) * columns + column;
-          for (Index i = 0; i < vectors * V; i += V) {
-            const Index lanes = columns - column - i;
-            const Vec<T> sum = Vec<T>::load(sums + r * vectors * V + i);
-            put(add ? get(to + i, lanes) + sum : sum, to + i, lanes);
-          }
-        }
+        outer_tile_for<T>(n, vectors)(deltas + row, delta_stride, work.inputs + (column - group) * kBlockRows, count,
+                                      weight + (row - first) * columns + column, columns, columns - column, add);
       }
       if (interrupted(pulse, count * n * (group_end - group))) {
         return false;

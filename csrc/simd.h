@@ -91,6 +91,17 @@ RECURRA_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 }
 
+// Asks for the cache line of `at`, to be read or to be written. The empty asm is there because GCC takes a function that
+// only prefetches for one without effect, and drops the calls of it.
+RECURRA_INLINE void fetch(const void *at) {
+  __builtin_prefetch(at, 0);
+  __asm__ volatile("");
+}
+RECURRA_INLINE void fetch_to_write(const void *at) {
+  __builtin_prefetch(at, 1);
+  __asm__ volatile("");
+}
+
 // c - a * b with one rounding: negating a factor is exact, so this is the same number as fma(-a, b, c).
 template <class T>
 RECURRA_INLINE Vec<T> fnma(Vec<T> a, Vec<T> b, Vec<T> c) {
