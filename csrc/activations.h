@@ -68,7 +68,13 @@ RECURRA_INLINE Vec<T> exp_plus_one(Vec<T> x) {
   r = fma(n, Vec<T>::broadcast(C::kLn2Low), r);                                 // e^-x = 2^n e^-r
   const Vec<T> scale = Vec<T>::from_bits(rounded.bits() << C::kExponentShift);  // 2^n kScale
   const Vec<T> fall = fma(r * r, polynomial(r, C::kExp), r);                    // 1 - e^-r
-  return fnma(scale, fall, scale + Vec<T>::broadcast(C::kScale));
+  const Vec<T> one = Vec<T>::broadcast(C::kScale);
+  if constexpr (sizeof(T) == 4) {
+    return fnma(scale, fall, scale + one);
+  } else {  // from 2^53 up scale + one would round the 1 away, and the quotient be off by 2.5 ULP
+    const typename Vec<T>::Bits large = scale > one;
+    return fnma(scale, fall, Vec<T>::select(large, one, scale)) + Vec<T>::select(large, scale, one);
+  }
 }
 
 template <class T>

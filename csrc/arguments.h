@@ -47,6 +47,9 @@ py::array typed_array(py::handle object, const std::string &name) {
     refuse_type(name, std::string("a numpy.ndarray of ") + dtype_name<T>(), type_name(object));
   }
   auto array = py::reinterpret_borrow<py::array>(object);
+  if (Py_TYPE(object.ptr()) != py::detail::npy_api::get().PyArray_Type_ && py::hasattr(object, "mask")) {
+    refuse_type(name, "a plain numpy.ndarray", "a masked one: fill it, or give lengths");
+  }
   if (!py::isinstance<py::array_t<T>>(object)) {
     const std::string got = py::str(array.dtype());
     const bool number = std::string("biuf").find(array.dtype().kind()) != std::string::npos;
@@ -162,23 +165,45 @@ class Arguments {
   std::vector<py::array> kept_;
 };
 
+// True or False, nothing that merely could be taken for either.
+inline bool flag_of(py::handle object, const char *name) {
+  if (PyBool_Check(object.ptr())) return object.ptr() == Py_True;
+  if (type_name(object) != "numpy.bool" && type_name(object) != "numpy.bool_") {
+    refuse_type(name, "True or False", py::repr(object));
+  }
+  return py::cast<bool>(object.attr("item")());
+}
+
+inline bool is_integers(py::handle object) {
+  if (!py::isinstance<py::array>(object)) return false;
+  const char kind = py::reinterpret_borrow<py::array>(object).dtype().kind();
+  return kind == 'i' || kind == 'u';
+}
+
+// A copy of integers in 0..most, of any integer dtype and layout: the caller's may change while it is used.
+inline std::vector<Index> integers_of(const py::array &array, const char *name, const std::string &range, Index most) {
+  const auto values = py::array_t<long long, py::array::c_style | py::array::forcecast>::ensure(
+      array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_ ? array : copied(array));
+  if (!values) throw py::error_already_set();
+  std::vector<Index> result(values.data(), values.data() + values.size());
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    if (result[i] < 0 || result[i] > most) {
+      const auto flat = array.attr("ravel")();
+      refuse_value(name, range + std::to_string(most),
+                   std::string(py::str(flat[py::int_(i)])) + " at index " + std::to_string(i));
+    }
+  }
+  return result;
+}
+
 // (B,) integers in 0..steps; empty for None.
 inline std::vector<Index> lengths_of(py::handle object, Index batch, Index steps) {
   if (object.is_none()) return {};
   if (!py::isinstance<py::array>(object)) refuse_type("lengths", "a numpy.ndarray of integers", type_name(object));
   const auto array = py::reinterpret_borrow<py::array>(object);
-  const char kind = array.dtype().kind();
-  if (kind != 'i' && kind != 'u') refuse_type("lengths", "integers", py::str(array.dtype()));
+  if (!is_integers(object)) refuse_type("lengths", "integers", py::str(array.dtype()));
   check_shape(array, "lengths", "(B,)", {batch});
-  const auto values = py::array_t<long long, py::array::c_style | py::array::forcecast>::ensure(copied(array));
-  if (!values) throw py::error_already_set();
-  for (Index b = 0; b < batch; ++b) {
-    if (values.at(b) < 0 || values.at(b) > steps) {
-      refuse_value("lengths", "integers in 0..T = 0.." + std::to_string(steps),
-                   std::string(py::str(array[py::int_(b)])) + " at index " + std::to_string(b));
-    }
-  }
-  return std::vector<Index>(values.data(), values.data() + batch);
+  return integers_of(array, "lengths", "integers in 0..T = 0..", steps);
 }
 
 // A member of a plan that a test forces, by name; -1 where it isn't given.

@@ -69,6 +69,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   bind_parameters(module);
   bind_network(module);
   bind_dense(module);
+  bind_embedding(module);
 }
 
 }  // namespace recurra

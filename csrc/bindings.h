@@ -8,5 +8,6 @@ namespace recurra {
 void bind_network(pybind11::module_ &module);
 void bind_parameters(pybind11::module_ &module);
 void bind_dense(pybind11::module_ &module);
+void bind_embedding(pybind11::module_ &module);
 
 }  // namespace recurra

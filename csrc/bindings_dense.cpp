@@ -2,21 +2,17 @@
 #include "arguments.h"
 #include "bindings.h"
 #include "dense.h"
+#include "tapes.h"
 
 namespace recurra {
-
-template <class T>
-std::vector<T *> gradient_targets(const Parameters<T> &parameters, py::handle grads, Arguments<T> &arguments);
 
 namespace {
 
 template <class T>
-struct DenseTape {
+struct DenseTape : Once {
   py::array x;  // contiguous, and nobody else's
   std::shared_ptr<const Parameters<T>> parameters;
   long long version = 0;
-  std::mutex mutex;
-  bool consumed = false;
 };
 
 template <class T>
@@ -37,14 +33,11 @@ class PyDense {
     return py::make_tuple(y, tape);
   }
 
-  py::object backward(py::handle tape_object, py::handle dy, bool need_dx, py::handle grads, bool retain) {
-    if (!py::isinstance<DenseTape<float>>(tape_object) && !py::isinstance<DenseTape<double>>(tape_object)) {
-      refuse_type("tape", "the tape of a forward call of this layer", type_name(tape_object));
-    }
-    const char *other = "tape: expected one of this layer, got one of another";
-    if (!py::isinstance<DenseTape<T>>(tape_object)) throw std::runtime_error(other);
-    const auto tape = py::cast<std::shared_ptr<DenseTape<T>>>(tape_object);
-    if (tape->parameters != dense_.parameters) throw std::runtime_error(other);
+  py::object backward(py::handle tape_object, py::handle dy, py::handle need_dx_flag, py::handle grads,
+                      py::handle retain_flag) {
+    const bool need_dx = flag_of(need_dx_flag, "need_dx"), retain = flag_of(retain_flag, "retain");
+    const auto tape = tape_of<DenseTape, T>(tape_object);
+    if (tape->parameters != dense_.parameters) throw std::runtime_error(kOtherLayer);
     Shape shape(tape->x.shape(), tape->x.shape() + tape->x.ndim());
     shape.back() = dense_.out;
     Arguments<T> arguments;
@@ -60,7 +53,7 @@ class PyDense {
       dx_data = array.mutable_data();
       dx = array;
     }
-    take(*tape, retain);
+    tape->take(retain);
     bool done = false, outdated = false;
     try {
       const Index rows = tape->x.size() / dense_.in;
@@ -70,12 +63,12 @@ class PyDense {
       outdated = !packed;
       done = packed && dense_.backward(rows, packed, x_data, dy_data, dx_data, targets.data(), signalled);
     } catch (...) {
-      give_back(*tape);
+      tape->give_back();
       throw;
     }
-    if (!done && !retain) give_back(*tape);
+    if (!done && !retain) tape->give_back();
     if (outdated) {
-      throw std::runtime_error("tape: expected one of the weights as they are, got one from before they changed");
+      throw std::runtime_error(kOutdatedTape);
     }
     if (!done) throw py::error_already_set();
     return dx;
@@ -106,20 +99,6 @@ class PyDense {
     }
     if (!done) throw py::error_already_set();
     return {y, version};
-  }
-
-  static void take(DenseTape<T> &tape, bool retain) {
-    const std::lock_guard<std::mutex> lock(tape.mutex);
-    if (tape.consumed) {
-      throw std::runtime_error(
-          "tape: expected one that is left, got one that backward has consumed; "
-          "retain=True keeps it");
-    }
-    tape.consumed = !retain;
-  }
-  static void give_back(DenseTape<T> &tape) {
-    const std::lock_guard<std::mutex> lock(tape.mutex);
-    tape.consumed = false;
   }
 
   Dense<T> dense_;

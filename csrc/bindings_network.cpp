@@ -2,11 +2,9 @@
 #include "arguments.h"
 #include "bindings.h"
 #include "dispatch.h"
+#include "tapes.h"
 
 namespace recurra {
-
-template <class T>
-std::vector<T *> gradient_targets(const Parameters<T> &parameters, py::handle grads, Arguments<T> &arguments);
 
 namespace {
 
@@ -38,7 +36,7 @@ struct History {
     if (layer < 0) layer += size();
     if (layer < 0 || layer >= size()) throw py::index_error("layer: expected one of " + std::to_string(size()));
     const auto memory = tape->hold();
-    if (!memory) throw std::runtime_error("tape: consumed by backward; retain=True keeps it");
+    if (!memory) throw std::runtime_error(kConsumed);
     const LayerTape<T> &kept = memory->layers[layer];
     const Rows &rows = memory->sequences.rows;
     const Index H = tape->shape.hidden_size, D = tape->shape.directions, features = D * H;
@@ -127,19 +125,13 @@ class PyNetwork {
   }
 
   py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dcells,
-                     bool need_dx, py::handle grads, bool retain, py::handle wish) {
-    if (!py::isinstance<Tape<float>>(tape_object) && !py::isinstance<Tape<double>>(tape_object)) {
-      refuse_type("tape", "the tape of a forward call of this layer", type_name(tape_object));
-    }
-    const char *other = "tape: expected one of this layer, got one of another";
-    if (!py::isinstance<Tape<T>>(tape_object)) throw std::runtime_error(other);
-    Tape<T> &tape = *py::cast<TapePtr<T>>(tape_object);
+                     py::handle need_dx_flag, py::handle grads, py::handle retain_flag, py::handle wish) {
+    const bool need_dx = flag_of(need_dx_flag, "need_dx"), retain = flag_of(retain_flag, "retain");
+    const TapePtr<T> tape_held = tape_of<Tape, T>(tape_object);
+    Tape<T> &tape = *tape_held;
     auto memory = tape.hold();
-    if (!memory)
-      throw std::runtime_error(
-          "tape: expected one that is left, got one that backward has consumed; "
-          "retain=True keeps it");
-    if (memory->parameters != network_.parameters) throw std::runtime_error(other);
+    if (!memory) throw std::runtime_error(kConsumed);
+    if (memory->parameters != network_.parameters) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
     Arguments<T> arguments;
@@ -157,7 +149,7 @@ class PyNetwork {
     call.grads = gradient_targets(*network_.parameters, grads, arguments);
 
     py::object dx = py::none();
-    if (need_dx) {
+    if (need_dx && !memory->tokens.data()) {  // tokens have no gradient
       py::array_t<T> array(layout.shape(network_.shape.input_size));
       call.dx = layout.template strided<T>(array);
       dx = array;
@@ -183,7 +175,7 @@ class PyNetwork {
     if (outcome != Outcome::kDone && !retain) give_back(tape, memory);
     if (outcome == Outcome::kInterrupted) throw py::error_already_set();
     if (outcome == Outcome::kOutdated) {
-      throw std::runtime_error("tape: expected one of the weights as they are, got one from before they changed");
+      throw std::runtime_error(kOutdatedTape);
     }
     return py::make_tuple(dx, dprevious);
   }
@@ -210,25 +202,22 @@ class PyNetwork {
   struct Run {
     Arguments<T> arguments;
     Layout layout;
-    std::vector<Index> lengths;
+    std::vector<Index> lengths, tokens;
     ForwardCall<T> call;
     py::array h_n, c_n;
 
     Run(const PyNetwork &self, py::handle x, py::handle hx, py::handle given_lengths, bool batch_first,
         py::handle wish) {
       const NetworkShape &shape = self.network_.shape;
-      const py::array array = typed_array<T>(x, "x");
-      const Index rank = array.ndim(), full = shape.single ? 2 : 3;
       layout.single = shape.single;
-      layout.batch_first = batch_first;
-      if ((rank != full && rank != full - 1) || array.shape(rank - 1) != shape.input_size) {
-        const std::string I = std::to_string(shape.input_size);
-        std::string expected = layout.symbols("input_size") + " = " + layout.symbols(I) + " or ";
-        layout.unbatched = true;
-        expected += layout.symbols("input_size") + " = " + layout.symbols(I);
-        refuse_value("x", expected, shape_text(array));
+      const Index full = shape.single ? 1 : 2;  // axes of a batch, beside the features
+      const bool of_tokens = is_integers(x) && py::reinterpret_borrow<py::array>(x).ndim() <= full;
+      const py::array array = of_tokens ? py::reinterpret_borrow<py::array>(x) : typed_array<T>(x, "x");
+      const Index axes = array.ndim() - (of_tokens ? 0 : 1);
+      if ((axes != full && axes != full - 1) || (!of_tokens && array.shape(axes) != shape.input_size)) {
+        refuse_value("x", expected_x(shape, batch_first), shape_text(array));
       }
-      layout.unbatched = rank != full;
+      layout.unbatched = axes != full;
       layout.batch_first = batch_first && !layout.unbatched;
       layout.steps = shape.single ? 1 : array.shape(layout.batch_first ? 1 : 0);
       layout.batch = layout.unbatched ? 1 : array.shape(layout.batch_first || shape.single ? 0 : 1);
@@ -240,13 +229,33 @@ class PyNetwork {
         refuse_value("lengths", "None, as x has no batch", type_name(given_lengths));
       }
       lengths = lengths_of(given_lengths, layout.batch, layout.steps);
-      call.x = layout.strided<const T>(arguments.keep(readable_in_place<T>(array) ? array : copied(array)));
+      if (of_tokens) {
+        tokens = integers_of(array, "x", "tokens in 0..input_size-1 = 0..", shape.input_size - 1);
+        call.tokens = {tokens.data(),
+                       layout.single        ? 0
+                       : layout.batch_first ? 1
+                                            : layout.batch,
+                       layout.batch_first ? layout.steps : 1};
+      } else {
+        call.x = layout.strided<const T>(arguments.keep(readable_in_place<T>(array) ? array : copied(array)));
+      }
       const auto [h, c] = self.split_state(hx, "hx", "h0", "c0");
       const Shape states = layout.state_shape(self.state_count(), self.hidden());
       call.h0 = arguments.dense(h, "h0", layout.state_symbols(), states);
       call.c0 = arguments.dense(c, "c0", layout.state_symbols(), states);
       call.wish = wish_of(wish);
       call.signalled = signalled;
+    }
+
+    static std::string expected_x(const NetworkShape &shape, bool batch_first) {
+      Layout layout{batch_first, false, shape.single, 0, 0};
+      std::string expected;
+      for (const bool unbatched : {false, true}) {
+        layout.unbatched = unbatched;
+        expected += (unbatched ? " or " : "") + layout.symbols("input_size") + " = " +
+                    layout.symbols(std::to_string(shape.input_size));
+      }
+      return expected;
     }
 
     void allocate_states(const PyNetwork &self) {
@@ -314,7 +323,7 @@ class PyNetwork {
 
   static void take(Tape<T> &tape) {
     const std::lock_guard<std::mutex> lock(tape.mutex);
-    if (!tape.memory) throw std::runtime_error("tape: expected one that is left, got one that backward is consuming");
+    if (!tape.memory) throw std::runtime_error(kConsumed);
     tape.memory.reset();
   }
   static void give_back(Tape<T> &tape, const std::shared_ptr<const TapeMemory<T>> &memory) {

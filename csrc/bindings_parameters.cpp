@@ -1,7 +1,8 @@
 // Parameters from Python: read-only views, a checked load that replaces all of them at once, and Adam.
 #include "arguments.h"
 #include "bindings.h"
-#include "dense.h"
+#include "optimiser.h"
+#include "tapes.h"
 
 namespace recurra {
 namespace {
@@ -73,17 +74,35 @@ std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<p
   return pointers;
 }
 
+// dict name -> copy, all of one version.
 template <class T>
-void load(const Holder<T> &parameters, py::handle state) {
-  std::vector<py::array> arrays = arrays_of(*parameters, state, "state_dict");
+py::dict snapshot(const Holder<T> &parameters) {
+  py::dict result;
+  std::vector<T *> to;
+  for (const auto &entry : parameters->entries) {
+    py::array_t<T> copy(entry.shape);
+    to.push_back(copy.mutable_data());
+    result[py::str(entry.name)] = copy;
+  }
+  const WithoutGil released;
+  const std::lock_guard<std::mutex> lock(parameters->mutex);
+  for (std::size_t i = 0; i < to.size(); ++i) std::copy_n(parameters->data(i), parameters->entries[i].size, to[i]);
+  return result;
+}
+
+template <class T>
+void load(const Holder<T> &parameters, py::handle state, const std::string &what) {
+  std::vector<py::array> arrays = arrays_of(*parameters, state, what);
+  const T *own = parameters->memory.data(), *own_end = own + parameters->memory.size();
   for (py::array &array : arrays) {
-    if (!contiguous<T>(array)) array = copied(array);
+    const bool view = pointer<T>(array) >= own && pointer<T>(array) < own_end;  // of a parameter, maybe another one
+    if (view || !contiguous<T>(array)) array = copied(array);
   }
   const WithoutGil released;
   const std::lock_guard<std::mutex> lock(parameters->mutex);
   ++parameters->version;
   for (std::size_t i = 0; i < arrays.size(); ++i) {
-    std::memmove(parameters->data(i), arrays[i].data(),
+    std::memcpy(parameters->data(i), arrays[i].data(),
                  static_cast<std::size_t>(parameters->entries[i].size) * sizeof(T));
   }
 }
@@ -94,31 +113,58 @@ void check_gradients(const Holder<T> &parameters, py::handle gradients) {
   arrays_of(*parameters, gradients, "grads");
 }
 
+// Gradients to be read, contiguous; `held` keeps them.
 template <class T>
-void step(const Holder<T> &parameters, py::handle gradients, py::handle means, py::handle squares, long long count,
-          double lr, double beta1, double beta2, double eps, double weight_decay) {
-  std::vector<py::array> given = arrays_of(*parameters, gradients, "grads");
-  for (py::array &array : given) {
+std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle grads, std::vector<py::array> &held) {
+  held = arrays_of(parameters, grads, "grads");
+  std::vector<const T *> pointers;
+  for (py::array &array : held) {
     if (!contiguous<T>(array)) array = copied(array);
+    pointers.push_back(pointer<T>(array));
   }
+  return pointers;
+}
+
+template <class T>
+void adam(const Holder<T> &parameters, py::handle grads, py::handle means, py::handle squares, long long count,
+          double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled) {
+  std::vector<py::array> held;
+  const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
   const std::vector<py::array> mean_arrays = arrays_of(*parameters, means, "means");
   const std::vector<py::array> square_arrays = arrays_of(*parameters, squares, "squares");
   const std::vector<T *> mean = targets_of(*parameters, mean_arrays, "means");
   const std::vector<T *> square = targets_of(*parameters, square_arrays, "squares");
-  std::vector<const T *> gradient;
-  for (const py::array &array : given) gradient.push_back(pointer<T>(array));
   const WithoutGil released;
-  adam_step(*parameters, {lr, beta1, beta2, eps, weight_decay}, count, gradient.data(), mean.data(), square.data());
+  adam_step(*parameters, {lr, beta1, beta2, eps, weight_decay, decoupled}, count, gradient.data(), mean.data(),
+            square.data());
+}
+
+template <class T>
+void sgd(const Holder<T> &parameters, py::handle grads, py::handle velocities, double lr, double momentum,
+         double weight_decay, bool nesterov) {
+  std::vector<py::array> held, velocity_arrays;
+  const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
+  std::vector<T *> velocity;
+  if (!velocities.is_none()) {
+    velocity_arrays = arrays_of(*parameters, velocities, "velocities");
+    velocity = targets_of(*parameters, velocity_arrays, "velocities");
+  }
+  const WithoutGil released;
+  sgd_step(*parameters, {lr, momentum, weight_decay, nesterov}, gradient.data(),
+           velocity.empty() ? nullptr : velocity.data());
 }
 
 template <class T>
 void bind(py::module_ &module, const char *name) {
   py::class_<Parameters<T>, Holder<T>>(module, name)
       .def("views", views<T>)
-      .def("load", load<T>, py::arg("state"))
+      .def("snapshot", snapshot<T>)
+      .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict")
       .def("check_gradients", check_gradients<T>, py::arg("grads"))
-      .def("adam", step<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"), py::arg("lr"),
-           py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"));
+      .def("adam", adam<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"), py::arg("lr"),
+           py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("decoupled"))
+      .def("sgd", sgd<T>, py::arg("grads"), py::arg("velocities"), py::arg("lr"), py::arg("momentum"),
+           py::arg("weight_decay"), py::arg("nesterov"));
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "dense.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "dispatch.h"
 #include "interrupt.h"
@@ -119,33 +118,6 @@ bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, cons
   return true;
 }
 
-template <class T>
-void adam_step(Parameters<T> &parameters, const AdamRates &rates, long long step, const T *const *gradients,
-               T *const *means, T *const *squares) {
-  AdamTask<T> task{};
-  task.beta1 = rates.beta1;
-  task.beta2 = rates.beta2;
-  task.eps = rates.eps;
-  task.weight_decay = rates.weight_decay;
-  task.step_size = rates.lr / (1 - std::pow(rates.beta1, static_cast<double>(step)));
-  task.root = std::sqrt(1 - std::pow(rates.beta2, static_cast<double>(step)));
-  const std::lock_guard<std::mutex> lock(parameters.mutex);
-  ++parameters.version;
-  for (std::size_t i = 0; i < parameters.entries.size(); ++i) {
-    task.size = parameters.entries[i].size;
-    task.parameter = parameters.data(i);
-    task.gradient = gradients[i];
-    task.mean = means[i];
-    task.square = squares[i];
-    kernels_of<T>().adam(&task);
-  }
-}
-
 template class Dense<float>;
 template class Dense<double>;
-template void adam_step<float>(Parameters<float> &, const AdamRates &, long long, const float *const *, float *const *,
-                               float *const *);
-template void adam_step<double>(Parameters<double> &, const AdamRates &, long long, const double *const *,
-                                double *const *, double *const *);
-
 }  // namespace recurra

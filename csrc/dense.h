@@ -33,17 +33,4 @@ class Dense {
 extern template class Dense<float>;
 extern template class Dense<double>;
 
-// One step of Adam over all parameters: see AdamTask. Arrays in the order of the parameters, contiguous.
-struct AdamRates {
-  double lr, beta1, beta2, eps, weight_decay;
-};
-template <class T>
-void adam_step(Parameters<T> &parameters, const AdamRates &rates, long long step, const T *const *gradients,
-               T *const *means, T *const *squares);
-
-extern template void adam_step<float>(Parameters<float> &, const AdamRates &, long long, const float *const *,
-                                      float *const *, float *const *);
-extern template void adam_step<double>(Parameters<double> &, const AdamRates &, long long, const double *const *,
-                                       double *const *, double *const *);
-
 }  // namespace recurra

@@ -30,6 +30,7 @@ struct Forward {
   T *update;             // reset before: z
   T *stash;              // sums of panel_product, [row][panel]
   const T **inputs;      // x rows of the chunk
+  Index *tokens;         // or their tokens
   const T **hidden[2];   // rows of state
   const T **reset_rows;  // rows of reset
   int now = 0;           // state[now] is h_{t-1}
@@ -55,6 +56,7 @@ struct Forward {
     reset_rows = work_arena.take<const T *>(Cell::kResetBefore ? row_count : 0);
     stash = work_arena.take<T>(row_count * kPanelVectors * V);
     inputs = work_arena.take<const T *>(chunk_rows);
+    tokens = work_arena.take<Index>(chunk_rows);
   }
 
   Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
@@ -111,7 +113,25 @@ struct Forward {
     }
   }
 
+  // What one-hot rows come to: every 0 in the chain leaves the sum as it is, so only the column of the 1 is added.
+  void look_up_panel(Index panel, Index count) {
+    const int vectors = Layout::unit_vectors(H, panel) * G;
+    const Index stride = vectors * V + (Cell::kSplitCandidate ? V : 0);
+    const T *bias = packed.bias + panel * Layout::kUnits * G;
+    const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
+    for (Index row = 0; row < count; ++row) {
+      const T *column = weights + tokens[row] * vectors * V;
+      T *to = projected_panel(panel) + row * stride;
+      for (Index i = 0; i < vectors * V; i += V) {
+        (Vec<T>::load(bias + i) + Vec<T>::load(column + i)).store(to + i);
+      }
+    }
+  }
+
   void project_panel(Index panel, Index count) {
+    if (task.tokens) {
+      return look_up_panel(panel, count);
+    }
     const int vectors = Layout::unit_vectors(H, panel) * G;
     const Index stride = vectors * V + (Cell::kSplitCandidate ? V : 0);
     const T *bias = packed.bias + panel * Layout::kUnits * G;
@@ -126,13 +146,17 @@ struct Forward {
   bool begin_chunk(Index from, Index to) {
     Index count = 0;
     for (Index s = from; s < to; ++s) {
-      for (Index b = 0, n = alive(time(s)); b < n; ++b) {
-        inputs[count++] = row_at(task.x, rows, time(s), task.first + b);
+      for (Index b = 0, t = time(s), n = alive(t); b < n; ++b, ++count) {
+        if (task.tokens) {
+          tokens[count] = task.tokens[rows.offset[t] + task.first + b];
+        } else {
+          inputs[count] = row_at(task.x, rows, t, task.first + b);
+        }
       }
     }
     for (Index panel = 0; !task.plan->fused && panel < Layout::panels(H); ++panel) {
       project_panel(panel, count);
-      if (interrupted(task.pulse, count * task.input_size * Layout::kUnits * G)) {
+      if (interrupted(task.pulse, count * (task.tokens ? 1 : task.input_size) * Layout::kUnits * G)) {
         return false;
       }
     }

@@ -1,14 +1,11 @@
-// Gradients of weights and inputs: large products over all time steps at once, after BPTT has left the deltas.
+// Gradients of weights: large products over all time steps at once, after BPTT has left the deltas.
 #pragma once
 
-#include "backward.h"
+#include "token_gradient.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// Rows summed from zero before they are added to the total. It fixes the order of every weight gradient's sum, so it
-// is the same on all machines. 256: long sums stay accurate, and a 64-column panel of a block is 64 KB, read from L2.
-constexpr Index kBlockRows = 256;
 constexpr Index kGroupPanels = 8;  // panels packed at once: half a megabyte
 
 template <class T>
@@ -16,20 +13,15 @@ struct GradientWork {
   T *inputs;         // packed rows of a block, [panel][row][column]
   const T **rows;    // inputs of a block
   const T **resets;  // reset before: r of the same rows
+  Index *tokens;     // of a block
 
   explicit GradientWork(Arena &arena) {
     inputs = arena.take<T>(kGroupPanels * kBlockRows * kPanelVectors * Vec<T>::size);
     rows = arena.take<const T *>(kBlockRows);
     resets = arena.take<const T *>(kBlockRows);
+    tokens = arena.take<Index>(kBlockRows);
   }
 };
-
-template <class T>
-Index gradient_work() {
-  Arena arena{nullptr};
-  GradientWork<T>{arena};
-  return arena.used / static_cast<Index>(sizeof(T));
-}
 
 // The columns [column, column + width) of a block's rows as a panel; a null row is zeros. With factors, row ∘ factor.
 template <class T>
@@ -136,25 +128,62 @@ struct Gradient {
   const GradientTask<T> &task;
   const Index H;
 
+  static constexpr Span kAll{0, 0, Cell::kGates};
+
+  // This part's share of a span's columns.
+  Index first(const Span &span) const { return share(span.count * H, task.part, task.parts); }
+  Index last(const Span &span) const { return share(span.count * H, task.part + 1, task.parts); }
+
   void clear(const Span &span, Index columns, T *weight, T *bias) const {
-    const Index first = share(span.count * H, task.part, task.parts),
-                last = share(span.count * H, task.part + 1, task.parts);
-    for (Index i = (span.row * H + first) * columns; i < (span.row * H + last) * columns; ++i) {
-      weight[i] = 0;
-    }
-    for (Index i = span.row * H + first; bias && i < span.row * H + last; ++i) {
-      bias[i] = 0;
+    for (Index row = span.row * H + first(span); row < span.row * H + last(span); ++row) {
+      for (Index i = 0; i < columns; ++i) {
+        weight[row * columns + i] = 0;
+      }
+      if (bias) {
+        bias[row] = 0;
+      }
     }
   }
 
   bool add_block(GradientWork<T> &work, const Span &span, const T *const *factors, Index from, Index count,
                  Index columns, T *weight, T *bias) const {
-    const Index first = share(span.count * H, task.part, task.parts),
-                last = share(span.count * H, task.part + 1, task.parts);
-    const Index row = span.row * H + first;
+    const Index row = span.row * H + first(span);
     return block_gradient(work, factors, count, columns, task.deltas + from * task.delta_stride + span.delta * H,
-                          task.delta_stride, first, last, weight + row * columns, bias ? bias + row : nullptr, from > 0,
-                          task.pulse);
+                          task.delta_stride, first(span), last(span), weight + row * columns,
+                          bias ? bias + row : nullptr, from > 0, task.pulse);
+  }
+
+  // The same with tokens; W_ih's gradient is gathered in token_sums, where this part's columns are its own.
+  bool add_token_block(GradientWork<T> &work, TokenWork<T> &token_work, const Span &span, Index from,
+                       Index count) const {
+    const Index row = span.row * H + first(span);
+    const T *deltas = task.deltas + from * task.delta_stride + span.delta * H;
+    if (task.bias_ih) {
+      block_sums(deltas, task.delta_stride, count, first(span), last(span), task.bias_ih + row, from > 0);
+    }
+    block_token_gradient(token_work, work.tokens, count, deltas, task.delta_stride, first(span), last(span),
+                         task.token_sums + row, Cell::kGates * H);
+    return !interrupted(task.pulse, count * (last(span) - first(span)));
+  }
+
+  void start_tokens(TokenWork<T> &token_work) const {
+    for (Index token = 0; token < task.input_size; ++token) {
+      token_work.slot[token] = -1;
+      for (const Span &span : Cell::kInputSpans) {
+        T *sums = task.token_sums + (token * Cell::kGates + span.row) * H;
+        for (Index i = first(span); i < last(span); ++i) {
+          sums[i] = 0;
+        }
+      }
+    }
+  }
+
+  void finish_tokens() const {
+    for (const Span &span : Cell::kInputSpans) {
+      const Index row = span.row * H + first(span);
+      turn_token_sums(task.token_sums + row, Cell::kGates * H, last(span) - first(span), task.input_size,
+                      task.weight_ih + row * task.input_size);
+    }
   }
 
   bool run() const {
@@ -162,18 +191,29 @@ struct Gradient {
     const Index total = rows.offset[rows.steps];
     Arena arena{reinterpret_cast<char *>(task.work)};
     GradientWork<T> work(arena);
+    TokenWork<T> token_work(arena, task.tokens ? task.input_size : 0);
     if (total == 0) {
-      clear({0, 0, Cell::kGates}, task.input_size, task.weight_ih, task.bias_ih);
-      clear({0, 0, Cell::kGates}, H, task.weight_hh, task.bias_hh);
+      clear(kAll, task.input_size, task.weight_ih, task.bias_ih);
+      clear(kAll, H, task.weight_hh, task.bias_hh);
+      return true;
+    }
+    if (task.tokens) {
+      start_tokens(token_work);
     }
     Visit input(rows, task.reverse), hidden(rows, task.reverse);
     for (Index from = 0; from < total; from += kBlockRows) {
       const Index count = smaller(kBlockRows, total - from);
       for (Index i = 0; i < count; ++i, input.next()) {
-        work.rows[i] = row_at(task.x, rows, input.t, input.b);
+        if (task.tokens) {
+          work.tokens[i] = task.tokens[rows.offset[input.t] + input.b];
+        } else {
+          work.rows[i] = row_at(task.x, rows, input.t, input.b);
+        }
       }
       for (const Span &span : Cell::kInputSpans) {
-        if (!add_block(work, span, nullptr, from, count, task.input_size, task.weight_ih, task.bias_ih)) {
+        if (!(task.tokens
+                  ? add_token_block(work, token_work, span, from, count)
+                  : add_block(work, span, nullptr, from, count, task.input_size, task.weight_ih, task.bias_ih))) {
           return false;
         }
       }
@@ -194,6 +234,9 @@ struct Gradient {
         }
       }
     }
+    if (task.tokens) {
+      finish_tokens();
+    }
     return true;
   }
 };
@@ -204,85 +247,11 @@ bool gradient(const GradientTask<T> *task) {
 }
 
 template <class T>
-struct InputGradientWork {
-  T *stash;
-  const T **deltas[2];
-
-  InputGradientWork(Arena &arena, Index rows) {
-    stash = arena.take<T>(rows * kPanelVectors * Vec<T>::size);
-    deltas[0] = arena.take<const T *>(rows);
-    deltas[1] = arena.take<const T *>(rows);
-  }
-};
-
-constexpr Index kInputGradientRows = 256;  // rows that pass a panel before the next one
-
-template <class T>
-Index input_gradient_work() {
+Index gradient_work(Index alphabet) {
   Arena arena{nullptr};
-  InputGradientWork<T>(arena, kInputGradientRows);
+  GradientWork<T>{arena};
+  TokenWork<T>(arena, alphabet);
   return arena.used / static_cast<Index>(sizeof(T));
-}
-
-// dx_t = Σ over both directions of δ_t · W_ih: one chain, the forward direction's first.
-template <class Cell, class T>
-bool input_gradient(const InputGradientTask<T> *task) {
-  constexpr Index V = Vec<T>::size;
-  constexpr Index full = kPanelVectors * V;
-  alignas(64) static const T zeros[full] = {};
-  const Rows &rows = task->rows;
-  const Index I = task->input_size, H = task->hidden_size;
-  Arena arena{reinterpret_cast<char *>(task->work)};
-  InputGradientWork<T> work(arena, kInputGradientRows);
-  Index t = 0;
-  for (Index begin = task->first; begin < task->last; begin += kInputGradientRows) {
-    const Index count = smaller(kInputGradientRows, task->last - begin);
-    while (rows.offset[t + 1] <= begin) {
-      ++t;
-    }
-    const Index first_t = t;
-    for (Index i = 0, at = t; i < count; ++i) {
-      while (rows.offset[at + 1] <= begin + i) {
-        ++at;
-      }
-      for (int d = 0; d < task->directions; ++d) {
-        work.deltas[d][i] =
-            task->deltas[d] + visited_row(rows, d == 1, at, begin + i - rows.offset[at]) * task->delta_stride;
-      }
-    }
-    for (Index column = 0; column < I; column += full) {
-      const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(I - column, V)));
-      const Index width = vectors * V;
-      Segment<T> segments[4];
-      int segment_count = 0;
-      for (int d = 0; d < task->directions; ++d) {
-        Arena packed_arena{reinterpret_cast<char *>(const_cast<T *>(task->packed[d]))};
-        const BackwardLayout<Cell, T> packed(packed_arena, I, H);
-        for (const Span &span : Cell::kInputSpans) {
-          segments[segment_count++] = {work.deltas[d], span.delta * H,
-                                       packed.input + column * Cell::kGates * H + span.row * H * width, span.count * H};
-        }
-      }
-      Index at = first_t;
-      panel_product(count, vectors, zeros, 0, segments, segment_count, task->plan->depth_block, task->plan->tile_rows,
-                    work.stash, [&](Index first, Index n, const T *sums) {
-                      for (Index r = 0; r < n; ++r) {
-                        const Index row = begin + first + r;
-                        while (rows.offset[at + 1] <= row) {
-                          ++at;
-                        }
-                        T *to = row_at(task->dx, rows, at, row - rows.offset[at]) + column;
-                        for (Index i = 0; i < width; i += V) {
-                          put(Vec<T>::load(sums + r * width + i), to + i, I - column - i);
-                        }
-                      }
-                    });
-      if (interrupted(task->pulse, count * width * task->directions * Cell::kGates * H)) {
-        return false;
-      }
-    }
-  }
-  return true;
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

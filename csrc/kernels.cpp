@@ -7,6 +7,7 @@
 #include "elementwise.h"
 #include "forward.h"
 #include "gradient.h"
+#include "input_gradient.h"
 #include "linear.h"
 
 namespace recurra {
@@ -44,6 +45,7 @@ constexpr Kernels<T> kernels() {
           linear_forward<T>,
           linear_backward<T>,
           adam<T>,
+          sgd<T>,
           sigmoid_of<T>,
           tanh_of<T>};
 }

@@ -61,13 +61,14 @@ struct ForwardTask {
   Index input_size, hidden_size;
   const T *packed;  // from pack_forward
   RowView<const T> x;
-  RowView<T> out;    // h_t, (…, hidden_size)
-  RowView<T> copy;   // h_t once more, or null
-  const T *h0, *c0;  // (batch, hidden_size) in the caller's order, or null for zeros
-  T *h_n, *c_n;      // the same
-  T *kept;           // compact (rows, kept * hidden_size) for the way back, or null
-  T *cells;          // compact (rows, hidden_size): c_t, or null
-  T *work;           // forward_work elements
+  const Index *tokens;  // compact, instead of x: where each row's only 1 is
+  RowView<T> out;       // h_t, (…, hidden_size)
+  RowView<T> copy;      // h_t once more, or null
+  const T *h0, *c0;     // (batch, hidden_size) in the caller's order, or null for zeros
+  T *h_n, *c_n;         // the same
+  T *kept;              // compact (rows, kept * hidden_size) for the way back, or null
+  T *cells;             // compact (rows, hidden_size): c_t, or null
+  T *work;              // forward_work elements
   const Plan *plan;
   Pulse *pulse;
 };
@@ -101,6 +102,8 @@ struct GradientTask {
   bool reverse;
   Index input_size, hidden_size;
   RowView<const T> x;
+  const Index *tokens;  // compact, instead of x
+  T *token_sums;        // (input_size, gates * hidden_size), with tokens: the gradient of W_ihᵀ is summed there
   RowView<const T> out;
   const T *h0;
   const T *kept;
@@ -172,14 +175,25 @@ struct AdamTask {
   const T *gradient;
   T *mean, *square;
   double beta1, beta2, eps, weight_decay;
+  double shrink;     // AdamW's decay, 1 - lr λ
   double step_size;  // lr / (1 - β₁ᵗ)
   double root;       // √(1 - β₂ᵗ)
 };
 
 template <class T>
+struct SgdTask {
+  Index size;
+  T *parameter;
+  const T *gradient;
+  T *velocity;  // or null, without momentum
+  double lr, momentum, weight_decay;
+  bool nesterov;
+};
+
+template <class T>
 struct Kernels {
   CellKernels<T> cells[kCellKinds];
-  Index (*gradient_work)();
+  Index (*gradient_work)(Index alphabet);  // of tokens; 0 without
   Index (*input_gradient_work)();
   Index (*linear_packed)(Index in, Index out);
   void (*pack_linear_forward)(Index in, Index out, const T *weight, const T *bias, T *to);
@@ -188,6 +202,7 @@ struct Kernels {
   bool (*linear_forward)(const LinearTask<T> *task);
   bool (*linear_backward)(const LinearTask<T> *task);
   void (*adam)(const AdamTask<T> *task);
+  void (*sgd)(const SgdTask<T> *task);
   void (*sigmoid)(Index size, const T *x, T *y);
   void (*tanh)(Index size, const T *x, T *y);
 };

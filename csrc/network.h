@@ -56,8 +56,9 @@ struct TapeMemory {
   TapeMemory(Index steps, Index batch, const Index *lengths) : sequences(steps, batch, lengths) {}
 
   Sequences sequences;
-  Buffer<T> x;       // compact
-  Buffer<T> h0, c0;  // (layers * directions, batch, hidden_size), empty for zeros
+  Buffer<T> x;           // compact
+  Buffer<Index> tokens;  // or these, compact
+  Buffer<T> h0, c0;      // (layers * directions, batch, hidden_size), empty for zeros
   std::vector<LayerTape<T>> layers;
   std::shared_ptr<const Parameters<T>> parameters;  // whose they are, and which version
   long long version = 0;
@@ -66,6 +67,7 @@ struct TapeMemory {
 template <class T>
 struct ForwardCall {
   Strided<const T> x;
+  Strided<const Index> tokens;           // instead of x: within 0..input_size-1
   const T *h0 = nullptr, *c0 = nullptr;  // (layers * directions, batch, hidden_size), null for zeros
   Strided<T> y;
   T *h_n = nullptr, *c_n = nullptr;

@@ -75,9 +75,8 @@ void pack_forward(Index input_size, Index hidden_size, const T *weight_ih, const
         for (Index lane = 0; lane < V; ++lane) {
           const bool real = lane < lanes && bias_ih;
           const bool split = Cell::kSplitCandidate && gate == G - 1;
-          at.bias[(v * G + column) * V + lane] = !real   ? T(0)
-                                                 : split ? bias_ih[row + lane]
-                                                         : bias_ih[row + lane] + bias_hh[row + lane];
+          const T bias = !real ? T(0) : split ? bias_ih[row + lane] : bias_ih[row + lane] + bias_hh[row + lane];
+          at.bias[(v * G + column) * V + lane] = bias + T(0);  // no -0, which a token's chain would keep and zeros not
           if (split) {
             at.candidate_bias[unit + lane] = real ? bias_hh[row + lane] : T(0);
           }

@@ -91,8 +91,8 @@ RECURRA_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 }
 
-// Asks for the cache line of `at`, to be read or to be written. The empty asm is there because GCC takes a function that
-// only prefetches for one without effect, and drops the calls of it.
+// Asks for the cache line of `at`, to be read or to be written. The empty asm is there because GCC takes a function
+// that only prefetches for one without effect, and drops the calls of it.
 RECURRA_INLINE void fetch(const void *at) {
   __builtin_prefetch(at, 0);
   __asm__ volatile("");

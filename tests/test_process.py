@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import pickle
 import signal
@@ -141,7 +142,10 @@ for _ in range(9):
     print("ready", took, flush=True)
     try:
         layer.backward(tape, dy)  # would consume the tape
-        print("finished", flush=True)
+        print("finished", flush=True)  # a quicker machine than a moment ago
+        for name, gradient in grads.items():
+            layer.grads[name][...] = gradient
+        _, _, tape = layer.forward(x)
     except KeyboardInterrupt:
         print(time.monotonic(), flush=True)
 assert all(np.array_equal(before[name], value) for name, value in layer.params.items())
@@ -170,6 +174,7 @@ def test_ctrl_c_ends_a_long_call_within_a_fifth_of_a_second(code, moments):
     finally:
         watchdog.cancel()
         process.kill()
+        process.communicate()
     assert out.split() == ["unchanged"], err
     assert max(min(tries) for tries in waits) <= 0.2, waits
 
@@ -183,8 +188,7 @@ def interrupted(process, moment):
     process.send_signal(signal.SIGINT)
     answer = process.stdout.readline().strip()
     assert answer, process.stderr.read()
-    assert answer != "finished"
-    return float(answer) - sent
+    return float(answer) - sent if answer != "finished" else math.inf
 
 
 COPIES = {

@@ -9,11 +9,12 @@ Layers, losses and optimisers are here; `recurra.functional` has the networks as
 `recurra.reference` the same in plain NumPy.
 """
 
-from . import functional, reference
+from . import _openmp, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
+from .embedding import Embedding
 from .layers import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 from .losses import mse
-from .optim import Adam
+from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .threads import get_num_threads, set_num_threads
 
 __version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
@@ -22,13 +23,17 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "SGD",
     "Adam",
+    "AdamW",
+    "Embedding",
     "GRUCell",
     "LSTMCell",
     "Linear",
     "RNNCell",
     "__version__",
     "build_info",
+    "clip_grad_norm",
     "functional",
     "get_num_threads",
     "mse",

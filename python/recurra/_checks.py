@@ -17,13 +17,22 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def check_size(name: str, value: object) -> int:
-    """A positive integer that fits the kernels' index type."""
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: expected a positive integer, got {shown(value)}")
-    number = operator.index(value)
-    if not 0 < number < 2**62:
-        raise ValueError(f"{name}: expected a positive integer, got {shown(value)}")
+def check_index(name: str, value: object, what: str) -> int:
+    """An integer, which `what` says in words; no bool, though Python takes that for one."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name}: expected {what}, got {shown(value)}") from None
+
+
+def check_size(name: str, value: object, most: int = 2**62) -> int:
+    """A positive integer up to `most`, whose default fits the kernels' index type."""
+    number = check_index(name, value, "a positive integer")
+    if not 0 < number <= most:
+        limit = "" if number < 1 else f" up to {most}"
+        raise ValueError(f"{name}: expected a positive integer{limit}, got {shown(value)}")
     return number
 
 
@@ -68,11 +77,9 @@ def check_rng(name: str, value: object) -> np.random.Generator:
     """A generator, or one from an integer seed; None (where a caller allows it) is a seed from the system."""
     if isinstance(value, np.random.Generator):
         return value
-    if isinstance(value, (bool, np.bool_)) or (value is not None and not hasattr(value, "__index__")):
-        raise TypeError(f"{name}: expected an integer or a numpy.random.Generator, got {shown(value)}")
     if value is None:
         return np.random.default_rng()
-    seed = operator.index(value)
+    seed = check_index(name, value, "an integer or a numpy.random.Generator")
     if seed < 0:
         raise ValueError(f"{name}: expected an integer from 0 up, got {shown(value)}")
     return np.random.default_rng(seed)

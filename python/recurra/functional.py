@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _core
 from ._checks import check_array, check_flag, check_size, shown
-from .layers import KINDS, NETWORKS
+from .layers import KINDS, MOST_LAYERS, NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,9 +60,11 @@ def forward(
     Raises:
         TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
     """
+    if not isinstance(cell, str):
+        raise TypeError(f"cell: expected one of {', '.join(KINDS)}, got {shown(cell)}")
     if cell not in KINDS:
         raise ValueError(f"cell: expected one of {', '.join(KINDS)}, got {shown(cell)}")
-    check_size("num_layers", num_layers)
+    check_size("num_layers", num_layers, MOST_LAYERS)
     check_flag("bidirectional", bidirectional)
     if not hasattr(params, "keys"):
         raise TypeError(f"params: expected a dict of arrays by name, got {type(params).__name__}")
@@ -72,6 +74,8 @@ def forward(
         check_array(name, params[name])
         if params[name].ndim != 2 or 0 in params[name].shape:
             raise ValueError(f"{name}: expected (rows, columns), got {params[name].shape}")
+    if masks is not None and not isinstance(masks, (list, tuple)):
+        raise TypeError(f"masks: expected a list of arrays, got {type(masks).__name__}")
     has_cell_state = cell == "lstm"
     if c0 is not None and not has_cell_state:
         raise ValueError(f"c0: expected None, as {cell} has no cell state, got {shown(type(c0).__name__)}")
@@ -79,7 +83,7 @@ def forward(
     input_size, hidden_size = params["weight_ih_l0"].shape[1], params["weight_hh_l0"].shape[1]
     bias = any(name.startswith("bias") for name in params)
     network = make(KINDS[cell], input_size, hidden_size, num_layers, 1 + bidirectional, bias, False)
-    network.parameters.load(params)
+    network.parameters.load(params, "params")
     hx: Any = (h0, c0) if has_cell_state else h0
     y, state, core = network.forward(x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None)
     h_n, c_n = state if has_cell_state else (state, None)

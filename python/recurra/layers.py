@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Seed = int | np.random.Generator | None
     State = Any  # h, or (h, c) of an LSTM
 
+MOST_LAYERS = 2**16  # beyond any use, and short of filling the memory with names
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3, "gru_reset_before": 4}
 NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.float64): _core.Network64}
 DENSES: dict[Any, Any] = {np.dtype(np.float32): _core.Dense32, np.dtype(np.float64): _core.Dense64}
@@ -40,7 +41,7 @@ class _Recurrent(Module):
     ) -> None:
         self.input_size = check_size("input_size", input_size)
         self.hidden_size = check_size("hidden_size", hidden_size)
-        self.num_layers = check_size("num_layers", num_layers)
+        self.num_layers = check_size("num_layers", num_layers, MOST_LAYERS)
         self.bias = check_flag("bias", bias)
         self.batch_first = check_flag("batch_first", batch_first)
         self.dropout = dropout

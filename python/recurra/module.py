@@ -37,6 +37,15 @@ class Module:
             {name: rng.uniform(-bound, bound, value.shape).astype(self.dtype) for name, value in self.params.items()}
         )
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self._options and name in self.__dict__:
+            raise AttributeError(f"{name}: expected to stay {self.__dict__[name]!r}, got {value!r}: make a new layer")
+        super().__setattr__(name, value)
+
+    def leaves(self) -> list[Module]:
+        """The layers with parameters of their own that this one consists of: itself."""
+        return [self]
+
     def _make_core(self) -> Any:
         """The object of `_core` that does the work."""
         raise NotImplementedError
@@ -58,8 +67,8 @@ class Module:
             gradient.fill(0)
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters by name."""
-        return {name: value.copy() for name, value in self._params.items()}
+        """Copies of the parameters by name, all from before or all from after a change in another thread."""
+        return self._parameters.snapshot()
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Takes over all parameters at once; a call in another thread sees the old ones or the new, but no mixture.

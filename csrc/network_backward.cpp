@@ -1,0 +1,165 @@
+// Network::backward: the layers in turn, their slices and directions shared out among a team.
+#include "dispatch.h"
+#include "interrupt.h"
+#include "parallel.h"
+#include "views.h"
+
+namespace recurra {
+
+template <class T>
+Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &call) {
+  const Sequences &sequences = tape.sequences;
+  const Rows &rows = sequences.rows;
+  const Index H = shape.hidden_size, features = shape.directions * H, total = sequences.total();
+  const Plan plan = this->plan(sequences, call.wish, 2);
+  const PackedPtr<T> packed = packed_backward(tape.version);
+  if (!packed) return Outcome::kOutdated;
+  const std::vector<Index> bounds = sequences.slices(plan.split == kSplitBatch ? plan.threads : 1);
+  const int slices = static_cast<int>(bounds.size()) - 1;
+  Index most_rows = 0;
+  for (int s = 0; s < slices; ++s) most_rows = std::max(most_rows, bounds[s + 1] - bounds[s]);
+
+  const Index delta_stride = padded_stride<T>(cell_.deltas * H);
+  const Index alphabet = tape.tokens.data() ? shape.input_size : 0;
+  const Index widest = std::max({cell_.backward_work(most_rows, H), kernels_of<T>().gradient_work(alphabet),
+                                 kernels_of<T>().input_gradient_work()});
+  std::array<T *, 2> deltas{}, from_above{};
+  T *grads = nullptr, *token_sums = nullptr, *work = nullptr;
+  const auto cut = [&](Cutter cutter) {
+    for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(checked_product(total, delta_stride));
+    for (T *&buffer : from_above) buffer = cutter.take<T>(shape.layers > 1 ? checked_product(total, features) : 0);
+    grads = cutter.take<T>(parameters->memory.size());
+    token_sums = cutter.take<T>(checked_product(alphabet, cell_.gates * H));
+    work = cutter.take<T>(checked_product(plan.threads, widest));
+    return cutter.used();
+  };
+  const Workspace memory(cut(Cutter(nullptr)));
+  cut(Cutter(memory.data()));
+
+  Interrupt interrupt(call.signalled);
+  std::atomic<int> team{1};
+  const auto through_time = [&](Index layer, int direction, int slice, Pulse &pulse, T *own_work) {
+    const LayerTape<T> &kept = tape.layers[layer];
+    const Index k = layer * shape.directions + direction, first = direction * H;
+    BackwardTask<T> task{};
+    task.rows = rows;
+    task.first = bounds[slice];
+    task.last = bounds[slice + 1];
+    task.reverse = direction == 1;
+    task.input_size = inputs(layer);
+    task.hidden_size = H;
+    task.packed = packed->memory.data() + backward_at_[k];
+    task.out = {kept.out.data() + first, 0, features, true};
+    task.h0 = state_at<const T>(tape.h0.data(), k, sequences, H);
+    task.c0 = state_at<const T>(tape.c0.data(), k, sequences, H);
+    task.kept = kept.kept[direction].data();
+    task.cells = kept.cells[direction].data();
+    task.dy[0] = layer + 1 == shape.layers ? columns_of(view_of(call.dy), first)
+                                           : RowView<const T>{from_above[layer % 2] + first, 0, features, true};
+    task.dy[1] = columns_of(view_of(call.doutputs[layer]), first);
+    task.dcell = columns_of(view_of(call.dcells[layer]), first);
+    task.dh_n = state_at(call.dh_n, k, sequences, H);
+    task.dc_n = state_at(call.dc_n, k, sequences, H);
+    task.dh0 = state_at(call.dh0, k, sequences, H);
+    task.dc0 = state_at(call.dc0, k, sequences, H);
+    task.deltas = deltas[direction];
+    task.delta_stride = delta_stride;
+    task.work = own_work;
+    task.plan = &plan;
+    task.pulse = &pulse;
+    cell_.backward(&task);
+  };
+  const auto layer_input = [&](Index layer) -> RowView<const T> {
+    if (layer == 0) return {tape.x.data(), 0, shape.input_size, true};
+    const LayerTape<T> &below = tape.layers[layer - 1];
+    return {below.masked.size() ? below.masked.data() : below.out.data(), 0, features, true};
+  };
+  const auto weights = [&](Index layer, int direction, int part, int parts, Pulse &pulse, T *own_work) {
+    const LayerTape<T> &kept = tape.layers[layer];
+    const Index k = layer * shape.directions + direction;
+    const std::size_t at = entry(layer, direction);
+    const auto gradient = [&](std::size_t i) { return grads + parameters->entries[i].offset; };
+    GradientTask<T> task{};
+    task.rows = rows;
+    task.reverse = direction == 1;
+    task.input_size = inputs(layer);
+    task.hidden_size = H;
+    if (layer == 0 && alphabet) {
+      task.tokens = tape.tokens.data();
+      task.token_sums = token_sums;
+    } else {
+      task.x = layer_input(layer);
+    }
+    task.out = {kept.out.data() + direction * H, 0, features, true};
+    task.h0 = state_at<const T>(tape.h0.data(), k, sequences, H);
+    task.kept = kept.kept[direction].data();
+    task.deltas = deltas[direction];
+    task.delta_stride = delta_stride;
+    task.weight_ih = gradient(at);
+    task.weight_hh = gradient(at + 1);
+    task.bias_ih = shape.bias ? gradient(at + 2) : nullptr;
+    task.bias_hh = shape.bias ? gradient(at + 3) : nullptr;
+    task.part = part;
+    task.parts = parts;
+    task.work = own_work;
+    task.pulse = &pulse;
+    cell_.gradient(&task);
+  };
+  const auto input_gradient = [&](Index layer, Index first, Index last, Pulse &pulse, T *own_work) {
+    InputGradientTask<T> task{};
+    task.rows = rows;
+    task.first = first;
+    task.last = last;
+    task.input_size = inputs(layer);
+    task.hidden_size = H;
+    task.directions = shape.directions;
+    for (int d = 0; d < shape.directions; ++d) {
+      task.packed[d] = packed->memory.data() + backward_at_[layer * shape.directions + d];
+      task.deltas[d] = deltas[d];
+    }
+    task.delta_stride = delta_stride;
+    task.dx = layer == 0 ? view_of(call.dx) : RowView<T>{from_above[(layer - 1) % 2], 0, features, true};
+    task.work = own_work;
+    task.plan = &plan;
+    task.pulse = &pulse;
+    if (!cell_.input_gradient(&task) || layer == 0) return;
+    const Buffer<T> &mask = tape.layers[layer - 1].mask;
+    for (Index i = first * features; mask.size() && i < last * features; ++i) task.dx.base[i] *= mask.data()[i];
+  };
+
+  run_team(plan.threads, [&](int member, int members) {
+    if (member == 0) team = members;
+    Pulse pulse = interrupt.pulse(member == 0);
+    T *own_work = work + member * widest;
+    const bool by_direction = plan.split == kSplitDirections;
+    if (member == 0 && call.dx) clear_padding(sequences, 0, rows.batch, call.dx, shape.input_size);
+    for (Index layer = shape.layers - 1; layer >= 0; --layer) {
+      for (int s = 0; s < slices; ++s) {
+        for (int direction = 0; direction < shape.directions; ++direction) {
+          if ((by_direction ? direction : s) % members != member || interrupt.stopped()) continue;
+          through_time(layer, direction, s, pulse, own_work);
+        }
+      }
+      team_barrier();
+      for (int direction = 0; direction < shape.directions && !interrupt.stopped(); ++direction) {
+        weights(layer, direction, member, members, pulse, own_work);
+      }
+      if ((layer > 0 || call.dx) && !interrupt.stopped()) {
+        input_gradient(layer, total * member / members, total * (member + 1) / members, pulse, own_work);
+      }
+      team_barrier();
+    }
+  });
+  if (!interrupt.stopped()) {
+    for (std::size_t i = 0; i < parameters->entries.size(); ++i) {
+      const T *gradient = grads + parameters->entries[i].offset;
+      for (Index k = 0; k < parameters->entries[i].size; ++k) call.grads[i][k] += gradient[k];
+    }
+  }
+  return report(plan, team, interrupt.stopped());
+}
+
+template Outcome Network<float>::backward(const TapeMemory<float> &, const BackwardCall<float> &);
+template Outcome Network<double>::backward(const TapeMemory<double> &, const BackwardCall<double> &);
+
+}  // namespace recurra

@@ -1,0 +1,88 @@
+"""The layer that gives every token a vector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from . import _core
+from ._checks import check_dtype, check_index, check_rng, check_size, shown
+from .module import Array, Module
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .layers import Seed
+
+    EmbeddingTape = _core.TableTape32 | _core.TableTape64
+
+TABLES: dict[Any, Any] = {np.dtype(np.float32): _core.Table32, np.dtype(np.float64): _core.Table64}
+
+
+class Embedding(Module):
+    """y = weight[x], for integers x.
+
+    Args:
+        num_embeddings: how many tokens there are, 0 up to it.
+        embedding_dim: features of a token's vector.
+        padding_idx: a token whose vector is zeros and gets no gradient; a negative one counts from the end.
+        dtype: float32 or float64.
+        seed: of the weights, drawn standard normal; see `RNN`.
+
+    Parameter: weight (num_embeddings, embedding_dim).
+    """
+
+    _options: ClassVar[Mapping[str, object]] = {
+        "num_embeddings": ...,
+        "embedding_dim": ...,
+        "padding_idx": None,
+        "dtype": np.dtype(np.float32),
+    }
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        dtype: object = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        self.num_embeddings = check_size("num_embeddings", num_embeddings)
+        self.embedding_dim = check_size("embedding_dim", embedding_dim)
+        self.padding_idx = _check_padding(padding_idx, self.num_embeddings)
+        self.dtype = check_dtype(dtype)
+        rng = check_rng("seed", seed)
+        self._build()
+        weight = rng.standard_normal((self.num_embeddings, self.embedding_dim)).astype(self.dtype)
+        if self.padding_idx is not None:
+            weight[self.padding_idx] = 0
+        self._parameters.load({"weight": weight})
+
+    def _make_core(self) -> Any:
+        padding = -1 if self.padding_idx is None else self.padding_idx
+        return TABLES[self.dtype](self.num_embeddings, self.embedding_dim, padding)
+
+    def __call__(self, x: Array) -> Array:
+        """X (…) of integers -> y (…, embedding_dim)."""
+        return self._core.call(x)  # type: ignore[no-any-return]
+
+    def forward(self, x: Array) -> tuple[Array, EmbeddingTape]:
+        """The same, and the tape for `backward`, which has a copy of x."""
+        return self._core.forward(x)  # type: ignore[no-any-return]
+
+    def backward(
+        self, tape: EmbeddingTape, dy: Array, *, grads: dict[str, Array] | None = None, retain: bool = False
+    ) -> None:
+        """Adds dy's rows, of y's shape, to the rows of their tokens in `grads` or `self.grads`; x has no gradient."""
+        self._core.backward(tape, dy, self.grads if grads is None else grads, retain)
+
+
+def _check_padding(value: object, count: int) -> int | None:
+    if value is None:
+        return None
+    expected = f"None or an integer in {-count}..{count - 1}"
+    index = check_index("padding_idx", value, expected)
+    if not -count <= index < count:
+        raise ValueError(f"padding_idx: expected {expected}, got {shown(value)}")
+    return index % count

@@ -1,0 +1,128 @@
+"""generate: a model of tokens goes on from a prompt, one token at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._checks import check_index, check_number, check_rng, check_size, shown
+from .layers import _Recurrent
+from .sequential import Sequential, as_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .layers import Seed
+    from .module import Array
+
+
+def generate(
+    model: Any,
+    prompt: Array | Sequence[int],
+    length: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: Seed = None,
+    stop: int | None = None,
+) -> Array:
+    """Reads the prompt, then samples token after token, each of which the model reads next.
+
+    Args:
+        model: maps tokens (T,) to logits (T, C), such as Sequential(Embedding, GRU, Linear), or a recurrent layer that
+            takes tokens. Its states are carried from step to step, so that a step costs the same however long the text
+            is.
+        prompt: at least one token.
+        length: how many tokens to sample.
+        temperature: logits are divided by it: below 1 the likely becomes likelier; 0 always takes the likeliest, the
+            first of equals.
+        top_k: only the k likeliest tokens may be chosen, the first of equals again; None for all.
+        seed: of the sampling, an integer, a generator, or None for the system's.
+        stop: a token that ends the text.
+
+    Returns:
+        The sampled tokens, int64: `length` of them, or fewer, the last one being `stop`. Without the prompt.
+
+    Raises:
+        TypeError: an argument of the wrong type, or a prompt that isn't of integers.
+        ValueError: a number out of range, a model that reads both ways, or logits that are NaN or infinite.
+    """
+    model = as_model(model)
+    if isinstance(model, Sequential) and any(
+        isinstance(layer, _Recurrent) and layer.bidirectional for layer in model.leaves()
+    ):
+        raise ValueError("model: expected layers of one direction, as the future isn't known, got a bidirectional one")
+    tokens = _check_prompt(prompt)
+    check_size("length", length)
+    check_number("temperature", temperature, "a number from 0 up", 0, math.inf)
+    if top_k is not None:
+        check_size("top_k", top_k)
+    end = None if stop is None else check_index("stop", stop, "a token or None")
+    draws = (check_rng("seed", seed).random(length) * (1 - 2**-52)).tolist()  # so that u * total < total when rounded
+
+    y, state = model.run(tokens)
+    if not isinstance(y, np.ndarray) or y.ndim != 2 or len(y) != len(tokens) or not y.size:
+        raise ValueError(f"model: expected logits (T, C) from {len(tokens)} tokens (T,), got {shown(np.shape(y))}")
+    result = np.empty(length, np.int64)
+    token, run = np.empty(1, np.int64), model.run
+    with np.errstate(invalid="ignore", over="ignore"):
+        choose = _sampler(y.shape[1], temperature, top_k)
+        logits = y[-1]
+        for i, u in enumerate(draws):
+            result[i] = token[0] = chosen = choose(logits, u)
+            if chosen == end:
+                return result[: i + 1].copy()
+            if i + 1 < length:
+                y, state = run(token, state)
+                logits = y[0]
+    return result
+
+
+def _sampler(classes: int, temperature: float, top_k: int | None) -> Callable[[Array, float], int]:
+    """A function of logits (C,) and a number u in [0, 1) that returns a token, the same for the same."""
+    if temperature == 0 or top_k == 1:
+        return _likeliest
+    k = None if top_k is None or top_k >= classes else top_k
+    weights, sums = np.empty(k or classes), np.empty(k or classes)
+    largest, subtract, divide, exp = np.maximum.reduce, np.subtract, np.divide, np.exp
+    accumulate, search = np.add.accumulate, sums.searchsorted
+
+    def sample(logits: Array, u: float) -> int:
+        """Where u of the whole is reached in the running sum of exp((logits - max) / temperature)."""
+        peak, tokens = largest(logits), None
+        if k is not None:
+            tokens = (-logits).argsort(kind="stable")[:k]
+            logits = logits[tokens]
+        subtract(logits, peak, out=weights)
+        divide(weights, temperature, out=weights)
+        exp(weights, out=weights)
+        accumulate(weights, out=sums)
+        total = sums.item(-1)
+        if not total > 0:
+            raise _not_finite(peak)
+        at = int(search(u * total, "right"))
+        return at if tokens is None else int(tokens[at])
+
+    return sample
+
+
+def _likeliest(logits: Array, _u: float) -> int:
+    token = int(logits.argmax())
+    if not math.isfinite(logits[token]):
+        raise _not_finite(logits[token])
+    return token
+
+
+def _not_finite(largest: float) -> ValueError:
+    return ValueError(f"logits: expected a finite one as the largest, got {largest}")
+
+
+def _check_prompt(prompt: Array | Sequence[int]) -> Array:
+    tokens = np.asarray(prompt)
+    if tokens.ndim != 1 or not tokens.size:
+        raise ValueError(f"prompt: expected at least one token (T,), got {shown(tokens.shape)}")
+    if tokens.dtype.kind not in "iu":
+        raise TypeError(f"prompt: expected integers, got {tokens.dtype}")
+    return tokens

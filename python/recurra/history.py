@@ -1,0 +1,72 @@
+"""History: what a training run tells about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import os
+
+
+@dataclass
+class History:
+    """What `fit` returns and hands to its callback; the lists have one number for each whole epoch.
+
+    Attributes:
+        losses: the mean of the batches' losses, each before the step it led to.
+        validation: the same over the validation batches after the epoch; empty without validation.
+        seconds: how long the epoch took, validation included.
+        norms: the mean of the gradient's norms before clipping; empty without clip_norm.
+        stopped: why it ended: "epochs", "patience", "callback" or "interrupted"; "" meanwhile.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    stopped: str = ""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.stopped == "interrupted"
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draws the losses, and below them the norms if there are any, into a file; its ending says which kind.
+
+        Raises:
+            ImportError: matplotlib is missing.
+            ValueError: there is no epoch to draw.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError("plot: expected matplotlib, which is missing: pip install 'recurra[plot]'") from error
+        if not self.losses:
+            raise ValueError("history: expected at least one epoch, got none")
+        panels = 2 if self.norms else 1
+        figure = Figure(figsize=(7, 1.5 + 2.8 * panels), dpi=120, layout="constrained")
+        axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
+        curves = {"training": self.losses, "validation": self.validation}
+        _draw(axes[0], "loss", {name: values for name, values in curves.items() if values})
+        if self.norms:
+            _draw(axes[1], "norm of the gradient", {"before clipping": self.norms})
+        axes[-1].set_xlabel("epoch")
+        figure.savefig(path)
+
+
+def _draw(axes: Any, label: str, curves: dict[str, list[float]]) -> None:
+    """Curves over epochs 1, 2, …; logarithmic if they span more than a factor of 30."""
+    for name, values in curves.items():
+        axes.plot(range(1, len(values) + 1), values, label=name, marker="o" if len(values) < 30 else "", markersize=4)
+    every = np.concatenate([np.asarray(values) for values in curves.values()])
+    every = every[np.isfinite(every)]
+    if every.size and every.min() > 0 and every.max() > 30 * every.min():
+        axes.set_yscale("log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3)
+    axes.legend()

@@ -1,0 +1,479 @@
+"""python -m recurra: rows, answers, turns, files and errors. Nothing here asserts a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import recurra
+from configs import assert_same_bits, max_error
+from recurra.bench import cli, contestants
+from recurra.bench.contestants import PEERS, Entry, Numpy, Source, Unsupported
+from recurra.bench.machine import THREAD_VARIABLES, choose_cpus
+from recurra.bench.numpy_cells import NUMPY_LAYERS
+from recurra.bench.problem import GATES, TOLERANCE, Shape, Spec, difference
+from recurra.bench.race import Disagreement, Result, race
+from recurra.bench.table import Table, microseconds, summary, times
+from recurra.bench.worker import Desk, Worker, WorkerError
+
+PROTOCOL = Path(__file__).parents[1] / "benchmarks" / "README.md"
+TINY = ["--rounds", "1", "--milliseconds", "0.1", "--cells", "lstm", "--shapes", "2x3x4x5"]
+SHAPE = Shape(2, 3, 4, 5)
+DTYPES = ("float32", "float64")
+
+
+# ---- The problem
+
+
+def test_shapes():
+    assert Shape.parse("16x50x128x64") == Shape(batch=16, steps=50, inputs=128, hidden=64)
+    assert str(Shape.parse(" 1x2x3x4 ")) == "1x2x3x4"
+    for wrong in ("", "1", "1x2x3", "1x2x3x4x5", "0x2x3x4", "-1x2x3x4", "1x2x3x4.0", "axbxcxd", "1X2X3X4", "²x2x3x4"):
+        with pytest.raises(ValueError, match="expected BxTxIxH"):
+            Shape.parse(wrong)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_operations_of_a_call(cell):
+    """A multiply-add is two; training has three products where inference has one."""
+    spec, (batch, steps, inputs, hidden) = Spec(cell, False, SHAPE), SHAPE
+    products = sum(2 * steps * batch * value.size for name, value in spec.weights().items() if "weight" in name)
+    assert spec.flops == products == 2 * steps * batch * GATES[cell] * hidden * (inputs + hidden)
+    assert Spec(cell, True, SHAPE).flops == 3 * products
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cell", GATES)
+def test_weights_and_data(cell, dtype):
+    """PyTorch's names and shapes, the same each time, and what a layer of recurra takes."""
+    spec = Spec(cell, True, SHAPE, dtype)
+    weights, data = spec.weights(), spec.data()
+    assert_same_bits((spec.weights(), tuple(spec.data())), (weights, tuple(data)))
+    assert (data.x.shape, data.dy.shape) == ((3, 2, 4), (3, 2, 5))
+    assert {value.dtype for value in [*weights.values(), *data]} == {np.dtype(dtype)}
+    assert all(0.5 / 5**0.5 < np.abs(value).max() <= 1 / 5**0.5 for value in weights.values())
+    getattr(recurra, cell.upper())(4, 5, dtype=dtype).load_state_dict(weights)
+
+
+def test_difference():
+    """Relative to the largest value of each array, but to no less than 1."""
+    ours = {"y": np.array([1.0, 2.0]), "h_n": np.array([[100.0]])}
+    assert difference(ours, ours) == 0
+    assert difference(ours, ours | {"y": np.array([1.0, 4.0])}) == 0.5
+    assert difference(ours, ours | {"h_n": np.array([[200.0]])}) == 0.5
+    assert difference({"y": np.array([0.0])}, {"y": np.array([0.125])}) == 0.125
+    assert math.isnan(difference(ours, ours | {"y": np.array([1.0, np.nan])}))
+    assert math.isnan(difference(ours | {"y": np.array([np.nan, 2.0])}, ours))
+    for other in ({"y": ours["y"]}, ours | {"c_n": ours["y"]}, ours | {"y": np.array([[1.0, 2.0]])}):
+        with pytest.raises(ValueError, match="different names or shapes"):
+            difference(ours, other)
+
+
+# ---- NumPy's cells and the other contestants
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 5, 3, 4), (7, 12, 9, 16)], ids=str)
+@pytest.mark.parametrize("cell", GATES)
+def test_numpy_cells_agree_with_the_reference(cell, sizes):
+    """Outputs and all gradients, in float64; also once more in the same buffers, and with other weights."""
+    spec = Spec(cell, True, Shape(*sizes), "float64")
+    weights, (x, dy) = spec.weights(), spec.data()
+    layer = NUMPY_LAYERS[cell](weights, spec.shape.steps, spec.shape.batch)
+    for scale in (1.0, 1.0, 0.5):
+        scaled = {name: value * scale for name, value in weights.items()}
+        layer.load(scaled)
+        y, h_n, c_n, tape = recurra.reference.forward("rnn_tanh" if cell == "rnn" else cell, x, scaled)
+        dx, _, _, grads = recurra.reference.backward(tape, dy)
+        expected = {"y": y, "h_n": h_n[0], "dx": dx} | grads | ({} if c_n is None else {"c_n": c_n[0]})
+
+        inferred = layer.infer(x).copy(), [s.copy() for s in layer.state]
+        assert_same_bits((layer.forward(x).copy(), list(layer.state)), inferred)
+        results = {"y": inferred[0], "dx": layer.backward(x, dy)} | layer.grads
+        results |= dict(zip(("h_n", "c_n"), inferred[1], strict=False))
+        assert results.keys() == expected.keys()
+        for name, value in expected.items():
+            assert max_error(results[name], value) < 1e-13, name
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_numpy_cells_may_spare_dx(cell):
+    """hello_numpy.py does."""
+    spec = Spec(cell, True, SHAPE)
+    (x, dy), layers = spec.data(), [NUMPY_LAYERS[cell](spec.weights(), 3, 2) for _ in range(2)]
+    for layer, need_dx in zip(layers, (True, False), strict=True):
+        layer.dx.fill(7)
+        layer.forward(x)
+        layer.backward(x, dy, need_dx)
+    assert_same_bits(layers[0].grads, layers[1].grads)
+    assert (layers[1].dx == 7).all()
+    assert not (layers[0].dx == 7).all()
+
+
+def may_sit_out(name, spec):
+    """As benchmarks/README.md says."""
+    return name in {"ONNX Runtime", "OpenVINO"} and (spec.training or spec.dtype == "float64")
+
+
+@pytest.mark.parametrize("name", ["recurra", *PEERS])
+def test_contestants_compute_the_same(name):
+    """In their processes, as in a run: every row's answers, and that calls can be timed."""
+    if missing := contestants.SOURCES[name].missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    worker, absent = Worker(name, 1), []
+    try:
+        assert re.match(r"\d+\.\d+", worker.version())
+        for spec in (Spec(c, training, SHAPE, dtype) for c in GATES for training in (False, True) for dtype in DTYPES):
+            expected = Numpy(1).prepare(spec, spec.weights(), spec.data()).answers()
+            assert len(expected) == 2 + (spec.cell == "lstm") + 5 * spec.training
+            try:
+                answers = worker.prepare(spec)
+            except Unsupported:
+                absent.append(spec)
+                continue
+            assert difference(answers, expected) <= TOLERANCE[spec.dtype], spec
+            assert worker.calls_in(1e-5) >= 1
+            assert worker.time(2) > 0
+    finally:
+        worker.close()
+    assert [str(spec) for spec in absent if not may_sit_out(name, spec)] == []
+
+
+def test_a_source_knows_what_it_lacks():
+    assert Source(".contestants", "Numpy").missing == []
+    assert Source(".nowhere", "Nobody", ("numpy", "no_such_module")).missing == ["no_such_module"]
+    assert Source(".contestants", "Numpy").load() is Numpy
+
+
+# ---- A process for each
+
+
+def test_workers_are_held_to_their_threads():
+    """By the environment, and on Linux by their CPUs; and they are gone when closed."""
+    worker = Worker("NumPy", 1)
+    try:
+        assert worker.version() == np.__version__
+        if sys.platform == "linux":
+            assert len(choose_cpus(1)) == 1
+            assert os.sched_getaffinity(worker.process.pid) == choose_cpus(1)
+            environment = Path(f"/proc/{worker.process.pid}/environ").read_text().split("\0")
+            assert {f"{name}=1" for name in THREAD_VARIABLES} <= set(environment)
+    finally:
+        worker.close()
+    assert worker.process.poll() is not None
+
+
+def test_more_threads_than_cpus_are_not_pinned():
+    assert choose_cpus(100_000) == set()
+
+
+def test_what_goes_wrong_in_a_worker_is_told():
+    worker = Worker("NumPy", 1)
+    try:
+        with pytest.raises(WorkerError, match="AssertionError"):
+            worker.time(1)  # nothing is prepared
+        assert worker.version() == np.__version__  # it goes on
+        worker.process.kill()
+        with pytest.raises(WorkerError, match="its process ended with code -9"):
+            worker.version()
+    finally:
+        worker.close()
+
+
+def test_a_turn_makes_as_many_calls_as_asked():
+    """After one that isn't timed; and calls_in finds out how many fill a while."""
+    made = []
+
+    class Counting:
+        version = "1"
+
+        def prepare(self, *_):
+            return Entry(lambda: made.append(1), dict)
+
+    desk = Desk(Counting())
+    assert desk.prepare(Spec("rnn", False, SHAPE)) == {}
+    assert desk.time(5) > 0
+    assert len(made) == 6
+    assert desk.calls_in(1e-3) > 10
+    assert desk.calls_in(1e-9) == 1
+
+
+# ---- A row
+
+
+class Fake:
+    """A worker without a process: NumPy's answers, changed, and seconds that it is told."""
+
+    def __init__(self, name, change=None, seconds=1e-3, log=None, fail=None):
+        self.name, self.change, self.seconds, self.fail = name, change or {}, seconds, fail
+        self.log = [] if log is None else log
+
+    def version(self):
+        return "1.0"
+
+    def prepare(self, spec):
+        if self.fail:
+            raise self.fail
+        return Numpy(1).prepare(spec, spec.weights(), spec.data()).answers() | self.change
+
+    def calls_in(self, seconds):
+        assert seconds > 0
+        return 3
+
+    def time(self, calls):
+        assert calls == 3
+        self.log.append(self.name)
+        return self.seconds
+
+    def close(self):
+        self.log.append(f"{self.name} closed")
+
+
+def field(*fakes):
+    """Workers by name: recurra and NumPy, and others or others instead of them."""
+    return {worker.name: worker for worker in (Fake("recurra"), Fake("NumPy", seconds=2e-3), *fakes)}
+
+
+def test_turns_go_round():
+    log = []
+    workers = {name: Fake(name, log=log) for name in ("recurra", "NumPy", "PyTorch")}
+    result = race(workers, Spec("gru", True, SHAPE), rounds=3, seconds=0.1)
+    assert log == [*workers, *reversed(workers), *workers]
+    assert {name: len(seconds) for name, seconds in result.seconds.items()} == dict.fromkeys(workers, 3)
+
+
+def test_a_result_and_its_line():
+    spec = Spec("lstm", True, SHAPE)
+    result = race(field(Fake("PyTorch", seconds=0.5e-3)), spec, rounds=2, seconds=0.1)
+    assert result.differences == {"NumPy": 0, "PyTorch": 0}
+    assert (result.speedup("NumPy"), result.speedup("PyTorch"), result.speedup("JAX")) == (2, 0.5, None)
+    assert result.best_other == "PyTorch"
+    assert result.gflops == spec.flops / 1e-3 / 1e9
+    table = Table(["NumPy", "PyTorch", "JAX"], [SHAPE])
+    heads, cells = (re.split(r" {2,}", line) for line in (table.head(), table.row(result)))
+    assert dict(zip(heads, cells, strict=True)) == {
+        "cell": "lstm",
+        "mode": "training",
+        "BxTxIxH": "2x3x4x5",
+        "difference": "0.0e+00",
+        "recurra µs": "1000",
+        "GFLOP/s": "0.0",
+        "NumPy µs": "2000",
+        "PyTorch µs": "500.0",
+        "JAX µs": "–",
+        "× NumPy": "2.00",
+        "× best": "0.50",
+        "best other": "PyTorch",
+    }
+    lines = summary([result, result], ["NumPy", "PyTorch"])
+    assert lines[1] == "training: geometric mean of the speed-ups 2.00 over NumPy, 0.50 over PyTorch"
+    assert [microseconds(s) for s in (None, 1e-6, 0.5)] == ["–", "1.0", "500000"]
+    assert [times(f) for f in (None, 0.123, 9.99, 43.21)] == ["–", "0.12", "9.99", "43.2"]
+
+
+def test_a_median_isnt_moved_by_one_bad_round():
+    result = Result(Spec("rnn", False, SHAPE), seconds={"recurra": [1.0, 9.0, 1.0], "NumPy": [2.0, 2.0, 9.0]})
+    assert result.speedup("NumPy") == 2
+    assert result.record()["microseconds"]["recurra"] == {"median": 1e6, "min": 1e6, "rounds": [1e6, 9e6, 1e6]}
+
+
+@pytest.mark.parametrize("wrong", [1e-3, np.nan], ids=str)
+@pytest.mark.parametrize("where", ["y", "h_n", "dx", "weight_hh_l0"])
+def test_disagreement_with_numpy_ends_the_race(where, wrong):
+    spec = Spec("gru", True, SHAPE)
+    change = {where: Fake("").prepare(spec)[where] + np.float32(wrong)}
+    with pytest.raises(Disagreement, match=r"^NumPy, gru training 2x3x4x5: its answers differ from recurra's by "):
+        race(field(Fake("NumPy", change)), spec, 1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"change": {"y": np.full((3, 2, 5), 2, np.float32)}}, "its answers differ from recurra's by"),
+        ({"fail": WorkerError("out of order")}, "out of order"),
+        ({"fail": Unsupported("inference only")}, "inference only"),
+    ],
+    ids=["differs", "fails", "sits out"],
+)
+def test_a_peer_that_cannot_is_left_out_of_the_row(options, reason):
+    log = []
+    result = race(field(Fake("PyTorch", log=log, **options)), Spec("rnn", True, SHAPE), 1, 0.1)
+    assert result.absent["PyTorch"].startswith(reason)
+    assert result.record()["absent"] == result.absent
+    assert list(result.seconds) == ["recurra", "NumPy"]
+    assert not log
+
+
+@pytest.mark.parametrize("name", ["recurra", "NumPy"])
+def test_recurra_and_numpy_may_not_fail(name):
+    with pytest.raises(WorkerError, match=f"^{name}, rnn inference 2x3x4x5: no memory$"):
+        race(field(Fake(name, fail=WorkerError("no memory"))), Spec("rnn", False, SHAPE), 1, 0.1)
+
+
+# ---- The command
+
+
+def test_the_command_prints_a_table_and_writes_json(capsys, tmp_path):
+    """And stays silent on standard error, where progress would be if that were a terminal."""
+    file = tmp_path / "results.json"
+    assert cli.main([*TINY, "--json", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert not err
+    lines = out.splitlines()
+    assert lines[0] == f"recurra {recurra.__version__} against NumPy {np.__version__}"
+    assert recurra.build_info()["isa"] in lines[1]
+    assert "1 thread · float32" in lines[1]
+    head = next(k for k, line in enumerate(lines) if line.startswith("cell "))
+    rows = [re.split(r" {2,}", line) for line in lines[head : head + 3]]
+    assert rows[0] == ["cell", "mode", "BxTxIxH", "difference", "recurra µs", "GFLOP/s", "NumPy µs", "× NumPy"]
+    assert [row[:3] for row in rows[1:]] == [["lstm", mode, "2x3x4x5"] for mode in ("inference", "training")]
+    assert all(float(cell) > 0 for row in rows[1:] for cell in row[4:])
+    assert all(float(row[3]) < 1e-5 for row in rows[1:])
+    assert [line.split(":")[0] for line in lines[-2:]] == ["inference", "training"]
+
+    report = json.loads(file.read_text())
+    assert list(report) == ["machine", "python", "versions", "build", "threads", "dtype", "rounds", "results"]
+    assert report["machine"].keys() == {"cpu", "cpus", "system"}
+    assert report["versions"] == {"recurra": recurra.__version__, "NumPy": np.__version__}
+    assert report["build"] == recurra.build_info()
+    assert (report["threads"], report["dtype"], report["rounds"]) == (1, "float32", 1)
+    documented = set(re.findall(r"`(\w+)`", PROTOCOL.read_text()))
+    assert len(report["results"]) == 2
+    for result, mode in zip(report["results"], ("inference", "training"), strict=True):
+        assert {*report, *report["machine"], *result, *result["microseconds"]["NumPy"]} <= documented
+        spec = Spec("lstm", mode == "training", SHAPE)
+        assert (result["cell"], result["mode"], result["flops"]) == ("lstm", mode, spec.flops)
+        assert [result[name] for name in ("batch", "steps", "input_size", "hidden_size")] == [2, 3, 4, 5]
+        assert (result["dtype"], result["threads"], result["absent"]) == ("float32", 1, {})
+        assert 0 <= result["differences"]["NumPy"] <= TOLERANCE["float32"]
+        own, numpy = (result["microseconds"][name] for name in ("recurra", "NumPy"))
+        assert own["rounds"] == [own["median"]] == [own["min"]]
+        assert result["speedups"] == pytest.approx({"NumPy": numpy["median"] / own["median"]})
+        assert result["gflops"] == pytest.approx(spec.flops / own["median"] / 1e3)
+
+
+def test_the_command_draws_a_plot(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "speed.png"
+    assert cli.main([*TINY[:4], "--cells", "rnn,gru", "--shapes", "1x2x3x4,2x3x4x5", "--plot", str(file)]) == 0
+    png = file.read_bytes()
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    assert min(int.from_bytes(png[at : at + 4], "big") for at in (16, 20)) > 300  # pixels
+    assert capsys.readouterr().out.count("x3x4x5") == 4
+
+
+def test_a_plot_without_matplotlib_is_refused_before_the_run(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([*TINY, "--plot", str(tmp_path / "speed.png")])
+    assert "needs matplotlib: pip install 'recurra[plot]'" in capsys.readouterr().err
+
+
+BAD = [
+    (["--cells", "lstm,elman"], "argument --cells: expected some of rnn, lstm, gru, got 'elman'"),
+    (["--cells", ""], "argument --cells: expected some of rnn, lstm, gru, got ''"),
+    (["--shapes", "1x2x3x4,1x2x3"], "argument --shapes: expected BxTxIxH, four positive integers"),
+    (["--dtype", "float16"], "argument --dtype: invalid choice: 'float16'"),
+    (["--threads", "0"], "argument --threads: expected a positive integer, got '0'"),
+    (["--rounds", "1.5"], "argument --rounds: expected a positive integer, got '1.5'"),
+    (["--milliseconds", "nan"], "argument --milliseconds: expected a positive number, got 'nan'"),
+    (["--json", "no/such/directory/file.json"], "argument --json: can't write 'no/such/directory/file.json'"),
+    (["--plot", "."], "argument --plot: can't write '.'"),
+    (["--plot", "speed.bmp"], "expected a name ending in .png, .svg or .pdf, got 'speed.bmp'"),
+    (["--peer"], "unrecognized arguments: --peer"),
+    (["--rounds"], "argument --rounds: expected one argument"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD, ids=[" ".join(options) for options, _ in BAD])
+def test_bad_options_are_refused(capsys, monkeypatch, options, message):
+    monkeypatch.setattr(cli, "find_spec", lambda _: True)  # whether matplotlib is there or not
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(options)
+    out, err = capsys.readouterr()
+    assert message in err
+    assert "Traceback" not in err
+    assert not out
+
+
+def test_every_option_is_documented(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--help"])
+    options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
+    assert len(options) == 9
+    assert options == {name for name in re.findall(r"--[a-z]+", PROTOCOL.read_text()) if name in options}
+
+
+def test_a_broken_peer_and_a_missing_one_are_noted(capsys, monkeypatch):
+    """What they are compared with goes on without them."""
+    broken = Source(".contestants", "Nobody")  # whose process doesn't know it
+    monkeypatch.setattr(cli, "PEERS", {"Broken": broken, "Missing": Source(".x", "X", ("no_such_module",))})
+    assert cli.main([*TINY, "--peers"]) == 0
+    out = capsys.readouterr().out
+    assert "Broken: KeyError: 'Broken'" in out.splitlines()
+    assert "Missing: not installed (no_such_module)" in out.splitlines()
+    assert "Broken µs" not in out
+
+
+def fakes(monkeypatch, **changed):
+    """cli.Worker replaced by fakes, some with changes -> what they log."""
+    log = []
+    monkeypatch.setattr(cli, "Worker", lambda name, _: changed.get(name) or Fake(name, log=log))
+    for fake in changed.values():
+        fake.log = log
+    return log
+
+
+def test_answers_that_differ_are_an_error(capsys, monkeypatch):
+    wrong = np.ones((3, 2, 5), np.float32)
+    log = fakes(monkeypatch, NumPy=Fake("NumPy", {"y": wrong}))
+    assert cli.main(TINY) == 1
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"error: NumPy, lstm inference 2x3x4x5: its answers differ from recurra's by \S+\n", err)
+    assert not re.search(r"^lstm ", out, re.MULTILINE)  # no row of such answers
+    assert sorted(log) == ["NumPy closed", "recurra closed"]  # and no time of them
+
+
+def test_a_peer_that_differs_or_sits_out_is_noted(capsys, monkeypatch, tmp_path):
+    wrong = Fake("PyTorch", {"y": np.ones((3, 2, 5), np.float32)})
+    fakes(monkeypatch, PyTorch=wrong, JAX=Fake("JAX", fail=Unsupported("no time")))
+    monkeypatch.setattr(cli, "PEERS", {name: Source(".contestants", "Numpy") for name in ("PyTorch", "JAX")})
+    file = tmp_path / "results.json"
+    assert cli.main([*TINY, "--peers", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "JAX, lstm training: no time" in out.splitlines()
+    assert re.search(r"^PyTorch, lstm inference: its answers differ from recurra's by \S+$", out, re.MULTILINE)
+    for result in json.loads(file.read_text())["results"]:
+        assert result["microseconds"].keys() == {"recurra", "NumPy"}
+        assert result["absent"].keys() == {"PyTorch", "JAX"}
+
+
+def test_a_failing_recurra_or_numpy_is_an_error(capsys, monkeypatch):
+    fakes(monkeypatch, recurra=Fake("recurra", fail=WorkerError("MemoryError")))
+    assert cli.main(TINY) == 1
+    assert capsys.readouterr().err == "error: recurra, lstm inference 2x3x4x5: MemoryError\n"
+
+
+def test_ctrl_c_ends_it_and_its_processes(capsys, monkeypatch):
+    log = fakes(monkeypatch, NumPy=Fake("NumPy", fail=KeyboardInterrupt()))
+    assert cli.main(TINY) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert sorted(log) == ["NumPy closed", "recurra closed"]
+
+
+def test_it_ends_without_a_word_when_nobody_reads_on():
+    """As in python -m recurra | head -1."""
+    command = [sys.executable, "-m", "recurra", *TINY, "--milliseconds", "200"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline().startswith("recurra ")
+    process.stdout.close()
+    assert not process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1

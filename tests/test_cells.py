@@ -1,0 +1,184 @@
+"""RNNCell, LSTMCell and GRUCell: a layer of one step, with the time axis and the suffixes of the names left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import recurra
+from configs import CELLS, Config, assert_same_bits, make_data, make_layer
+from refused import of_wrong_shape, of_wrong_type, refused
+
+I, H, B = 3, 17, 6  # noqa: E741
+every_cell = pytest.mark.parametrize("cell", CELLS)
+every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+
+
+def make_cell(cell, **options):
+    make = {"lstm": recurra.LSTMCell, "gru": recurra.GRUCell, "gru_reset_before": recurra.GRUCell}
+    if cell.startswith("gru"):
+        options["reset_after"] = cell == "gru"
+    if cell.startswith("rnn"):
+        options["nonlinearity"] = cell.removeprefix("rnn_")
+    return make.get(cell, recurra.RNNCell)(I, H, **options)
+
+
+class Case:
+    """A cell, right arguments of its calls, a tape, and the layer that should give the same."""
+
+    def __init__(self, cell, dtype=np.float32, bias=True, B=B):
+        self.lstm = cell == "lstm"
+        config = Config(cell, I, H, 1, False, bias, dtype, False, False, True, T=1, B=B)
+        self.data = data = make_data(config, np.random.default_rng(CELLS.index(cell)))
+        self.layer, self.cell = make_layer(config, data.params), make_cell(cell, dtype=dtype, bias=bias)
+        self.cell.load_state_dict({name.removesuffix("_l0"): value for name, value in data.params.items()})
+        self.x, self.h, self.dh = data.x[0], data.h0[0], data.dh_n[0]
+        self.c, self.dc = (data.c0[0], data.dc_n[0]) if self.lstm else (None, None)
+        self.state, self.dstate = self.join(self.h, self.c), self.join(self.dh, self.dc)
+        _, self.tape = self.cell.forward(self.x, self.state)
+
+    def join(self, h, c):
+        return (h, c) if self.lstm else h
+
+    def backward(self, tape=None, *, cell=None, **options):
+        cell = self.cell if cell is None else cell
+        grads = {name: np.zeros_like(value) for name, value in cell.params.items()}
+        tape = self.tape if tape is None else tape
+        return *cell.backward(tape, options.pop("dstate", self.dstate), grads=grads, **options), grads
+
+
+def first(state):
+    """Of states (1, B, H) those (B, H)."""
+    return tuple(s[0] for s in state) if isinstance(state, tuple) else state[0]
+
+
+@pytest.mark.parametrize("rows", [0, 1, B])
+@pytest.mark.parametrize("bias", [True, False])
+@every_dtype
+@every_cell
+def test_a_cell_is_a_layer_of_one_step(cell, dtype, bias, rows):
+    case = Case(cell, dtype, bias, B=rows)
+    y, final, tape = case.layer.forward(case.data.x, case.join(case.data.h0, case.data.c0))
+    state, of_cell = case.cell.forward(case.x, case.state)
+    assert_same_bits(case.cell(case.x, case.state), state)
+    assert_same_bits(state, first(final))
+    assert_same_bits(state[0] if case.lstm else state, y[0])
+    grads = {name: np.zeros_like(value) for name, value in case.layer.params.items()}
+    dx, dstate = case.layer.backward(tape, None, case.join(case.data.dh_n, case.data.dc_n), grads=grads)
+    expected = dx[0], first(dstate), {name.removesuffix("_l0"): value for name, value in grads.items()}
+    assert_same_bits(case.backward(of_cell), expected)
+
+
+@every_dtype
+@every_cell
+def test_shapes_and_no_batch(cell, dtype):
+    case = Case(cell, dtype)
+    state, tape = case.cell.forward(case.x, case.state)
+    dx, dstate, _ = case.backward(tape)
+    one, alone = case.cell.forward(case.x[2], case.join(case.h[2], None if case.c is None else case.c[2]))
+    d_alone = case.cell.backward(alone, case.join(case.dh[2], None if case.dc is None else case.dc[2]))
+    for batched, single in ((state, one), (dstate, d_alone[1])):
+        pairs = zip(batched, single, strict=True) if case.lstm else [(batched, single)]
+        for a, b in pairs:
+            assert (a.shape, b.shape) == ((B, H), (H,))
+            assert_same_bits(b, a[2].copy())
+    assert dx.shape == (B, I)
+    assert_same_bits(d_alone[0], dx[2].copy())
+
+
+@every_cell
+def test_options_of_calls(cell):
+    """No state is zeros, no gradient is zeros; retain, need_dx, grads, and layer.grads, which add up."""
+    case = Case(cell)
+    zeros = np.zeros_like(case.h)
+    full = case.join(zeros, zeros)
+    assert_same_bits(case.cell(case.x), case.cell(case.x, full))
+    expected = case.backward(retain=True)
+    assert_same_bits(case.backward(retain=True, dstate=None), case.backward(retain=True, dstate=full))
+    none, *rest = case.backward(retain=True, need_dx=False)
+    assert none is None
+    assert_same_bits(tuple(rest), expected[1:])
+    if case.lstm:
+        h_alone = case.cell(case.x, (case.h, None)), case.cell(case.x, (None, case.c))
+        assert_same_bits(h_alone, (case.cell(case.x, (case.h, zeros)), case.cell(case.x, (zeros, case.c))))
+        of_c = case.backward(retain=True, dstate=(None, case.dc))
+        assert_same_bits(of_c, case.backward(retain=True, dstate=(zeros, case.dc)))
+    for times in (1, 2):
+        case.cell.backward(case.tape, case.dstate, retain=times == 1)
+        assert_same_bits(dict(case.cell.grads), {name: value * times for name, value in expected[2].items()})
+    with pytest.raises(RuntimeError, match=r"^tape: "):
+        case.backward()
+    case.cell.zero_grad()
+    assert not any(gradient.any() for gradient in case.cell.grads.values())
+
+
+@every_cell
+def test_a_tape_owns_what_it_holds(cell):
+    case = Case(cell)
+    expected = case.backward(retain=True)
+    state, tape = case.cell.forward(case.x, case.state)
+    for array in (case.x, case.h, *((case.c, *state) if case.lstm else (state,))):
+        array[...] = 5
+    assert_same_bits(case.backward(tape), expected)
+
+
+@every_cell
+def test_memory_layouts(cell):
+    case = Case(cell)
+    expected = case.cell(case.x, case.state), case.backward(retain=True)
+
+    def spread(array):
+        larger = np.full((2 * array.shape[0], 3 * array.shape[1]), np.nan, array.dtype)
+        larger[::2, ::-3] = array
+        return larger[::2, ::-3]
+
+    state = case.join(spread(case.h), spread(case.c) if case.lstm else None)
+    dstate = case.join(spread(case.dh), spread(case.dc) if case.lstm else None)
+    assert_same_bits(case.cell(spread(case.x), state), expected[0])
+    _, tape = case.cell.forward(np.asfortranarray(case.x), state)
+    assert_same_bits(case.backward(tape, dstate=dstate), expected[1])
+
+
+@every_cell
+def test_errors(cell):
+    """In the form of all errors; nothing is changed, and the tape serves as before."""
+    case = Case(cell)
+    expected = case.backward(retain=True)
+    watched = dict(case.cell.params), dict(case.cell.grads), case.x, case.h
+
+    def refuses(error, name, call, form=r": expected .*got"):
+        with refused(error, name, *watched, form=form):
+            call()
+        assert_same_bits(case.backward(retain=True), expected)
+
+    arguments = {"x": (case.x, "x"), "h": (case.h, "(hx|h0|h)"), "c": (case.c, "(hx|c0|c)")}
+    for argument, (right, name) in arguments.items():
+        if right is None:
+            continue
+        wrong = [(TypeError, value) for value in of_wrong_type(right)]
+        wrong += [(ValueError, value) for value in of_wrong_shape(right)]
+        for error, value in wrong:
+            if argument == "x" and error is ValueError and value.shape[-1] == I and value.ndim < 3:
+                continue
+            given = {"x": case.x, "h": case.h, "c": case.c} | {argument: value}
+            for call in (case.cell, case.cell.forward):
+                refuses(error, name, lambda given=given, call=call: call(given["x"], case.join(given["h"], given["c"])))
+    for argument, right in (("h", case.dh), ("c", case.dc)):
+        wrong = [] if right is None else [(TypeError, value) for value in of_wrong_type(right)]
+        wrong += [] if right is None else [(ValueError, value) for value in of_wrong_shape(right)]
+        for error, value in wrong:
+            given = case.join(value, case.dc) if argument == "h" else (case.dh, value)
+            refuses(error, f"(dstate|d{argument}(_n)?)", lambda given=given: case.backward(dstate=given, retain=True))
+    wrong = [case.h, (case.h,), (case.h, case.h, case.h)] if case.lstm else [(case.h, case.h), [case.h]]
+    for value in wrong:
+        refuses(TypeError, "(hx|h0|h)", lambda value=value: case.cell(case.x, value))
+        refuses(TypeError, "(dstate|dh_n|dh)", lambda value=value: case.backward(dstate=value))
+    refuses(ValueError, "(hx|h0|h)", lambda: case.cell(case.x[0], case.state))  # states of a batch, x of none
+    refuses(TypeError, "tape", lambda: case.cell.backward(None, case.dstate))
+    other = Case(cell)
+    refuses(RuntimeError, "tape", lambda: case.backward(other.tape), form=": ")
+    *_, of_layer = case.layer.forward(case.data.x)
+    refuses((RuntimeError, TypeError), "tape", lambda: case.backward(of_layer), form=": ")
+    case.cell.load_state_dict(case.cell.params)
+    with refused(RuntimeError, "tape", *watched, form=": "):
+        case.backward()

@@ -1,0 +1,194 @@
+"""What a newcomer runs first: the example, the blocks of README and documentation, and the commands README has."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import recurra
+
+ROOT = Path(__file__).parents[1]
+HELLO = ROOT / "examples" / "hello_rnn.py"
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def python(*arguments, text=None):
+    """One thread: where others use the CPUs as well, two may wait for each other most of the time."""
+    command, env = [sys.executable, *map(str, arguments)], os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False, env=env)
+
+
+def hello(*arguments):
+    """Its output, and the name=value pairs of the last line."""
+    result = python(HELLO, *arguments)
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr
+    pairs = [pair.split("=") for pair in result.stdout.splitlines()[-1].split()]
+    return result.stdout, {name: float(value) for name, value in pairs}
+
+
+# ---- The example
+
+
+@pytest.mark.parametrize("cells", [["rnn", "lstm", "gru"], ["lstm"]], ids=["all", "one"])
+def test_hello_rnn_learns_the_sentence(cells):
+    """From the loss of a network that knows nothing to one that recites; NumPy's begins where recurra's does."""
+    options = ["--cell", *cells] if len(cells) == 1 else []
+    out, figures = hello("--epochs", "120", "--seed", "0", *options)
+    names = ("loss_0", "loss_100", "numpy_loss_100", "recited", "seconds", "numpy_seconds")
+    assert list(figures) == [f"{cell}_{name}" for cell in cells for name in names]
+    firsts = re.findall(r"^ +0 +(\d\.\d{4}) +(\d\.\d{4})$", out, re.MULTILINE)
+    assert len(firsts) == len(cells)
+    for cell, (ours, numpys) in zip(cells, firsts, strict=True):
+        assert figures[f"{cell}_loss_0"] == float(ours) > 1.5
+        assert abs(float(ours) - float(numpys)) <= 1.01e-4  # four digits are printed
+        assert figures[f"{cell}_loss_100"] < 0.2
+        assert figures[f"{cell}_numpy_loss_100"] < 0.2
+        assert figures[f"{cell}_recited"] == 1
+
+
+def test_hello_rnn_repeats_and_depends_on_the_seed():
+    def losses(*options):
+        figures = hello("--epochs", "5", *options)[1]
+        return {name: value for name, value in figures.items() if "numpy" not in name and "seconds" not in name}
+
+    assert losses() == losses("--seed", "0", "--threads", "2")
+    assert losses("--seed", "1")["rnn_loss_0"] != losses()["rnn_loss_0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "0"], "--epochs and --threads start at 1"),
+        (["--epochs", "many"], "argument --epochs: invalid int value"),
+        (["--threads", "0"], "--epochs and --threads start at 1"),
+        (["--seed", "-1"], "--seed at 0"),
+        (["--cell", "transformer"], "argument --cell: invalid choice"),
+        (["--cells"], "unrecognized arguments"),
+    ],
+    ids=str,
+)
+def test_hello_rnn_refuses_bad_options(options, message):
+    result = python(HELLO, *options)
+    assert result.returncode == 2
+    assert message in " ".join(result.stderr.split())
+    assert not result.stdout
+
+
+# ---- The documentation
+
+
+def blocks(document, language):
+    """The contents of its fenced blocks in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def script(document, neighbours):
+    """Its Python blocks as one script, each line where it is in the document; those with torch only if wanted."""
+    lines = []
+    for part in re.split(r"^(```python\n.*?^```$)", document.read_text(), flags=re.MULTILINE | re.DOTALL):
+        wanted = part.startswith("```python") and (neighbours or "import torch" not in part)
+        inside = part.split("\n")[1:-1]
+        lines.append("\n".join(["", *inside, ""]) if wanted else "\n" * part.count("\n"))
+    return "".join(lines)
+
+
+@every_document
+def test_blocks_run(document):
+    """In one session; and where all prints have what they show beside them, that is what they show."""
+    if blocks(document, "python"):
+        run_blocks(document, neighbours=False)
+
+
+@every_document
+def test_blocks_run_with_torch(document):
+    if any("import torch" in block for block in blocks(document, "python")):
+        if find_spec("torch") is None:
+            pytest.skip("needs torch")
+        run_blocks(document, neighbours=True)
+
+
+def run_blocks(document, *, neighbours):
+    code = script(document, neighbours)
+    result = python("-", text=code)
+    assert result.returncode == 0, result.stderr
+    shown = re.findall(r"^ *print\(.*?\)(?:  # (.*))?$", code, re.MULTILINE)
+    if all(shown):
+        assert result.stdout.splitlines() == shown
+
+
+def test_quickstart_says_what_its_prints_show():
+    """Or the test above wouldn't compare."""
+    code = "\n".join(blocks(ROOT / "docs" / "quickstart.md", "python"))
+    prints = re.findall(r"\bprint\(.*", code)
+    assert len(prints) > 20
+    assert all("  # " in line for line in prints)
+
+
+def test_readme_has_one_command_to_try_and_one_to_test():
+    """CI types the second one."""
+    commands = blocks(ROOT / "README.md", "sh")
+    assert len(commands) == 2
+    assert "python -m recurra" in commands[0]
+    assert "pytest" in commands[1]
+
+
+@every_document
+def test_links_lead_somewhere(document):
+    """To files, and to headings by the names that GitHub gives them."""
+    for file, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)", document.read_text()):
+        target = document.parent / file if file else document
+        assert target.exists(), file
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+PUBLIC = {name: getattr(recurra, name) for name in recurra.__all__ if callable(getattr(recurra, name))}
+PUBLIC |= {name: getattr(recurra.functional, name) for name in ("forward", "backward", "sigmoid", "tanh")}
+PUBLIC |= {
+    "layer": recurra.LSTM.__call__,
+    "layer.forward": recurra.LSTM.forward,
+    "layer.backward": recurra.LSTM.backward,
+    "cell": recurra.LSTMCell.__call__,
+    "cell.forward": recurra.LSTMCell.forward,
+    "cell.backward": recurra.LSTMCell.backward,
+    "linear": recurra.Linear.__call__,
+    "linear.forward": recurra.Linear.forward,
+    "linear.backward": recurra.Linear.backward,
+}
+WRITTEN = {"lr": "1e-3", "eps": "1e-8", "dtype": "np.float32"}  # where repr writes a default otherwise
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - {"build_info"}))  # which is compiled and has no signature
+def test_reference_has_every_signature(name):
+    """Names, order and defaults of all arguments, as api.md writes them."""
+    parts = []
+    for parameter in inspect.signature(PUBLIC[name]).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in parts:
+            parts.append("*")
+        if parameter.default is not parameter.empty:
+            default = WRITTEN.get(parameter.name, repr(parameter.default).replace("'", '"'))
+            parts.append(f"{parameter.name}={default}")
+        elif parameter.name != "self":
+            parts.append(parameter.name)
+    assert f"{name}({', '.join(parts)})" in " ".join((ROOT / "docs" / "api.md").read_text().split())
+
+
+@pytest.mark.parametrize("name", [*recurra.__all__, *recurra.reference.__all__])
+def test_reference_has_every_name(name):
+    assert re.search(rf"\b{name}\b", (ROOT / "docs" / "api.md").read_text())
