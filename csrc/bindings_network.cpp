@@ -231,6 +231,7 @@ class PyNetwork {
       lengths = lengths_of(given_lengths, layout.batch, layout.steps);
       if (of_tokens) {
         tokens = integers_of(array, "x", "tokens in 0..input_size-1 = 0..", shape.input_size - 1);
+        if (tokens.empty()) tokens.push_back(0);  // null would mean that there are none
         call.tokens = {tokens.data(),
                        layout.single        ? 0
                        : layout.batch_first ? 1

@@ -1,4 +1,4 @@
-"""mse: its value in higher precision, its gradient by central differences."""
+"""Losses and softmax: values in higher precision, gradients by central differences, PyTorch's numbers, the extremes."""
 
 from __future__ import annotations
 
@@ -95,3 +95,271 @@ def test_errors(dtype):
     for shape in ((0,), (3, 0)):
         with refused(ValueError, "(prediction|target)"):
             recurra.mse(np.zeros(shape, dtype), np.zeros(shape, dtype))
+
+
+# cross_entropy
+
+
+def draw_positions(shape=(5, 4), classes=6, dtype=np.float64, seed=0):
+    """Logits, targets, and weights of which some are 0."""
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(0.1, 2, shape) * (rng.random(shape) < 0.7)
+    return (
+        np.array(rng.standard_normal((*shape, classes)) * 2, dtype),
+        np.array(rng.integers(0, classes, shape)),
+        weights,
+    )
+
+
+def exact_cross_entropy(logits, targets, weights):
+    """Value and gradient in long double, from the definition."""
+    z = logits.astype(np.longdouble)
+    p = np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
+    w = np.asarray(weights, np.longdouble) / np.sum(weights, dtype=np.longdouble)
+    chosen = np.take_along_axis(p, targets[..., None], axis=-1)[..., 0]
+    one_hot = np.arange(logits.shape[-1]) == targets[..., None]
+    return float((-w * np.log(chosen)).sum()), w[..., None] * (p - one_hot)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (7,), (), (2, 3, 2)], ids=str)
+@every_dtype
+def test_cross_entropy(shape, dtype):
+    logits, targets, weights = draw_positions(shape, dtype=dtype, seed=1)
+    weights = np.array(weights + (not weights.any()))
+    eps = float(np.finfo(dtype).eps)
+    for given in (None, weights):
+        value, gradient = recurra.cross_entropy(logits, targets, weights=given)
+        expected, expected_gradient = exact_cross_entropy(logits, targets, np.ones(shape) if given is None else given)
+        assert isinstance(value, float)
+        assert (gradient.shape, gradient.dtype) == (logits.shape, np.dtype(dtype))
+        assert value == pytest.approx(expected, rel=8 * eps)
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=16 * eps, atol=2 * eps)
+
+
+@pytest.mark.parametrize("how", ["all", "weights", "ignore_index", "both"])
+def test_cross_entropy_central_differences(how):
+    logits, targets, weights = draw_positions()
+    options = {"weights": weights} if how in {"weights", "both"} else {}
+    options |= {"ignore_index": 2} if how in {"ignore_index", "both"} else {}
+    _, gradient = recurra.cross_entropy(logits, targets, **options)
+    numeric = numeric_gradient(lambda: recurra.cross_entropy(logits, targets, **options)[0], logits)
+    assert np.abs(gradient - numeric).max() <= 1e-9
+    assert np.abs(numeric).max() > 1e-3
+
+
+@every_dtype
+def test_cross_entropy_of_torch(dtype):
+    """Ignored positions as torch has them, -100 among them; weights as a sum of its unreduced losses."""
+    torch = pytest.importorskip("torch")
+    logits, targets, weights = draw_positions(dtype=dtype)
+    eps = float(np.finfo(dtype).eps)
+    for index in (None, 2, -100):
+        given = targets.copy()
+        if index == -100:
+            given[::2] = -100
+        tensor = torch.tensor(logits, requires_grad=True)
+        ignored = {} if index is None else {"ignore_index": index}
+        loss = torch.nn.functional.cross_entropy(tensor.flatten(0, 1), torch.tensor(given).flatten(), **ignored)
+        loss.backward()
+        value, gradient = recurra.cross_entropy(logits, given, **ignored)
+        assert value == pytest.approx(loss.item(), rel=8 * eps)
+        np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=16 * eps, atol=2 * eps)
+    each = torch.nn.functional.cross_entropy(
+        torch.tensor(logits).flatten(0, 1), torch.tensor(targets).flatten(), reduction="none"
+    )
+    expected = (each.numpy() * weights.ravel()).sum() / weights.sum()
+    assert recurra.cross_entropy(logits, targets, weights=weights)[0] == pytest.approx(float(expected), rel=8 * eps)
+
+
+@every_dtype
+def test_positions_that_do_not_count(dtype):
+    """Whatever stands there, NaN or a target that is none: the rest is as if they weren't there."""
+    logits, targets, weights = draw_positions(dtype=dtype)
+    out = weights == 0
+    assert out.any()
+    expected_value, expected = recurra.cross_entropy(logits[~out], targets[~out], weights=weights[~out])
+    logits[out], targets[out] = np.nan, -7
+    value, gradient = recurra.cross_entropy(logits, targets, weights=weights)
+    assert value == expected_value
+    assert_same_bits(gradient[~out], expected)
+    assert not gradient[out].any()
+    masked = recurra.cross_entropy(logits, targets, weights=~out)
+    assert_same_bits(recurra.cross_entropy(logits, targets, ignore_index=-7)[1], masked[1])
+    for kind in (np.int8, np.float32, np.float64):
+        assert_same_bits(recurra.cross_entropy(logits, targets, weights=(~out).astype(kind))[1], masked[1])
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int32, np.uint64, ">i2"])
+def test_targets_of_any_integer_dtype(kind):
+    logits, targets, _ = draw_positions(dtype=np.float32)
+    before = logits.copy(), targets.copy()
+    expected = recurra.cross_entropy(logits, targets)
+    assert_same_bits(recurra.cross_entropy(logits, targets.astype(kind))[1], expected[1])
+    assert_same_bits((logits, targets), before)
+    assert not np.shares_memory(expected[1], logits)
+    turned = np.asfortranarray(logits)
+    assert_same_bits(recurra.cross_entropy(turned, np.asfortranarray(targets))[1], expected[1])
+
+
+@every_dtype
+def test_cross_entropy_of_huge_logits(dtype):
+    """±1e4: the loss is their difference, the gradient 0 or ±1; NaN at a position that counts shows."""
+    logits = np.array([[1e4, -1e4, 0], [1e4, -1e4, 0], [1e4, 1e4, -1e4]], dtype)
+    targets = np.array([0, 1, 0])
+    value, gradient = recurra.cross_entropy(logits, targets)
+    assert value == pytest.approx((0 + 2e4 + np.log(2)) / 3)
+    np.testing.assert_allclose(gradient * 3, [[0, 0, 0], [1, -1, 0], [-0.5, 0.5, 0]], atol=1e-6)
+    logits[0] = np.nan
+    value, gradient = recurra.cross_entropy(logits, targets)
+    assert np.isnan(value)
+    assert np.isnan(gradient).any(axis=1).tolist() == [True, False, False]
+
+
+@every_dtype
+def test_cross_entropy_errors(dtype):
+    logits, targets, weights = draw_positions(dtype=dtype)
+
+    def refuses(error, name, *arguments, **options):
+        with refused(error, name, logits, targets, weights):
+            recurra.cross_entropy(*arguments, **options)
+
+    for wrong in (logits.astype(np.float16), logits.astype(int), logits.tolist(), None):
+        refuses(TypeError, "logits", wrong, targets)
+    for wrong in (targets.astype(float), targets == 1, targets.tolist(), None, 3):
+        refuses(TypeError, "targets", logits, wrong)
+    for wrong in [*of_wrong_shape(targets), targets.T]:
+        refuses(ValueError, "targets", logits, wrong)
+    refuses(ValueError, "logits", np.array(1, dtype), np.array(0))
+    for wrong in (-1, 6):
+        at = targets.copy()
+        at[3, 1] = wrong
+        refuses(ValueError, "targets", logits, at)
+    for wrong in (weights.tolist(), weights.astype(complex), weights.astype(str), 1.0):
+        refuses(TypeError, "weights", logits, targets, weights=wrong)
+    for wrong in of_wrong_shape(weights):
+        refuses(ValueError, "weights", logits, targets, weights=wrong)
+    for wrong in (-weights - 1, weights * np.nan, weights + np.inf):
+        refuses(ValueError, "weights", logits, targets, weights=wrong)
+    for wrong in (1.0, "1", True, targets):
+        refuses(TypeError, "ignore_index", logits, targets, ignore_index=wrong)
+    refuses(ValueError, "targets", logits, targets, weights=np.zeros((5, 4)))
+    refuses(ValueError, "targets", logits, np.full_like(targets, 2), ignore_index=2)
+    refuses(ValueError, "targets", logits[:0], targets[:0])
+    refuses(ValueError, "targets", logits[..., :0], targets)
+
+
+# binary_cross_entropy
+
+
+def draw_binary(shape, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    return np.array(rng.standard_normal(shape) * 3, dtype), np.array(rng.random(shape), dtype)
+
+
+@every_shape
+@every_dtype
+def test_binary_cross_entropy(shape, dtype):
+    logits, targets = draw_binary(shape, dtype)
+    value, gradient = recurra.binary_cross_entropy(logits, targets)
+    assert isinstance(value, float)
+    assert (gradient.shape, gradient.dtype) == (shape, np.dtype(dtype))
+    p = 1 / (1 + np.exp(-logits.astype(np.longdouble)))
+    t, eps = targets.astype(np.longdouble), float(np.finfo(dtype).eps)
+    assert value == pytest.approx(float(np.mean(-t * np.log(p) - (1 - t) * np.log1p(-p))), rel=8 * eps)
+    np.testing.assert_allclose(gradient, (p - t) / t.size, rtol=8 * eps, atol=2 * eps)
+
+
+@every_shape
+def test_binary_cross_entropy_central_differences(shape):
+    logits, targets = draw_binary(shape)
+    _, gradient = recurra.binary_cross_entropy(logits, targets)
+    numeric = numeric_gradient(lambda: recurra.binary_cross_entropy(logits, targets)[0], logits)
+    assert np.abs(gradient - numeric).max() <= 1e-9
+    assert np.abs(numeric).max() > 1e-3
+
+
+@every_dtype
+def test_binary_cross_entropy_of_torch(dtype):
+    torch = pytest.importorskip("torch")
+    logits, targets = draw_binary((4, 5), dtype)
+    tensor = torch.tensor(logits, requires_grad=True)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(tensor, torch.tensor(targets))
+    loss.backward()
+    value, gradient = recurra.binary_cross_entropy(logits, targets)
+    eps = float(np.finfo(dtype).eps)
+    assert value == pytest.approx(loss.item(), rel=8 * eps)
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=8 * eps, atol=2 * eps)
+
+
+@every_dtype
+def test_binary_cross_entropy_of_huge_logits(dtype):
+    logits, targets = np.array([1e4, 1e4, -1e4, -1e4], dtype), np.array([1, 0, 1, 0], dtype)
+    value, gradient = recurra.binary_cross_entropy(logits, targets)
+    assert value == pytest.approx(2e4 / 4)
+    assert (gradient * 4).tolist() == [0, 1, -1, 0]
+    logits[0] = np.nan
+    value, gradient = recurra.binary_cross_entropy(logits, targets)
+    assert np.isnan(value)
+    assert np.isnan(gradient).tolist() == [True, False, False, False]
+
+
+@every_dtype
+def test_binary_cross_entropy_errors(dtype):
+    logits, targets = draw_binary((4, 5), dtype)
+    for wrong in of_wrong_type(targets):
+        with refused(TypeError, "targets", logits):
+            recurra.binary_cross_entropy(logits, wrong)
+    for wrong in [np.zeros((4, 5), int), np.zeros((4, 5), np.float16), logits.tolist(), None]:
+        with refused(TypeError, "logits", targets):
+            recurra.binary_cross_entropy(wrong, targets)
+    for wrong in [*of_wrong_shape(targets), targets - 1, targets + 1, targets * np.nan]:
+        with refused(ValueError, "targets", logits):
+            recurra.binary_cross_entropy(logits, wrong)
+    with refused(ValueError, "logits"):
+        recurra.binary_cross_entropy(logits[:0], targets[:0])
+
+
+# softmax
+
+
+@every_dtype
+def test_softmax(dtype):
+    """Of any axis, in higher precision; it sums to 1, and its argument stays as it is."""
+    x = draw((4, 5, 3), dtype)[0]
+    before, eps = x.copy(), float(np.finfo(dtype).eps)
+    for axis in (-1, 0, 1, 2, -3, np.int64(1)):
+        exact = np.exp(x.astype(np.longdouble))
+        exact /= exact.sum(axis=axis, keepdims=True)
+        y = recurra.softmax(x, axis)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y, exact, rtol=8 * eps)
+        np.testing.assert_allclose(y.sum(axis=axis), 1, rtol=4 * eps)
+    assert_same_bits(recurra.softmax(x), recurra.softmax(x, 2))
+    assert_same_bits(x, before)
+    huge = recurra.softmax(np.array([[1e4, -1e4, 1e4], [-1e4, -1e4, 0], [np.nan, 0, 0]], dtype))
+    assert huge[:2].tolist() == [[0.5, 0, 0.5], [0, 0, 1]]
+    assert np.isnan(huge[2]).all()
+    assert recurra.softmax(np.zeros((3, 0), dtype)).shape == (3, 0)
+    assert recurra.softmax(np.zeros((0, 3), dtype)).shape == (0, 3)
+
+
+def test_softmax_and_sigmoid_of_torch():
+    torch = pytest.importorskip("torch")
+    x = draw((4, 5))[0]
+    np.testing.assert_allclose(recurra.softmax(x, 0), torch.tensor(x).softmax(0).numpy(), rtol=1e-14)
+    np.testing.assert_allclose(recurra.sigmoid(x), torch.tensor(x).sigmoid().numpy(), rtol=1e-14)
+
+
+def test_softmax_errors():
+    x = draw((4, 5))[0]
+    for wrong in (x.tolist(), x.astype(int), x.astype(np.float16), None):
+        with refused(TypeError, "x"):
+            recurra.softmax(wrong)
+    for wrong in (1.0, None, True, (0, 1)):
+        with refused(TypeError, "axis", x):
+            recurra.softmax(x, wrong)
+    for wrong in (2, -3):
+        with refused(ValueError, "axis", x):
+            recurra.softmax(x, wrong)
+    with refused(ValueError, "axis"):
+        recurra.softmax(np.array(1.0))

@@ -63,10 +63,11 @@ class Sequential(Module):
             raise ValueError("layers: expected different layers, got one with parameters twice")
         if len({leaf.dtype for leaf in leaves}) > 1:
             raise TypeError(f"layers: expected one dtype, got {', '.join(leaf.dtype.name for leaf in leaves)}")
-        last = [isinstance(layer, Last) for _, layer in self._members]
-        recurrent = [isinstance(layer, _Recurrent) for _, layer in self._members]
-        if any(last) and any(recurrent[last.index(True) :]):
-            raise ValueError("layers: expected nothing recurrent after Last, which leaves no time axis")
+        kinds = [type(layer) for _, layer in self._members]
+        recurrent = [issubclass(kind, _Recurrent) for kind in kinds]
+        if Last in kinds and any(recurrent[kinds.index(Last) :]):
+            names = ", ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"layers: expected nothing recurrent after Last, which leaves no time axis, got {names}")
         self._state_count = sum(recurrent)
         self._first = next((i for i, (_, layer) in enumerate(self._members) if layer.leaves()), len(self._members))
 

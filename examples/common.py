@@ -1,0 +1,48 @@
+"""What the examples share: options, where pictures go, and the line of figures that ends each run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import recurra
+
+OUTPUT = Path(__file__).parent / "output"
+
+
+def parser(description):
+    """A parser with the options that every example takes; the first line of `description` is what --help shows."""
+    options = argparse.ArgumentParser(description=description.strip().splitlines()[0])
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--threads", type=int, default=1)
+    return options
+
+
+def parse(options, arguments=None):
+    """The options' values; --threads takes effect here."""
+    values = options.parse_args(arguments)
+    if values.seed < 0 or values.threads < 1:
+        options.error("--seed starts at 0, --threads at 1")
+    recurra.set_num_threads(values.threads)
+    return values
+
+
+def figure(width=8, height=4, rows=1, columns=1):
+    """A matplotlib figure on white, and its axes (one, or an array)."""
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return picture, picture.subplots(rows, columns)
+
+
+def save(picture, name):
+    """Writes examples/output/<name>.png and says so."""
+    OUTPUT.mkdir(exist_ok=True)
+    path = OUTPUT / f"{name}.png"
+    picture.savefig(path, dpi=120)
+    print(f"saved {path.relative_to(OUTPUT.parent.parent)}")
+
+
+def finish(**figures):
+    """The last line: name=value pairs, floats with four digits."""
+    print(*(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in figures.items()))
