@@ -41,8 +41,8 @@ void set_num_threads(py::handle n) {
 template <class T>
 py::array activation(const py::array &x, void (*Kernels<T>::*function)(Index, const T *, T *)) {
   const py::array from = contiguous<T>(x) ? x : copied(x);
-  py::array_t<T> to(Shape(from.shape(), from.shape() + from.ndim()));
-  T *out = to.mutable_data();
+  const py::array to = new_array<T>(Shape(from));
+  T *out = pointer<T>(to);
   {
     const WithoutGil released;
     (kernels_of<T>().*function)(from.size(), pointer<T>(from), out);

@@ -38,19 +38,19 @@ class PyDense {
     const bool need_dx = flag_of(need_dx_flag, "need_dx"), retain = flag_of(retain_flag, "retain");
     const auto tape = tape_of<DenseTape, T>(tape_object);
     if (tape->parameters != dense_.parameters) throw std::runtime_error(kOtherLayer);
-    Shape shape(tape->x.shape(), tape->x.shape() + tape->x.ndim());
+    Shape shape(tape->x);
     shape.back() = dense_.out;
     Arguments<T> arguments;
     py::array gradient = typed_array<T>(dy, "dy");
-    check_shape(gradient, "dy", "(..., out_features)", shape);
+    check_shape(gradient, "dy", [] { return "(..., out_features)"; }, shape);
     if (!contiguous<T>(gradient)) gradient = copied(gradient);
     const std::vector<T *> targets = gradient_targets(*dense_.parameters, grads, arguments);
     py::object dx = py::none();
     T *dx_data = nullptr;
     if (need_dx) {
       shape.back() = dense_.in;
-      py::array_t<T> array(shape);
-      dx_data = array.mutable_data();
+      const py::array array = new_array<T>(shape);
+      dx_data = pointer<T>(array);
       dx = array;
     }
     tape->take(retain);
@@ -85,12 +85,12 @@ class PyDense {
   }
 
   std::pair<py::array, long long> run(const py::array &x) {
-    Shape shape(x.shape(), x.shape() + x.ndim());
+    Shape shape(x);
     shape.back() = dense_.out;
-    py::array_t<T> y(shape);
+    const py::array y = new_array<T>(shape);
     const Index rows = x.size() / dense_.in;
     const T *from = pointer<T>(x);
-    T *to = y.mutable_data();
+    T *to = pointer<T>(y);
     long long version = 0;
     bool done = false;
     {

@@ -27,7 +27,7 @@ class PyTable {
     auto [y, tokens] = run(x);
     auto tape = std::make_shared<TableTape<T>>();
     tape->tokens = std::move(tokens);
-    tape->shape.assign(y.shape(), y.shape() + y.ndim());
+    tape->shape = Shape(y);
     tape->parameters = table_.parameters;
     return py::make_tuple(y, tape);
   }
@@ -37,7 +37,7 @@ class PyTable {
     const auto tape = tape_of<TableTape, T>(tape_object);
     if (tape->parameters != table_.parameters) throw std::runtime_error(kOtherLayer);
     py::array gradient = typed_array<T>(dy, "dy");
-    check_shape(gradient, "dy", "(..., embedding_dim)", tape->shape);
+    check_shape(gradient, "dy", [] { return "(..., embedding_dim)"; }, tape->shape);
     if (!contiguous<T>(gradient)) gradient = copied(gradient);
     Arguments<T> arguments;
     const std::vector<T *> targets = gradient_targets(*table_.parameters, grads, arguments);
@@ -53,10 +53,10 @@ class PyTable {
     const auto array = py::reinterpret_borrow<py::array>(x);
     if (!is_integers(x)) refuse_type("x", "integers", py::str(array.dtype()));
     std::vector<Index> tokens = integers_of(array, "x", "tokens in 0..num_embeddings-1 = 0..", table_.rows - 1);
-    Shape shape(array.shape(), array.shape() + array.ndim());
+    Shape shape(array);
     shape.push_back(table_.width);
-    py::array_t<T> y(shape);
-    T *to = y.mutable_data();
+    const py::array y = new_array<T>(shape);
+    T *to = pointer<T>(y);
     {
       const WithoutGil released;
       table_.forward(static_cast<Index>(tokens.size()), tokens.data(), to);

@@ -41,9 +41,9 @@ struct History {
     const Rows &rows = memory->sequences.rows;
     const Index H = tape->shape.hidden_size, D = tape->shape.directions, features = D * H;
     const Layout &layout = tape->layout;
-    py::array_t<T> result(layout.shape(features));
+    py::array result = new_array<T>(layout.shape(features));
     const auto to = layout.strided<T>(result);
-    std::fill(result.mutable_data(), result.mutable_data() + result.size(), T(0));
+    std::fill(pointer<T>(result), pointer<T>(result) + result.size(), T(0));
     for (Index t = 0; t < rows.steps; ++t) {
       for (Index b = 0; b < rows.alive[t]; ++b) {
         T *row = to.base + t * to.step + rows.order[b] * to.row;
@@ -73,20 +73,21 @@ class PyNetwork {
     Run run(*this, x, hx, lengths, batch_first, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
-    py::array y, target;
+    py::object y, target;
     run.allocate_states(*this);
     if (run.layout.single) {
       y = target = run.h_n;
     } else if (out.is_none()) {
-      y = target = py::array_t<T>(shape);
+      y = target = new_array<T>(shape);
     } else {
-      y = typed_array<T>(out, "out");
-      check_shape(y, "out", run.layout.symbols(features_symbol()), shape);
-      if (!y.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");
-      const bool in_place = readable_in_place<T>(y) && !run.overlaps(y);
-      target = in_place ? y : py::array_t<T>(shape);
+      const py::array given = typed_array<T>(out, "out");
+      y = given;
+      check_shape(given, "out", [&] { return run.layout.symbols(features_symbol()); }, shape);
+      if (!given.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");
+      const bool in_place = readable_in_place<T>(given) && !run.overlaps(given);
+      target = in_place ? y : py::object(new_array<T>(shape));
     }
-    run.call.y = run.layout.template strided<T>(target);
+    run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
     run.forward(network_, sequences, nullptr);
     if (target.ptr() != y.ptr()) y[py::ellipsis()] = target;
     return run.layout.single ? run.states(*this) : py::object(py::make_tuple(y, run.states(*this)));
@@ -113,7 +114,8 @@ class PyNetwork {
     auto memory =
         std::make_shared<TapeMemory<T>>(layout.steps, layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     run.allocate_states(*this);
-    const py::array y = layout.single ? run.h_n : py::array(py::array_t<T>(layout.shape(features())));
+    const py::array y =
+        layout.single ? py::reinterpret_borrow<py::array>(run.h_n) : new_array<T>(layout.shape(features()));
     run.call.y = layout.template strided<T>(y);
     run.forward(network_, memory->sequences, memory.get());
     auto tape = std::make_shared<Tape<T>>();
@@ -144,22 +146,22 @@ class PyNetwork {
         by_layer(dcells, "dcells", network_.shape.kind == kLstm ? network_.shape.layers : 0, layout, arguments);
     const auto [dh, dc] = split_state(dstate, "dstate", "dh_n", "dc_n");
     const Shape states = layout.state_shape(state_count(), hidden());
-    call.dh_n = arguments.dense(dh, "dh_n", layout.state_symbols(), states);
-    call.dc_n = arguments.dense(dc, "dc_n", layout.state_symbols(), states);
+    call.dh_n = arguments.state(dh, "dh_n", layout, state_count(), hidden());
+    call.dc_n = arguments.state(dc, "dc_n", layout, state_count(), hidden());
     call.grads = gradient_targets(*network_.parameters, grads, arguments);
 
     py::object dx = py::none();
     if (need_dx && !memory->tokens.data()) {  // tokens have no gradient
-      py::array_t<T> array(layout.shape(network_.shape.input_size));
+      const py::array array = new_array<T>(layout.shape(network_.shape.input_size));
       call.dx = layout.template strided<T>(array);
       dx = array;
     }
-    py::array_t<T> dh0(states);
-    call.dh0 = dh0.mutable_data();
+    const py::array dh0 = new_array<T>(states);
+    call.dh0 = pointer<T>(dh0);
     py::object dprevious = dh0;
     if (has_cell_state()) {
-      py::array_t<T> dc0(states);
-      call.dc0 = dc0.mutable_data();
+      const py::array dc0 = new_array<T>(states);
+      call.dc0 = pointer<T>(dc0);
       dprevious = py::make_tuple(dh0, dc0);
     }
 
@@ -188,12 +190,12 @@ class PyNetwork {
   const char *features_symbol() const { return network_.shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
 
   // h and c of a state that may be None; c is None for cells that have none.
-  std::pair<py::object, py::object> split_state(py::handle state, const char *name, const std::string &h,
-                                                const std::string &c) const {
+  std::pair<py::object, py::object> split_state(py::handle state, const char *name, const char *h,
+                                                const char *c) const {
     if (!has_cell_state()) return {py::reinterpret_borrow<py::object>(state), py::none()};
     if (state.is_none()) return {py::none(), py::none()};
     const bool pair = (py::isinstance<py::tuple>(state) || py::isinstance<py::list>(state)) && py::len(state) == 2;
-    if (!pair) refuse_type(name, "a pair (" + h + ", " + c + ")", type_name(state));
+    if (!pair) refuse_type(name, std::string("a pair (") + h + ", " + c + ")", type_name(state));
     const auto members = py::reinterpret_borrow<py::sequence>(state);
     return {members[0], members[1]};
   }
@@ -204,7 +206,7 @@ class PyNetwork {
     Layout layout;
     std::vector<Index> lengths, tokens;
     ForwardCall<T> call;
-    py::array h_n, c_n;
+    py::object h_n, c_n;  // not py::array, whose constructor makes one
 
     Run(const PyNetwork &self, py::handle x, py::handle hx, py::handle given_lengths, bool batch_first,
         py::handle wish) {
@@ -241,9 +243,8 @@ class PyNetwork {
         call.x = layout.strided<const T>(arguments.keep(readable_in_place<T>(array) ? array : copied(array)));
       }
       const auto [h, c] = self.split_state(hx, "hx", "h0", "c0");
-      const Shape states = layout.state_shape(self.state_count(), self.hidden());
-      call.h0 = arguments.dense(h, "h0", layout.state_symbols(), states);
-      call.c0 = arguments.dense(c, "c0", layout.state_symbols(), states);
+      call.h0 = arguments.state(h, "h0", layout, self.state_count(), self.hidden());
+      call.c0 = arguments.state(c, "c0", layout, self.state_count(), self.hidden());
       call.wish = wish_of(wish);
       call.signalled = signalled;
     }
@@ -261,12 +262,14 @@ class PyNetwork {
 
     void allocate_states(const PyNetwork &self) {
       const Shape states = layout.state_shape(self.state_count(), self.hidden());
-      h_n = py::array_t<T>(states);
-      call.h_n = pointer<T>(h_n);
-      if (self.has_cell_state()) {
-        c_n = py::array_t<T>(states);
-        call.c_n = pointer<T>(c_n);
-      }
+      const auto allocate = [&](py::object &array) {
+        py::array made = new_array<T>(states);
+        T *data = pointer<T>(made);
+        array = std::move(made);
+        return data;
+      };
+      call.h_n = allocate(h_n);
+      if (self.has_cell_state()) call.c_n = allocate(c_n);
     }
 
     py::object states(const PyNetwork &self) const {

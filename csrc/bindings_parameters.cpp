@@ -10,6 +10,13 @@ namespace {
 template <class T>
 using Holder = std::shared_ptr<Parameters<T>>;
 
+template <class Entry>
+Shape shape_of(const Entry &entry) {
+  Shape shape;
+  for (const Index length : entry.shape) shape.push_back(length);
+  return shape;
+}
+
 // dict name -> read-only view; the views keep the parameters alive, and numpy finds no way to make them writeable.
 template <class T>
 py::dict views(const Holder<T> &parameters) {
@@ -40,7 +47,7 @@ std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle sta
       continue;
     }
     arrays.push_back(typed_array<T>(given[entry.name.c_str()], entry.name));
-    check_shape(arrays.back(), entry.name, entry.symbols.c_str(), entry.shape);
+    check_shape(arrays.back(), entry.name, [&] { return entry.symbols; }, shape_of(entry));
   }
   std::string surplus;
   for (const auto &[key, value] : given) {
@@ -80,8 +87,8 @@ py::dict snapshot(const Holder<T> &parameters) {
   py::dict result;
   std::vector<T *> to;
   for (const auto &entry : parameters->entries) {
-    py::array_t<T> copy(entry.shape);
-    to.push_back(copy.mutable_data());
+    const py::array copy = new_array<T>(shape_of(entry));
+    to.push_back(pointer<T>(copy));
     result[py::str(entry.name)] = copy;
   }
   const WithoutGil released;
@@ -103,7 +110,7 @@ void load(const Holder<T> &parameters, py::handle state, const std::string &what
   ++parameters->version;
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     std::memcpy(parameters->data(i), arrays[i].data(),
-                 static_cast<std::size_t>(parameters->entries[i].size) * sizeof(T));
+                static_cast<std::size_t>(parameters->entries[i].size) * sizeof(T));
   }
 }
 
@@ -158,6 +165,11 @@ template <class T>
 void bind(py::module_ &module, const char *name) {
   py::class_<Parameters<T>, Holder<T>>(module, name)
       .def("views", views<T>)
+      .def_property_readonly("version",
+                             [](const Holder<T> &parameters) {
+                               const std::lock_guard<std::mutex> lock(parameters->mutex);
+                               return parameters->version;
+                             })
       .def("snapshot", snapshot<T>)
       .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict")
       .def("check_gradients", check_gradients<T>, py::arg("grads"))

@@ -12,9 +12,15 @@ Layers, losses and optimisers are here; `recurra.functional` has the networks as
 from . import _openmp, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
 from .embedding import Embedding
+from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
+from .fit import fit
+from .functional import sigmoid
+from .generate import generate
+from .history import History
 from .layers import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
-from .losses import mse
+from .losses import binary_cross_entropy, cross_entropy, mse, softmax
 from .optim import SGD, Adam, AdamW, clip_grad_norm
+from .sequential import Sequential
 from .threads import get_num_threads, set_num_threads
 
 __version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
@@ -26,17 +32,30 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Dropout",
     "Embedding",
     "GRUCell",
+    "History",
     "LSTMCell",
+    "Last",
     "Linear",
     "RNNCell",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
     "__version__",
+    "binary_cross_entropy",
     "build_info",
     "clip_grad_norm",
+    "cross_entropy",
+    "fit",
     "functional",
+    "generate",
     "get_num_threads",
     "mse",
     "reference",
     "set_num_threads",
+    "sigmoid",
+    "softmax",
 ]

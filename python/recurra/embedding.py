@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _core
-from ._checks import check_dtype, check_index, check_rng, check_size, shown
+from ._checks import check_dtype, check_flag, check_index, check_rng, check_size, shown
 from .module import Array, Module
 
 if TYPE_CHECKING:
@@ -72,9 +72,16 @@ class Embedding(Module):
         return self._core.forward(x)  # type: ignore[no-any-return]
 
     def backward(
-        self, tape: EmbeddingTape, dy: Array, *, grads: dict[str, Array] | None = None, retain: bool = False
+        self,
+        tape: EmbeddingTape,
+        dy: Array,
+        *,
+        need_dx: bool = True,
+        grads: dict[str, Array] | None = None,
+        retain: bool = False,
     ) -> None:
         """Adds dy's rows, of y's shape, to the rows of their tokens in `grads` or `self.grads`; x has no gradient."""
+        check_flag("need_dx", need_dx)
         self._core.backward(tape, dy, self.grads if grads is None else grads, retain)
 
 

@@ -163,9 +163,10 @@ class _Training:
         losses = []
         state = None
         for x, target, options in _unpacked("validation", batches):
-            y, final = self.model.run(x, state=state, **options)
+            if self.carry_state:
+                options["state"] = state
+            y, state = self.model.run(x, **options)
             losses.append(float(self.loss(y, target)[0]))
-            state = final if self.carry_state else None
         return losses
 
 

@@ -31,7 +31,7 @@ def mse(prediction: Array, target: Array) -> tuple[float, Array]:
     """
     _check_pair("prediction", prediction, "target", target)
     error = prediction - target
-    value = float(np.mean(error * error, dtype=np.float64))
+    value = float(np.mean(np.square(error, dtype=np.float64)))
     return value, error * error.dtype.type(2 / error.size)
 
 

@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from ._checks import check_array, check_flag, check_rng, shown
-from .embedding import Embedding
 from .feedforward import Dropout, Last
 from .layers import _Cell, _Recurrent
 from .module import Array, Module
@@ -26,10 +25,10 @@ class SequentialTape:
     one.
     """
 
-    __slots__ = ("consumed", "dstate", "members", "state", "tapes")
+    __slots__ = ("consumed", "dstate", "members", "state", "tapes", "versions")
 
-    def __init__(self, members: object, tapes: list[Any], state: list[State]) -> None:
-        self.members, self.tapes, self.state = members, tapes, state
+    def __init__(self, members: object, tapes: list[Any], state: list[State], versions: list[int]) -> None:
+        self.members, self.tapes, self.state, self.versions = members, tapes, state, versions
         self.dstate: list[State] | None = None
         self.consumed = False
 
@@ -106,6 +105,7 @@ class Sequential(Module):
             rng: where dropout's masks come from, drawn member after member from one generator; needed if there is any.
         """
         initial = iter(self._check_state("state", state))
+        versions = self._versions()
         rng = None if rng is None else check_rng("rng", rng)
         tapes, final = [], []
         y: Any = x
@@ -121,7 +121,7 @@ class Sequential(Module):
             else:
                 y, tape = layer.forward(y)
             tapes.append(tape)
-        return y, SequentialTape(self._members, tapes, final)
+        return y, SequentialTape(self._members, tapes, final, versions)
 
     def backward(
         self,
@@ -168,9 +168,6 @@ class Sequential(Module):
             if isinstance(layer, _Recurrent):
                 dx, dprevious = layer.backward(tape.tapes[i], dx, next(after), need_dx=below, grads=own, retain=retain)
                 before.append(dprevious)
-            elif isinstance(layer, Embedding):
-                layer.backward(tape.tapes[i], dx, grads=own, retain=retain)
-                dx = None
             else:
                 dx = layer.backward(tape.tapes[i], dx, need_dx=below, grads=own, retain=retain)
         tape.dstate = before[::-1]
@@ -199,6 +196,12 @@ class Sequential(Module):
             raise RuntimeError(
                 "tape: expected one that is left, got one that backward has consumed; retain=True keeps it"
             )
+
+        if tape.versions != self._versions():
+            raise RuntimeError("tape: expected one of the weights as they are, got one from before they changed")
+
+    def _versions(self) -> list[int]:
+        return [leaf._parameters.version for leaf in self.leaves()]
 
     @property
     def params(self) -> Mapping[str, Array]:

@@ -1,0 +1,380 @@
+"""fit: the loop by hand and fit give the same bits; its options one by one; Ctrl-C; History and its plot."""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import sys
+import threading
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import recurra
+from configs import assert_same_bits
+from refused import refused
+
+T, B, F = 6, 4, 3
+
+
+def make_model(dropout=0.0, seed=1):
+    return recurra.Sequential(
+        recurra.GRU(F, 8, seed=seed), recurra.Dropout(dropout), recurra.Linear(8, 1, seed=seed + 1)
+    )
+
+
+def make_batches(count=5, seed=0):
+    """The running mean of x's first feature is what is to be learned."""
+    rng = np.random.default_rng(seed)
+    batches = []
+    for _ in range(count):
+        x = rng.standard_normal((T, B, F)).astype(np.float32)
+        mean = np.cumsum(x[..., :1], axis=0) / np.arange(1, T + 1)[:, None, None]
+        batches.append((x, mean.astype(np.float32)))
+    return batches
+
+
+def train(model=None, batches=None, loss=recurra.mse, *, lr=0.01, **options):
+    model = make_model() if model is None else model
+    batches = make_batches() if batches is None else batches
+    return recurra.fit(model, batches, loss, recurra.Adam(model, lr=lr), **options)
+
+
+def test_is_the_loop_by_hand():
+    """With everything on: dropout, clipping, carried state, lengths, validation."""
+    lengths = np.array([6, 2, 0, 5])
+    batches, validation = [(*batch, lengths) for batch in make_batches()], make_batches(2, seed=9)
+    model, twin = make_model(0.3), make_model(0.3)
+    history = train(
+        model, batches, epochs=3, validation=validation, clip_norm=0.2, carry_state=True, rng=np.random.default_rng(5)
+    )
+
+    optimizer, rng = recurra.Adam(twin, lr=0.01), np.random.default_rng(5)
+    losses, norms, validated = [], [], []
+    for _ in range(3):
+        state, values, sizes = None, [], []
+        for x, target, lengths in batches:
+            y, tape = twin.forward(x, state, lengths, rng)
+            value, gradient = recurra.mse(y, target)
+            twin.zero_grad()
+            twin.backward(tape, gradient)
+            sizes.append(recurra.clip_grad_norm(twin, 0.2))
+            optimizer.step()
+            values.append(value)
+            state = tape.state
+        losses.append(sum(values) / len(values))
+        norms.append(sum(sizes) / len(sizes))
+        state, values = None, []
+        for x, target in validation:
+            y, state = twin.run(x, state)
+            values.append(recurra.mse(y, target)[0])
+        validated.append(sum(values) / len(values))
+    assert_same_bits(model.state_dict(), twin.state_dict())
+    assert (history.losses, history.norms, history.validation) == (losses, norms, validated)
+    assert len(history.seconds) == 3
+    assert min(history.seconds) > 0
+    assert (history.stopped, history.interrupted) == ("epochs", False)
+
+
+def test_it_learns():
+    model = make_model()
+    history = train(model, lr=0.02, epochs=40)
+    assert history.losses[-1] < 0.1 * history.losses[0]
+    assert history.losses[-1] == pytest.approx(np.mean([recurra.mse(model(x), t)[0] for x, t in make_batches()]), rel=1)
+    assert (history.validation, history.norms) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: recurra.GRU(F, 1, seed=0),
+        lambda: recurra.LSTM(F, 1, seed=0),
+        lambda: recurra.Linear(F, 1, seed=0),
+        lambda: recurra.Sequential(recurra.Sequential(recurra.RNN(F, 1, seed=0))),
+    ],
+)
+def test_bare_layers(layer):
+    """Are models as well, with all options that make sense for them."""
+    model = layer()
+    history = train(model, epochs=3, lr=0.05, clip_norm=1, carry_state=True, patience=2, validation=make_batches(1))
+    assert history.losses[-1] < history.losses[0]
+    assert len(model.leaves()) == 1
+
+
+def test_tokens_to_logits():
+    """A language model; each batch is (tokens, next tokens)."""
+    model = recurra.Sequential(
+        recurra.Embedding(5, 4, seed=0), recurra.LSTM(4, 16, seed=1), recurra.Linear(16, 5, seed=2)
+    )
+    text = np.tile([0, 1, 2, 0, 3, 4], 10)
+    stream = [(text[at : at + 12, None], text[at + 1 : at + 13, None]) for at in range(0, 48, 12)]
+    history = train(model, stream, recurra.cross_entropy, lr=0.05, epochs=20, carry_state=True)
+    assert history.losses[-1] < 0.1 < history.losses[0]
+
+
+def test_batches_may_be_a_function_of_the_epoch():
+    seen = []
+
+    def shuffled(epoch):
+        seen.append(epoch)
+        return (batch for batch in make_batches(seed=epoch))
+
+    history = train(batches=shuffled, validation=lambda _: iter(make_batches(1)), epochs=3)
+    assert seen == [0, 1, 2]
+    assert len(history.losses) == len(history.validation) == 3
+    assert len(train(batches=iter(make_batches())).losses) == 1  # an iterator serves one epoch
+
+
+def test_patience():
+    """Stops after so many epochs without a smaller loss, and goes back to the best weights; NaN is no smaller."""
+    validated = iter([5.0, 3.0, 4.0, 3.0, math.nan, 1.0])
+    model, seen = make_model(), []
+
+    def loss(prediction, target):
+        value, gradient = recurra.mse(prediction, target)
+        return (next(validated) if target is expected else value), gradient
+
+    expected = make_batches(1)[0][1]
+    history = train(
+        model,
+        loss=loss,
+        epochs=10,
+        validation=[(make_batches(1)[0][0], expected)],
+        patience=3,
+        callback=lambda _: seen.append(model.state_dict()),
+    )
+    assert history.stopped == "patience"
+    assert history.validation[:4] == [5, 3, 4, 3]
+    assert math.isnan(history.validation[4])
+    assert len(history.validation) == len(history.losses) == len(seen) == 5
+    assert_same_bits(model.state_dict(), seen[1])
+
+
+def test_best_weights_at_the_end_of_all_epochs():
+    """Also without validation, and if patience never ran out: what a huge rate has done afterwards is undone."""
+    model, seen = make_model(), []
+    optimizer = recurra.SGD(model, lr=0.01)
+
+    def callback(history):
+        seen.append(model.state_dict())
+        optimizer.lr = 100 if len(history.losses) >= 2 else 0.01
+
+    history = recurra.fit(model, make_batches(), recurra.mse, optimizer, epochs=4, patience=10, callback=callback)
+    assert int(np.nanargmin(history.losses)) == 1
+    assert math.isnan(history.losses[3])
+    assert history.stopped == "epochs"
+    assert_same_bits(model.state_dict(), seen[1])
+
+
+def test_callback():
+    """Called after every epoch with the history, which may be used to change the rate; something true ends it."""
+    model, lengths = make_model(), []
+    optimizer = recurra.SGD(model, lr=0.1)
+
+    def callback(history):
+        lengths.append(len(history.losses))
+        assert len(history.seconds) == len(history.losses)
+        assert history.stopped == ""
+        optimizer.lr /= 2
+        return len(lengths) == 3
+
+    history = recurra.fit(model, make_batches(), recurra.mse, optimizer, epochs=9, callback=callback)
+    assert lengths == [1, 2, 3]
+    assert history.stopped == "callback"
+    assert optimizer.lr == 0.1 / 8
+
+
+def test_the_norm_of_a_batch_that_overflows_is_reported():
+    model = make_model()
+    before = model.state_dict()
+    with pytest.warns(RuntimeWarning, match="finite norm"):
+        history = recurra.fit(
+            model,
+            make_batches(1),
+            lambda y, _: (math.inf, np.full_like(y, np.inf)),
+            types.SimpleNamespace(step=lambda: None),
+            clip_norm=1,
+        )
+    assert history.losses == [math.inf]
+    assert not math.isfinite(history.norms[0])
+    assert_same_bits(model.state_dict(), before)
+
+
+@pytest.mark.parametrize("where", ["batch", "loss", "callback", "validation"])
+def test_ctrl_c(where):
+    """Ends it with the whole epochs so far, wherever it comes; the model goes on working."""
+    model, count = make_model(), {"batch": 0, "loss": 0, "callback": 0, "validation": 0}
+
+    def press(what, at):
+        count[what] += 1
+        if what == where and count[what] == at:
+            raise KeyboardInterrupt
+
+    def batches(_):
+        for batch in make_batches():
+            press("batch", 12)
+            yield batch
+
+    def validation(_):
+        press("validation", 3)
+        return make_batches(1)
+
+    def loss(prediction, target):
+        press("loss", 15)
+        return recurra.mse(prediction, target)
+
+    history = train(
+        model, batches, loss, epochs=5, validation=validation, callback=lambda _: press("callback", 2), clip_norm=1
+    )
+    assert history.interrupted
+    assert history.stopped == "interrupted"
+    lists = (history.losses, history.validation, history.seconds, history.norms)
+    assert [len(numbers) for numbers in lists] == [2] * 4
+    assert train(model).stopped == "epochs"
+
+
+INTERRUPTED = """
+import numpy as np
+import recurra
+
+model = recurra.Sequential(recurra.LSTM(64, 256, seed=0), recurra.Linear(256, 1, seed=1))
+x, target = np.zeros((300, 16, 64), np.float32), np.ones((300, 16, 1), np.float32)
+
+def callback(history):
+    print("ready", flush=True)
+
+optimizer = recurra.Adam(model)
+history = recurra.fit(model, [(x, target)], recurra.mse, optimizer, epochs=10**6, callback=callback, patience=10**6)
+assert history.interrupted
+assert history.losses
+assert len(history.losses) == len(history.seconds) < 10**6
+assert all(np.isfinite(value).all() for value in model.params.values())
+print(recurra.fit(model, [(x, target)], recurra.mse, optimizer).stopped)
+"""
+
+
+def test_ctrl_c_inside_a_call():
+    """The signal itself, sent to a process that is somewhere inside the kernels."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        for _ in range(2):
+            assert process.stdout.readline() == "ready\n", process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    finally:
+        watchdog.cancel()
+        process.kill()
+    assert process.returncode == 0, err
+    assert out.split()[-1] == "epochs"
+
+
+def test_progress(monkeypatch):
+    """One bar for each epoch, over its batches; the loss so far is beside it."""
+    bars = []
+
+    def tqdm(items, *, desc, unit):
+        bars.append((len(items), desc, unit))
+        return iter(items)
+
+    monkeypatch.setitem(sys.modules, "tqdm", types.SimpleNamespace(tqdm=tqdm))
+    history = train(epochs=2, progress=True)
+    assert bars == [(5, "epoch 1/2", "batch"), (5, f"epoch 2/2, loss {history.losses[0]:.4g}", "batch")]
+
+
+def test_progress_needs_tqdm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    model = make_model()
+    with pytest.raises(ImportError, match="tqdm"):
+        train(model, progress=True)
+    assert_same_bits(model.state_dict(), make_model().state_dict())
+    assert train(model).stopped == "epochs"
+
+
+def test_silent(capfd):
+    train(epochs=2, validation=make_batches(1), patience=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def refuses(error, name, **changed):
+    """Whether fit, with these arguments other than usual, raises that error and changes nothing."""
+    model, batches = make_model(), make_batches()
+    arguments = {"model": model, "batches": batches, "loss": recurra.mse, "optimizer": recurra.Adam(model)}
+    with refused(error, name, dict(model.params), dict(model.grads), batches):
+        recurra.fit(**arguments | changed)
+
+
+def test_errors_of_arguments():
+    """Before anything is done."""
+    for wrong in (None, 3, "model", [make_model()], lambda x: x):
+        refuses(TypeError, "model", model=wrong)
+    refuses(TypeError, "layers", model=recurra.GRUCell(3, 8))
+    for wrong in (None, "mse", 3):
+        refuses(TypeError, "loss", loss=wrong)
+        refuses(TypeError, "optimizer", optimizer=wrong)
+    for wrong in (None, 3):
+        refuses(TypeError, "batches", batches=wrong)
+    for name in ("batches", "validation"):
+        refuses(TypeError, name, **{name: iter(make_batches())}, epochs=2)
+    for wrong in (3, True):
+        refuses(TypeError, "validation", validation=wrong)
+        refuses(TypeError, "callback", callback=wrong)
+    for name in ("epochs", "patience"):
+        for wrong in (1.0, "1", True):
+            refuses(TypeError, name, **{name: wrong})
+        for wrong in (0, -1):
+            refuses(ValueError, name, **{name: wrong})
+    for wrong in (0, -1.0, math.nan, math.inf):
+        refuses(ValueError, "clip_norm", clip_norm=wrong)
+    refuses(TypeError, "clip_norm", clip_norm="1")
+    for name in ("carry_state", "progress"):
+        refuses(TypeError, name, **{name: 1})
+    refuses(TypeError, "rng", rng="1")
+
+
+def test_errors_of_batches():
+    """When their turn comes."""
+    x, target = make_batches()[0]
+    for wrong in ([], lambda _: iter(())):
+        refuses(ValueError, "batches", batches=wrong)
+    for wrong in ((x, target), [x], [(x,)], [(x, target, None, None)], ["xy"]):
+        refuses(TypeError, "batches", batches=wrong)
+    refuses(TypeError, "x", batches=[(x.astype(float), target)])
+    refuses(ValueError, "target", batches=[(x, target[1:])])
+    refuses(ValueError, "rng", model=make_model(0.5))
+    with refused(ValueError, "validation"):
+        train(make_model(), validation=[])
+
+
+def test_history_is_plotted(tmp_path):
+    pytest.importorskip("matplotlib")
+    history = train(epochs=3, validation=make_batches(1), clip_norm=1)
+    history.plot(tmp_path / "losses.png")
+    assert (tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
+    history.plot(str(tmp_path / "losses.svg"))
+    drawing = (tmp_path / "losses.svg").read_text()
+    assert "<svg" in drawing
+    steep = recurra.History([100.0, 1.0, 0.01, math.nan, math.inf], [], [1.0] * 5, [], "epochs")
+    steep.plot(tmp_path / "steep.png")
+    assert (tmp_path / "steep.png").stat().st_size > 5000
+
+
+def test_a_plot_needs_matplotlib_and_an_epoch(tmp_path, monkeypatch):
+    with monkeypatch.context() as context:
+        context.setitem(sys.modules, "matplotlib.figure", None)
+        with pytest.raises(ImportError, match=r"recurra\[plot\]"):
+            train().plot(tmp_path / "losses.png")
+    pytest.importorskip("matplotlib")
+    with refused(ValueError, "history"):
+        recurra.History().plot(tmp_path / "losses.png")
+    assert not list(tmp_path.iterdir())
