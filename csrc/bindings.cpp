@@ -56,6 +56,43 @@ py::array activation_of(py::handle x, void (*Kernels<float>::*single)(Index, con
   return activation<float>(typed_array<float>(x, "x"), single);
 }
 
+// (value, gradient) of the mean squared error. The sum is of doubles, in eight interleaved parts: a chain of its own
+// each, or every addition would wait for the one before.
+template <class T>
+py::tuple mse_of(const py::array &prediction, const py::array &target) {
+  if (!has_shape(target, Shape(prediction))) {
+    refuse_value("target", "the shape of prediction " + shape_text(prediction), shape_text(target));
+  }
+  const Index size = prediction.size();
+  if (size == 0) refuse_value("prediction", "at least one element", shape_text(prediction));
+  const py::array p = contiguous<T>(prediction) ? prediction : copied(prediction);
+  const py::array t = contiguous<T>(target) ? target : copied(target);
+  const py::array gradient = new_array<T>(Shape(p));
+  const T *from = pointer<T>(p), *to = pointer<T>(t), factor = static_cast<T>(2 / static_cast<double>(size));
+  T *out = pointer<T>(gradient);
+  double sums[8] = {};
+  {
+    const WithoutGil released;
+    for (Index i = 0; i < size; ++i) {
+      const T error = from[i] - to[i];
+      out[i] = error * factor;
+      sums[i % 8] += static_cast<double>(error) * static_cast<double>(error);
+    }
+  }
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return py::make_tuple(sum / static_cast<double>(size), gradient);
+}
+
+py::tuple mse(py::handle prediction, py::handle target) {
+  if (py::isinstance<py::array_t<double>>(prediction)) {
+    const py::array first = typed_array<double>(prediction, "prediction");
+    return mse_of<double>(first, typed_array<double>(target, "target"));
+  }
+  const py::array first = typed_array<float>(prediction, "prediction");
+  return mse_of<float>(first, typed_array<float>(target, "target"));
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
@@ -66,6 +103,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.def("sigmoid",
              [](py::handle x) { return activation_of(x, &Kernels<float>::sigmoid, &Kernels<double>::sigmoid); });
   module.def("tanh", [](py::handle x) { return activation_of(x, &Kernels<float>::tanh, &Kernels<double>::tanh); });
+  module.def("mse", mse, py::arg("prediction"), py::arg("target"));
   bind_parameters(module);
   bind_network(module);
   bind_dense(module);

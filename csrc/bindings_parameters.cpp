@@ -17,6 +17,14 @@ Shape shape_of(const Entry &entry) {
   return shape;
 }
 
+// Interned, and kept for good: names repeat from layer to layer.
+template <class Entry>
+py::handle key_of(const Entry &entry) {
+  if (!entry.key) entry.key = PyUnicode_InternFromString(entry.name.c_str());
+  if (!entry.key) throw py::error_already_set();
+  return static_cast<PyObject *>(entry.key);
+}
+
 // dict name -> read-only view; the views keep the parameters alive, and numpy finds no way to make them writeable.
 template <class T>
 py::dict views(const Holder<T> &parameters) {
@@ -26,54 +34,57 @@ py::dict views(const Holder<T> &parameters) {
     const auto &entry = parameters->entries[i];
     py::array_t<T> view(entry.shape, parameters->data(i), owner);
     py::detail::array_proxy(view.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
-    result[py::str(entry.name)] = view;
+    result[key_of(entry)] = view;
   }
   return result;
 }
 
-// One array for each parameter from a mapping with exactly their names, in their order; nothing is done to any.
+// Says which names are missing, and which are too many.
 template <class T>
-std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle state, const std::string &what) {
-  if (!PyMapping_Check(state.ptr()) || PySequence_Check(state.ptr()) > PyDict_Check(state.ptr())) {
-    // A mapping that isn't a dict is asked below; a list or an array would answer to integers only.
-    if (!py::hasattr(state, "keys")) refuse_type(what, "a dict of arrays by the parameters' names", type_name(state));
-  }
-  const py::dict given = py::dict(py::reinterpret_borrow<py::object>(state));
-  std::vector<py::array> arrays;
-  std::string missing;
+[[noreturn]] void refuse_names(const Parameters<T> &parameters, const py::dict &given, Name what) {
+  std::string got;
+  const auto add = [&](const char *kind, const std::string &name) { got += (got.empty() ? "" : ", ") + (kind + name); };
   for (const auto &entry : parameters.entries) {
-    if (!given.contains(entry.name.c_str())) {
-      missing += (missing.empty() ? "" : ", ") + entry.name;
-      continue;
-    }
-    arrays.push_back(typed_array<T>(given[entry.name.c_str()], entry.name));
-    check_shape(arrays.back(), entry.name, [&] { return entry.symbols; }, shape_of(entry));
+    if (!given.contains(key_of(entry))) add("no ", entry.name);
   }
-  std::string surplus;
   for (const auto &[key, value] : given) {
     const std::string name = py::str(key);
     const bool known = std::any_of(parameters.entries.begin(), parameters.entries.end(),
                                    [&](const auto &entry) { return entry.name == name; });
-    if (!known) surplus += (surplus.empty() ? "" : ", ") + name;
+    if (!known) add("also ", name);
   }
-  if (!missing.empty() || !surplus.empty()) {
-    const std::string got = (missing.empty() ? "" : "no " + missing) +
-                            (missing.empty() || surplus.empty() ? "" : ", and ") +
-                            (surplus.empty() ? "" : "also " + surplus);
-    refuse_value(what, "the names of the parameters", got);
+  refuse_value(what, "the names of the parameters", got);
+}
+
+// One array for each parameter from a mapping with exactly their names, in their order; nothing is done to any.
+template <class T>
+std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle state, Name what) {
+  if (!PyDict_Check(state.ptr()) && !py::hasattr(state, "keys")) {  // a list or an array is no mapping
+    refuse_type(what, "a dict of arrays by the parameters' names", type_name(state));
+  }
+  const py::dict given = py::dict(py::reinterpret_borrow<py::object>(state));
+  if (given.size() != parameters.entries.size()) refuse_names(parameters, given, what);
+  std::vector<py::array> arrays;
+  arrays.reserve(parameters.entries.size());
+  for (const auto &entry : parameters.entries) {
+    PyObject *array = PyDict_GetItemWithError(given.ptr(), key_of(entry).ptr());
+    if (!array && PyErr_Occurred()) throw py::error_already_set();
+    if (!array) refuse_names(parameters, given, what);
+    arrays.push_back(typed_array<T>(array, entry.name));
+    check_shape(arrays.back(), entry.name, [&] { return entry.symbols; }, shape_of(entry));
   }
   return arrays;
 }
 
 // The same of arrays to be written to: contiguous and writeable, such as the gradients a layer makes.
 template <class T>
-std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<py::array> &arrays,
-                            const std::string &what) {
+std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<py::array> &arrays, Name what) {
   std::vector<T *> pointers;
+  pointers.reserve(arrays.size());
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const bool fit = contiguous<T>(arrays[i]) && arrays[i].writeable();
     if (!fit) {
-      refuse_value(what + "['" + parameters.entries[i].name + "']", "a writeable C-contiguous array",
+      refuse_value(std::string(what) + "['" + parameters.entries[i].name + "']", "a writeable C-contiguous array",
                    arrays[i].writeable() ? "one that isn't contiguous" : "a read-only one");
     }
     pointers.push_back(pointer<T>(arrays[i]));
@@ -89,7 +100,7 @@ py::dict snapshot(const Holder<T> &parameters) {
   for (const auto &entry : parameters->entries) {
     const py::array copy = new_array<T>(shape_of(entry));
     to.push_back(pointer<T>(copy));
-    result[py::str(entry.name)] = copy;
+    result[key_of(entry)] = copy;
   }
   const WithoutGil released;
   const std::lock_guard<std::mutex> lock(parameters->mutex);
@@ -125,6 +136,7 @@ template <class T>
 std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle grads, std::vector<py::array> &held) {
   held = arrays_of(parameters, grads, "grads");
   std::vector<const T *> pointers;
+  pointers.reserve(held.size());
   for (py::array &array : held) {
     if (!contiguous<T>(array)) array = copied(array);
     pointers.push_back(pointer<T>(array));

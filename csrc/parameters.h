@@ -21,6 +21,7 @@ struct Parameters {
     std::vector<Index> shape;
     std::string symbols;  // the shape as an error message names it: "(4*hidden_size, input_size)"
     Index size = 0, offset = 0;
+    mutable void *key = nullptr;  // for the bindings: the name as a Python string
   };
 
   explicit Parameters(std::vector<Entry> of) : entries(std::move(of)) {

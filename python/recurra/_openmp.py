@@ -1,7 +1,8 @@
 """Imported before the compiled half: tells GNU's OpenMP not to keep waiting threads spinning.
 
 By itself it has them spin for milliseconds. On a machine with something else to do, a training loop on two threads
-then took 4 to 9 times as long as on one. It reads the variable once, when it is loaded; a setting of the user's is kept.
+then took 4 to 9 times as long as on one. It reads the variable once, when it is loaded; the user's own
+setting stays.
 """
 
 import os

@@ -29,10 +29,7 @@ def mse(prediction: Array, target: Array) -> tuple[float, Array]:
     Raises:
         TypeError, ValueError: the arrays don't match.
     """
-    _check_pair("prediction", prediction, "target", target)
-    error = prediction - target
-    value = float(np.mean(np.square(error, dtype=np.float64)))
-    return value, error * error.dtype.type(2 / error.size)
+    return _core.mse(prediction, target)
 
 
 def binary_cross_entropy(logits: Array, targets: Array) -> tuple[float, Array]:
