@@ -62,23 +62,25 @@ class Recurra:
     def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
         """Any row."""
         kind = {"rnn": recurra.RNN, "lstm": recurra.LSTM, "gru": recurra.GRU}[spec.cell]
-        layer: Any = kind(spec.shape.inputs, spec.shape.hidden, dtype=np.dtype(spec.dtype))
+        options = {"num_layers": spec.layers, "bidirectional": spec.directions == 2}
+        layer: Any = kind(spec.shape.inputs, spec.shape.hidden, dtype=np.dtype(spec.dtype), **options)
         layer.load_state_dict(weights)
         x, dy = data
+        lengths, initial = spec.lengths(), spec.state()
 
         def infer() -> Any:
-            return layer(x)
+            return layer(x, initial, lengths=lengths)
 
         def train() -> Any:
             layer.zero_grad()
-            y, state, tape = layer.forward(x)
+            y, state, tape = layer.forward(x, initial, lengths=lengths)
             dx, _ = layer.backward(tape, dy)
             return y, state, dx
 
         def answers() -> dict[str, Array]:
             y, state, *dx = (train if spec.training else infer)()
             h_n, *c_n = state if spec.cell == "lstm" else (state,)
-            return named(y, h_n[0], *(c[0] for c in c_n)) | (
+            return named(y, squeezed(h_n), *(squeezed(c) for c in c_n)) | (
                 {"dx": dx[0]} | {name: grad.copy() for name, grad in layer.grads.items()} if spec.training else {}
             )
 
@@ -94,7 +96,9 @@ class Numpy:
         """BLAS reads its number of threads from the environment."""
 
     def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
-        """Any row."""
+        """Plain rows."""
+        if not spec.plain:
+            raise Unsupported("one layer, one direction, one length, zeros before")
         layer = NUMPY_LAYERS[spec.cell](weights, spec.shape.steps, spec.shape.batch)
         x, dy = data
 
@@ -111,6 +115,11 @@ class Numpy:
             return {name: value.copy() for name, value in (named(layer.h[1:], *layer.state) | gradients).items()}
 
         return Entry(train if spec.training else infer, answers)
+
+
+def squeezed(state: Array) -> Array:
+    """(1, B, H) -> (B, H), as answers have a single layer's state."""
+    return state[0] if len(state) == 1 else state
 
 
 def named(*outputs: Array) -> dict[str, Array]:
@@ -144,4 +153,9 @@ PEERS = {
     "OpenVINO": Source(".peers_onnx", "OpenVINO", ("onnx", "openvino")),
     "JAX": Source(".peer_jax", "Jax", ("jax",)),
 }
-SOURCES = HOME | PEERS
+# Other ways of doing the same, which benchmarks/compare.py asks for.
+VARIANTS = {
+    "PyTorch packed": Source(".peer_torch", "PyTorchPacked", ("torch",)),
+    "PyTorch cell": Source(".peer_torch", "PyTorchCell", ("torch",)),
+}
+SOURCES = HOME | PEERS | VARIANTS

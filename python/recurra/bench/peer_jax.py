@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from .contestants import Entry, named
+from .contestants import Entry, Unsupported, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,7 +70,9 @@ class Jax:
         jax.config.update("jax_enable_x64", True)  # else float64 would become float32
 
     def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
-        """Any row."""
+        """Plain rows."""
+        if not spec.plain:
+            raise Unsupported("one layer, one direction, one length, zeros before")
         run = network(spec.cell)
 
         def train_step(weights: Any, x: Any, dy: Any) -> Any:

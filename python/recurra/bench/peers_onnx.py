@@ -33,14 +33,24 @@ def onnx_model(spec: Spec, weights: Mapping[str, Array]) -> bytes:
         "B": np.concatenate([order["bias_ih_l0"], order["bias_hh_l0"]], axis=1),
     }
     outputs = ["Y", "Y_h", "Y_c"] if spec.cell == "lstm" else ["Y", "Y_h"]
+    states = (["initial_h", "initial_c"] if spec.cell == "lstm" else ["initial_h"]) if spec.carried else []
     extra = {"linear_before_reset": 1} if spec.cell == "gru" else {}
-    node = helper.make_node(spec.cell.upper(), ["X", "W", "R", "B"], outputs, hidden_size=hidden, **extra)
+    node = helper.make_node(
+        spec.cell.upper(),
+        ["X", "W", "R", "B", *([""] if states else []), *states],
+        outputs,
+        hidden_size=hidden,
+        **extra,
+    )
     kind = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}[spec.dtype]
     shapes = [(steps, 1, batch, hidden), (1, batch, hidden), (1, batch, hidden)]
     graph = helper.make_graph(
         [node],
         "layer",
-        [helper.make_tensor_value_info("X", kind, (steps, batch, inputs))],
+        [
+            helper.make_tensor_value_info("X", kind, (steps, batch, inputs)),
+            *(helper.make_tensor_value_info(name, kind, (1, batch, hidden)) for name in states),
+        ],
         [helper.make_tensor_value_info(name, kind, shape) for name, shape in zip(outputs, shapes, strict=False)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -49,9 +59,17 @@ def onnx_model(spec: Spec, weights: Mapping[str, Array]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def squeezed(y: Array, *states: Array) -> dict[str, Array]:
+def without_direction(y: Array, *states: Array) -> dict[str, Array]:
     """Without ONNX's axis of directions."""
     return named(y[:, 0], *(state[0] for state in states))
+
+
+def check(spec: Spec) -> None:
+    """Raises Unsupported for all but inference of one layer and direction over full sequences."""
+    if spec.training:
+        raise Unsupported("inference only")
+    if spec.ragged or spec.layers * spec.directions != 1:
+        raise Unsupported("one layer, one direction, one length")
 
 
 class OnnxRuntime:
@@ -69,21 +87,24 @@ class OnnxRuntime:
 
     def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
         """Inference."""
-        if spec.training:
-            raise Unsupported("inference only")
+        check(spec)
         model = onnx_model(spec, weights)
+        state = spec.state()
+        given = {"X": data.x}
+        if state is not None:
+            given |= dict(zip(("initial_h", "initial_c"), state if spec.cell == "lstm" else (state,), strict=False))
         try:
             session = self.runtime.InferenceSession(model, self.options, providers=["CPUExecutionProvider"])
-            session.run(None, {"X": data.x})
+            session.run(None, given)
         except Exception as error:
             if spec.dtype == "float32":
                 raise
             raise Unsupported(f"no {spec.cell} in {spec.dtype}") from error
 
         def run() -> Any:
-            return session.run(None, {"X": data.x})
+            return session.run(None, given)
 
-        return Entry(run, lambda: squeezed(*run()))
+        return Entry(run, lambda: without_direction(*run()))
 
 
 class OpenVINO:
@@ -105,8 +126,9 @@ class OpenVINO:
 
     def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
         """Inference in float32."""
-        if spec.training:
-            raise Unsupported("inference only")
+        check(spec)
+        if spec.carried:
+            raise Unsupported("zeros before")
         if spec.dtype != "float32":
             raise Unsupported(f"computes {spec.dtype} in float32")
         model = self.core.read_model(onnx_model(spec, weights))
@@ -120,6 +142,9 @@ class OpenVINO:
 
         def answers() -> dict[str, Array]:
             results = run()
-            return {name: value.copy() for name, value in squeezed(*(results[k] for k in range(len(results)))).items()}
+            return {
+                name: value.copy()
+                for name, value in without_direction(*(results[k] for k in range(len(results)))).items()
+            }
 
         return Entry(run, answers)

@@ -1,4 +1,4 @@
-"""What a contestant is asked to compute: one layer, one direction, from a zero state; and whether two did the same."""
+"""What a contestant is asked to compute, and whether two did the same."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ class Spec:
         shape: B, T, I, H.
         dtype: "float32" or "float64".
         threads: how many a contestant may use.
+        layers, directions: how many are stacked, and whether each runs both ways (2).
+        ragged: sequences of different length, uniform in 1..T.
+        carried: the state is passed in and out, as when streaming, instead of zeros.
     """
 
     cell: str
@@ -56,6 +59,10 @@ class Spec:
     shape: Shape
     dtype: str = "float32"
     threads: int = 1
+    layers: int = 1
+    directions: int = 1
+    ragged: bool = False
+    carried: bool = False
 
     @property
     def mode(self) -> str:
@@ -66,21 +73,42 @@ class Spec:
         return f"{self.cell} {self.mode} {self.shape}"
 
     @property
+    def plain(self) -> bool:
+        """One layer in one direction over sequences of one length, from zeros: what every contestant can do."""
+        return (self.layers, self.directions, self.ragged, self.carried) == (1, 1, False, False)
+
+    @property
+    def widths(self) -> list[int]:
+        """Features that each layer reads."""
+        return [self.shape.inputs] + [self.directions * self.shape.hidden] * (self.layers - 1)
+
+    def lengths(self) -> Array | None:
+        """(B,) steps of each sequence, None for T; the same in every process."""
+        batch, steps = self.shape[:2]
+        return np.random.default_rng(2).integers(1, steps + 1, batch) if self.ragged else None
+
+    @property
+    def rows(self) -> int:
+        """(time, sequence) pairs that exist."""
+        lengths = self.lengths()
+        return self.shape.batch * self.shape.steps if lengths is None else int(lengths.sum())
+
+    @property
     def flops(self) -> int:
         """2·T·B·G·H·(I+H), what the products of one call take; three times that for training (forward, dx and dW)."""
-        batch, steps, inputs, hidden = self.shape
-        return (6 if self.training else 2) * steps * batch * GATES[self.cell] * hidden * (inputs + hidden)
+        hidden = self.shape.hidden
+        products = sum(self.directions * GATES[self.cell] * hidden * (width + hidden) for width in self.widths)
+        return (6 if self.training else 2) * self.rows * products
 
     def weights(self) -> dict[str, Array]:
         """PyTorch's names, shapes and initialisation: uniform in ±1/√H. The same in every process."""
-        _, _, inputs, hidden = self.shape
+        hidden = self.shape.hidden
         rows, rng = GATES[self.cell] * hidden, np.random.default_rng(0)
-        shapes: dict[str, tuple[int, ...]] = {
-            "weight_ih_l0": (rows, inputs),
-            "weight_hh_l0": (rows, hidden),
-            "bias_ih_l0": (rows,),
-            "bias_hh_l0": (rows,),
-        }
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer, width in enumerate(self.widths):
+            for suffix in (f"_l{layer}", f"_l{layer}_reverse")[: self.directions]:
+                shapes |= {"weight_ih" + suffix: (rows, width), "weight_hh" + suffix: (rows, hidden)}
+                shapes |= {"bias_ih" + suffix: (rows,), "bias_hh" + suffix: (rows,)}
         bound = hidden**-0.5
         return {name: rng.uniform(-bound, bound, shape).astype(self.dtype) for name, shape in shapes.items()}
 
@@ -89,7 +117,20 @@ class Spec:
         batch, steps, inputs, hidden = self.shape
         rng = np.random.default_rng(1)
         x = rng.standard_normal((steps, batch, inputs)).astype(self.dtype)
-        return Data(x, rng.standard_normal((steps, batch, hidden)).astype(self.dtype))
+        dy = rng.standard_normal((steps, batch, self.directions * hidden)).astype(self.dtype)
+        lengths = self.lengths()
+        if lengths is not None:
+            dy[np.arange(steps)[:, None] >= lengths] = 0
+        return Data(x, dy)
+
+    def state(self) -> Any:
+        """The initial state where it is carried: h, or (h, c) of an LSTM, each (L·D, B, H); None for zeros."""
+        if not self.carried:
+            return None
+        batch, _, _, hidden = self.shape
+        rng, shape = np.random.default_rng(3), (self.layers * self.directions, batch, hidden)
+        h, c = (rng.standard_normal(shape).astype(self.dtype) for _ in range(2))
+        return (h, c) if self.cell == "lstm" else h
 
 
 class Data(NamedTuple):
