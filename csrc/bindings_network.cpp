@@ -69,8 +69,9 @@ class PyNetwork {
   std::shared_ptr<Parameters<T>> parameters() const { return network_.parameters; }
 
   // A cell returns the state alone, here and below.
-  py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle wish) {
-    Run run(*this, x, hx, lengths, batch_first, wish);
+  py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
+                  py::handle wish) {
+    Run run(*this, x, hx, lengths, batch_first, table, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
     py::object y, target;
@@ -95,8 +96,8 @@ class PyNetwork {
 
   // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
   py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
-                    py::handle wish) {
-    Run run(*this, x, hx, lengths, batch_first, wish);
+                    py::handle table, py::handle wish) {
+    Run run(*this, x, hx, lengths, batch_first, table, wish);
     const Layout &layout = run.layout;
     if (!masks.is_none()) {
       const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
@@ -151,7 +152,11 @@ class PyNetwork {
     call.grads = gradient_targets(*network_.parameters, grads, arguments);
 
     py::object dx = py::none();
-    if (need_dx && !memory->tokens.data()) {  // tokens have no gradient
+    if (need_dx && memory->table.data()) {  // in the place of x's: that of the table
+      const py::array array = new_array<T>({memory->alphabet, network_.shape.input_size});
+      call.dtable = pointer<T>(array);
+      dx = array;
+    } else if (need_dx && !memory->tokens.data()) {  // one-hot tokens have no gradient
       const py::array array = new_array<T>(layout.shape(network_.shape.input_size));
       call.dx = layout.template strided<T>(array);
       dx = array;
@@ -208,8 +213,9 @@ class PyNetwork {
     ForwardCall<T> call;
     py::object h_n, c_n;  // not py::array, whose constructor makes one
 
+    // With a table (alphabet, input_size), x is tokens that stand for its rows.
     Run(const PyNetwork &self, py::handle x, py::handle hx, py::handle given_lengths, bool batch_first,
-        py::handle wish) {
+        py::handle table, py::handle wish) {
       const NetworkShape &shape = self.network_.shape;
       layout.single = shape.single;
       const Index full = shape.single ? 1 : 2;  // axes of a batch, beside the features
@@ -232,7 +238,15 @@ class PyNetwork {
       }
       lengths = lengths_of(given_lengths, layout.batch, layout.steps);
       if (of_tokens) {
-        tokens = integers_of(array, "x", "tokens in 0..input_size-1 = 0..", shape.input_size - 1);
+        call.alphabet = shape.input_size;
+        if (!table.is_none()) {
+          const py::array rows = arguments.keep(typed_array<T>(table, "table"));
+          call.alphabet = rows.shape(0);
+          check_shape(rows, "table", [] { return "(num_embeddings, input_size)"; }, {call.alphabet, shape.input_size});
+          call.table = pointer<T>(contiguous<T>(rows) ? rows : arguments.keep(copied(rows)));
+        }
+        const char *range = call.table ? "tokens in 0..num_embeddings-1 = 0.." : "tokens in 0..input_size-1 = 0..";
+        tokens = integers_of(array, "x", range, call.alphabet - 1);
         if (tokens.empty()) tokens.push_back(0);  // null would mean that there are none
         call.tokens = {tokens.data(),
                        layout.single        ? 0
@@ -351,9 +365,9 @@ void bind(py::module_ &module, const std::string &suffix) {
            py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"), py::arg("bias"), py::arg("single"))
       .def_property_readonly("parameters", &PyNetwork<T>::parameters)
       .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
-           py::arg("batch_first"), py::arg("plan"))
+           py::arg("batch_first"), py::arg("table"), py::arg("plan"))
       .def("forward", &PyNetwork<T>::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
-           py::arg("masks"), py::arg("plan"))
+           py::arg("masks"), py::arg("table"), py::arg("plan"))
       .def("backward", &PyNetwork<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
            py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
 }

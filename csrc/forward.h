@@ -23,14 +23,16 @@ struct Forward {
   Arena packed_arena, work_arena;
   const Layout packed;
 
-  T *projected;          // [panel][chunk row][projected gate][unit]
-  T *state[2];           // h_{t-1} and h_t, [row][width]
-  T *cell;               // c_{t-1}, then c_t
-  T *reset;              // reset before: r ∘ h_{t-1}
-  T *update;             // reset before: z
-  T *stash;              // sums of panel_product, [row][panel]
-  const T **inputs;      // x rows of the chunk
-  Index *tokens;         // or their tokens
+  T *projected;        // [panel][chunk row][projected gate][unit]
+  T *state[2];         // h_{t-1} and h_t, [row][width]
+  T *cell;             // c_{t-1}, then c_t
+  T *reset;            // reset before: r ∘ h_{t-1}
+  T *update;           // reset before: z
+  T *stash;            // sums of panel_product, [row][panel]
+  const T **inputs;    // x rows of the chunk
+  Index *tokens;       // or their tokens
+  T *table_projected;  // the same of a table's rows, [panel][token][projected gate][unit]
+  const T **table_rows;
   const T **hidden[2];   // rows of state
   const T **reset_rows;  // rows of reset
   int now = 0;           // state[now] is h_{t-1}
@@ -57,6 +59,8 @@ struct Forward {
     stash = work_arena.take<T>(row_count * kPanelVectors * V);
     inputs = work_arena.take<const T *>(chunk_rows);
     tokens = work_arena.take<Index>(chunk_rows);
+    table_projected = work_arena.take<T>(units * Layout::kProjectedGates * of.alphabet);
+    table_rows = work_arena.take<const T *>(of.alphabet);
   }
 
   Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
@@ -113,33 +117,59 @@ struct Forward {
     }
   }
 
-  // What one-hot rows come to: every 0 in the chain leaves the sum as it is, so only the column of the 1 is added.
-  void look_up_panel(Index panel, Index count) {
+  static Index projected_width(Index hidden_size, Index panel) {
+    return Layout::unit_vectors(hidden_size, panel) * Layout::kProjectedGates * V;
+  }
+
+  // b + W_ih x of the units of one panel, for `count` rows of inputs.
+  void project(Index panel, const T *const *from, Index count, T *to) {
     const int vectors = Layout::unit_vectors(H, panel) * G;
-    const Index stride = vectors * V + (Cell::kSplitCandidate ? V : 0);
+    const Index stride = projected_width(H, panel);
     const T *bias = packed.bias + panel * Layout::kUnits * G;
     const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
-    for (Index row = 0; row < count; ++row) {
-      const T *column = weights + tokens[row] * vectors * V;
-      T *to = projected_panel(panel) + row * stride;
-      for (Index i = 0; i < vectors * V; i += V) {
-        (Vec<T>::load(bias + i) + Vec<T>::load(column + i)).store(to + i);
+    balanced_tiles(count, smaller(task.plan->tile_rows, tile_rows(vectors)), [&](Index first, Index n) {
+      tile_for<T>(n, vectors)(bias, 0, from + first, 0, weights, task.input_size, to + first * stride, stride);
+    });
+  }
+
+  // The rows of a table are projected once, however often their tokens come.
+  bool project_table() {
+    for (Index token = 0; token < task.alphabet; ++token) {
+      table_rows[token] = task.table + token * task.input_size;
+    }
+    for (Index panel = 0; task.alphabet && panel < Layout::panels(H); ++panel) {
+      project(panel, table_rows, task.alphabet, table_panel(panel));
+      if (interrupted(task.pulse, task.alphabet * task.input_size * Layout::kUnits * G)) {
+        return false;
+      }
+    }
+    return true;
+  }
+  T *table_panel(Index panel) const {
+    return table_projected + panel * Layout::kUnits * Layout::kProjectedGates * task.alphabet;
+  }
+
+  // The same by token: from the table, or for one-hot rows, where every 0 in the chain leaves the sum as it is, the
+  // bias and the column of the 1.
+  void look_up(Index panel, Index count, T *to) {
+    const Index width_used = Layout::unit_vectors(H, panel) * G * V, stride = projected_width(H, panel);
+    const T *bias = packed.bias + panel * Layout::kUnits * G;
+    const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
+    for (Index row = 0; row < count; ++row, to += stride) {
+      const T *known = task.table ? table_panel(panel) + tokens[row] * stride : weights + tokens[row] * width_used;
+      for (Index i = 0; i < width_used; i += V) {
+        const Vec<T> value = Vec<T>::load(known + i);
+        (task.table ? value : Vec<T>::load(bias + i) + value).store(to + i);
       }
     }
   }
 
   void project_panel(Index panel, Index count) {
     if (task.tokens) {
-      return look_up_panel(panel, count);
+      look_up(panel, count, projected_panel(panel));
+    } else {
+      project(panel, inputs, count, projected_panel(panel));
     }
-    const int vectors = Layout::unit_vectors(H, panel) * G;
-    const Index stride = vectors * V + (Cell::kSplitCandidate ? V : 0);
-    const T *bias = packed.bias + panel * Layout::kUnits * G;
-    const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
-    T *to = projected_panel(panel);
-    balanced_tiles(count, smaller(task.plan->tile_rows, tile_rows(vectors)), [&](Index first, Index n) {
-      tile_for<T>(n, vectors)(bias, 0, inputs + first, 0, weights, task.input_size, to + first * stride, stride);
-    });
   }
 
   // Notes the input rows of steps [from, to), and projects them unless each step is to do that itself.
@@ -305,6 +335,9 @@ struct Forward {
   bool run() {
     const Index steps = rows.steps, count = task.last - task.first;
     start();
+    if (!project_table()) {
+      return false;
+    }
     if (!task.reverse) {
       end(steps ? alive(0) : 0, count);  // sequences of length 0
     }
@@ -340,10 +373,11 @@ bool forward(const ForwardTask<T> *task) {
 }
 
 template <class Cell, class T>
-Index forward_work(Index row_count, Index input_size, Index hidden_size, const Plan *plan) {
+Index forward_work(Index row_count, Index input_size, Index hidden_size, Index alphabet, const Plan *plan) {
   ForwardTask<T> task{};
   task.input_size = input_size;
   task.hidden_size = hidden_size;
+  task.alphabet = alphabet;
   task.plan = plan;
   return Forward<Cell, T>(task, row_count).work_arena.used / static_cast<Index>(sizeof(T));
 }

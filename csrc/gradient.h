@@ -153,7 +153,7 @@ struct Gradient {
                           bias ? bias + row : nullptr, from > 0, task.pulse);
   }
 
-  // The same with tokens; W_ih's gradient is gathered in token_sums, where this part's columns are its own.
+  // The same with tokens: deltas are summed in token_sums, where this part's columns are its own.
   bool add_token_block(GradientWork<T> &work, TokenWork<T> &token_work, const Span &span, Index from,
                        Index count) const {
     const Index row = span.row * H + first(span);
@@ -162,15 +162,17 @@ struct Gradient {
       block_sums(deltas, task.delta_stride, count, first(span), last(span), task.bias_ih + row, from > 0);
     }
     block_token_gradient(token_work, work.tokens, count, deltas, task.delta_stride, first(span), last(span),
-                         task.token_sums + row, Cell::kGates * H);
+                         task.token_sums + span.delta * H + first(span), kSumsWidth * H);
     return !interrupted(task.pulse, count * (last(span) - first(span)));
   }
 
+  static constexpr Index kSumsWidth = Cell::kDeltas;
+
   void start_tokens(TokenWork<T> &token_work) const {
-    for (Index token = 0; token < task.input_size; ++token) {
+    for (Index token = 0; token < task.alphabet; ++token) {
       token_work.slot[token] = -1;
       for (const Span &span : Cell::kInputSpans) {
-        T *sums = task.token_sums + (token * Cell::kGates + span.row) * H;
+        T *sums = task.token_sums + (token * kSumsWidth + span.delta) * H;
         for (Index i = first(span); i < last(span); ++i) {
           sums[i] = 0;
         }
@@ -178,12 +180,28 @@ struct Gradient {
     }
   }
 
-  void finish_tokens() const {
+  // W_ih's gradient from the sums: they are it, turned, for one-hot rows; else their product with the table.
+  bool finish_tokens(GradientWork<T> &work) const {
     for (const Span &span : Cell::kInputSpans) {
-      const Index row = span.row * H + first(span);
-      turn_token_sums(task.token_sums + row, Cell::kGates * H, last(span) - first(span), task.input_size,
-                      task.weight_ih + row * task.input_size);
+      const Index row = span.row * H + first(span), rows = last(span) - first(span);
+      const T *sums = task.token_sums + span.delta * H + first(span);
+      if (!task.table) {
+        turn_token_sums(sums, kSumsWidth * H, rows, task.input_size, task.weight_ih + row * task.input_size);
+        continue;
+      }
+      for (Index from = 0; from < task.alphabet; from += kBlockRows) {
+        const Index count = smaller(kBlockRows, task.alphabet - from);
+        for (Index i = 0; i < count; ++i) {
+          work.rows[i] = task.table + (from + i) * task.input_size;
+        }
+        if (!block_gradient(work, static_cast<const T *const *>(nullptr), count, task.input_size,
+                            sums + from * kSumsWidth * H, kSumsWidth * H, Index(0), rows,
+                            task.weight_ih + row * task.input_size, static_cast<T *>(nullptr), from > 0, task.pulse)) {
+          return false;
+        }
+      }
     }
+    return true;
   }
 
   bool run() const {
@@ -191,7 +209,7 @@ struct Gradient {
     const Index total = rows.offset[rows.steps];
     Arena arena{reinterpret_cast<char *>(task.work)};
     GradientWork<T> work(arena);
-    TokenWork<T> token_work(arena, task.tokens ? task.input_size : 0);
+    TokenWork<T> token_work(arena, task.tokens ? task.alphabet : 0);
     if (total == 0) {
       clear(kAll, task.input_size, task.weight_ih, task.bias_ih);
       clear(kAll, H, task.weight_hh, task.bias_hh);
@@ -234,8 +252,8 @@ struct Gradient {
         }
       }
     }
-    if (task.tokens) {
-      finish_tokens();
+    if (task.tokens && !finish_tokens(work)) {
+      return false;
     }
     return true;
   }

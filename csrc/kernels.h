@@ -61,7 +61,9 @@ struct ForwardTask {
   Index input_size, hidden_size;
   const T *packed;  // from pack_forward
   RowView<const T> x;
-  const Index *tokens;  // compact, instead of x: where each row's only 1 is
+  const Index *tokens;  // compact, instead of x: where each row's only 1 is, or which row of the table is meant
+  const T *table;       // (alphabet, input_size) behind tokens, or null: one-hot rows
+  Index alphabet;       // rows of the table, 0 without
   RowView<T> out;       // h_t, (…, hidden_size)
   RowView<T> copy;      // h_t once more, or null
   const T *h0, *c0;     // (batch, hidden_size) in the caller's order, or null for zeros
@@ -103,7 +105,9 @@ struct GradientTask {
   Index input_size, hidden_size;
   RowView<const T> x;
   const Index *tokens;  // compact, instead of x
-  T *token_sums;        // (input_size, gates * hidden_size), with tokens: the gradient of W_ihᵀ is summed there
+  const T *table;       // (alphabet, input_size) behind tokens, or null: one-hot rows
+  Index alphabet;       // of the tokens; input_size without a table
+  T *token_sums;        // (alphabet, deltas * hidden_size), with tokens: deltas are summed there, token by token
   RowView<const T> out;
   const T *h0;
   const T *kept;
@@ -143,7 +147,7 @@ struct CellKernels {
                        const T *bias_hh, T *to);
   void (*pack_backward)(Index input_size, Index hidden_size, const T *weight_ih, const T *weight_hh, T *to);
   Index (*projected)(Index hidden_size);  // elements of one row of the hoisted projection
-  Index (*forward_work)(Index rows, Index input_size, Index hidden_size, const Plan *plan);
+  Index (*forward_work)(Index rows, Index input_size, Index hidden_size, Index alphabet, const Plan *plan);
   Index (*backward_work)(Index rows, Index hidden_size);
   bool (*forward)(const ForwardTask<T> *task);  // false: interrupted
   bool (*backward)(const BackwardTask<T> *task);

@@ -58,7 +58,9 @@ struct TapeMemory {
   Sequences sequences;
   Buffer<T> x;           // compact
   Buffer<Index> tokens;  // or these, compact
-  Buffer<T> h0, c0;      // (layers * directions, batch, hidden_size), empty for zeros
+  Buffer<T> table;       // (alphabet, input_size) behind them, or empty
+  Index alphabet = 0;
+  Buffer<T> h0, c0;  // (layers * directions, batch, hidden_size), empty for zeros
   std::vector<LayerTape<T>> layers;
   std::shared_ptr<const Parameters<T>> parameters;  // whose they are, and which version
   long long version = 0;
@@ -67,7 +69,9 @@ struct TapeMemory {
 template <class T>
 struct ForwardCall {
   Strided<const T> x;
-  Strided<const Index> tokens;           // instead of x: within 0..input_size-1
+  Strided<const Index> tokens;  // instead of x: within 0..input_size-1, or with a table below its rows
+  const T *table = nullptr;     // (alphabet, input_size): the vectors that tokens stand for; null: one-hot rows
+  Index alphabet = 0;
   const T *h0 = nullptr, *c0 = nullptr;  // (layers * directions, batch, hidden_size), null for zeros
   Strided<T> y;
   T *h_n = nullptr, *c_n = nullptr;
@@ -81,7 +85,8 @@ struct BackwardCall {
   Strided<const T> dy;
   std::vector<Strided<const T>> doutputs, dcells;  // of every layer, null where not given
   const T *dh_n = nullptr, *dc_n = nullptr;
-  Strided<T> dx;  // null: not wanted
+  Strided<T> dx;        // null: not wanted
+  T *dtable = nullptr;  // (alphabet, input_size) where the tape has a table; null: not wanted
   T *dh0 = nullptr, *dc0 = nullptr;
   std::vector<T *> grads;  // of every parameter, contiguous; the gradient is added
   PlanWish wish;

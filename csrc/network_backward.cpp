@@ -20,16 +20,19 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   for (int s = 0; s < slices; ++s) most_rows = std::max(most_rows, bounds[s + 1] - bounds[s]);
 
   const Index delta_stride = padded_stride<T>(cell_.deltas * H);
-  const Index alphabet = tape.tokens.data() ? shape.input_size : 0;
+  const Index alphabet = tape.tokens.data() ? tape.alphabet : 0;
   const Index widest = std::max({cell_.backward_work(most_rows, H), kernels_of<T>().gradient_work(alphabet),
                                  kernels_of<T>().input_gradient_work()});
   std::array<T *, 2> deltas{}, from_above{};
-  T *grads = nullptr, *token_sums = nullptr, *work = nullptr;
+  T *grads = nullptr, *work = nullptr;
+  std::array<T *, 2> token_sums{};
   const auto cut = [&](Cutter cutter) {
     for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(checked_product(total, delta_stride));
     for (T *&buffer : from_above) buffer = cutter.take<T>(shape.layers > 1 ? checked_product(total, features) : 0);
     grads = cutter.take<T>(parameters->memory.size());
-    token_sums = cutter.take<T>(checked_product(alphabet, cell_.gates * H));
+    for (int d = 0; d < shape.directions; ++d) {
+      token_sums[d] = cutter.take<T>(checked_product(alphabet, cell_.deltas * H));
+    }
     work = cutter.take<T>(checked_product(plan.threads, widest));
     return cutter.used();
   };
@@ -86,7 +89,9 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.hidden_size = H;
     if (layer == 0 && alphabet) {
       task.tokens = tape.tokens.data();
-      task.token_sums = token_sums;
+      task.table = tape.table.data();
+      task.alphabet = alphabet;
+      task.token_sums = token_sums[direction];
     } else {
       task.x = layer_input(layer);
     }
@@ -105,9 +110,9 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.pulse = &pulse;
     cell_.gradient(&task);
   };
-  const auto input_gradient = [&](Index layer, Index first, Index last, Pulse &pulse, T *own_work) {
+  const auto input_task = [&](Index layer, const Rows &of, Index first, Index last, Pulse &pulse, T *own_work) {
     InputGradientTask<T> task{};
-    task.rows = rows;
+    task.rows = of;
     task.first = first;
     task.last = last;
     task.input_size = inputs(layer);
@@ -118,10 +123,26 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
       task.deltas[d] = deltas[d];
     }
     task.delta_stride = delta_stride;
-    task.dx = layer == 0 ? view_of(call.dx) : RowView<T>{from_above[(layer - 1) % 2], 0, features, true};
     task.work = own_work;
     task.plan = &plan;
     task.pulse = &pulse;
+    return task;
+  };
+  // The gradient of a table: the same product, of the deltas summed token by token, as if they were one step of a
+  // batch.
+  const Index table_alive[] = {alphabet, 0}, table_offset[] = {0, alphabet};
+  const Rows table_rows{1, alphabet, nullptr, table_alive, table_offset};
+  const auto table_gradient = [&](Index first, Index last, Pulse &pulse, T *own_work) {
+    if (total == 0) return std::fill(call.dtable + first * inputs(0), call.dtable + last * inputs(0), T(0));
+    InputGradientTask<T> task = input_task(0, table_rows, first, last, pulse, own_work);
+    for (int d = 0; d < shape.directions; ++d) task.deltas[d] = token_sums[d];
+    task.delta_stride = cell_.deltas * H;
+    task.dx = {call.dtable, 0, inputs(0), true};
+    cell_.input_gradient(&task);
+  };
+  const auto input_gradient = [&](Index layer, Index first, Index last, Pulse &pulse, T *own_work) {
+    InputGradientTask<T> task = input_task(layer, rows, first, last, pulse, own_work);
+    task.dx = layer == 0 ? view_of(call.dx) : RowView<T>{from_above[(layer - 1) % 2], 0, features, true};
     if (!cell_.input_gradient(&task) || layer == 0) return;
     const Buffer<T> &mask = tape.layers[layer - 1].mask;
     for (Index i = first * features; mask.size() && i < last * features; ++i) task.dx.base[i] *= mask.data()[i];
@@ -148,6 +169,9 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
         input_gradient(layer, total * member / members, total * (member + 1) / members, pulse, own_work);
       }
       team_barrier();
+    }
+    if (call.dtable && !interrupt.stopped()) {
+      table_gradient(alphabet * member / members, alphabet * (member + 1) / members, pulse, own_work);
     }
   });
   if (!interrupt.stopped()) {

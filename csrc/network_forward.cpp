@@ -22,6 +22,11 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
     tape->parameters = parameters;
     if (call.tokens) {
       tape->tokens = Buffer<Index>(total);
+      tape->alphabet = call.table ? call.alphabet : I;
+      if (call.table) {
+        tape->table = Buffer<T>(checked_product(call.alphabet, I));
+        std::copy_n(call.table, tape->table.size(), tape->table.data());
+      }
     } else {
       tape->x = Buffer<T>(checked_product(total, I));
     }
@@ -45,7 +50,8 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
   }
   Index widest = 0;
   for (Index layer = 0; layer < std::min<Index>(shape.layers, 2); ++layer) {
-    widest = std::max(widest, cell_.forward_work(most_rows, inputs(layer), H, &plan));
+    widest = std::max(
+        widest, cell_.forward_work(most_rows, inputs(layer), H, layer == 0 && call.table ? call.alphabet : 0, &plan));
   }
   const Index between = tape || shape.layers == 1 ? 0 : checked_product(total, features);  // layers' outputs
   std::array<T *, 2> hidden{};
@@ -115,6 +121,8 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
         task.x = {from, 0, features, true};
       } else {
         task.tokens = call.tokens ? tokens : nullptr;
+        task.table = tape && call.table ? tape->table.data() : call.table;
+        task.alphabet = call.table ? call.alphabet : 0;
         task.x = tape ? RowView<const T>{tape->x.data(), 0, I, true} : view_of(call.x);
       }
       for (int s = 0; s < slices; ++s) {

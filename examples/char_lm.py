@@ -1,13 +1,11 @@
 """A character model: two layers of GRU read Python's own source and learn, character by character, how it goes on.
 
-The text is that of some modules of the standard library, or of any `--file`; its last twentieth (of each module) is
-held out. The network reads 16 places of the text side by side, 50 characters at a time, and begins each stretch in the
-state in which it ended the last: truncated back-propagation through time. What to look at: the perplexity, which is the
-number of characters that it hesitates between, from over 90 that there are down to less than 4; and the samples, which
-become lines, then words, then indented blocks that could almost be Python.
+The text is that of some modules of the standard library, or of any --file; the last twentieth (of each) is held out.
+The network reads 16 places of the text side by side, 50 characters at a time, and begins each stretch in the state in
+which it ended the last one: truncated back-propagation through time. What to look at: perplexity, the number of
+characters it hesitates between, which falls from the 100 that there are to less than 4; and the samples of what it
+would write, which become words, then lines, then blocks that could almost be Python.
 """
-
-from __future__ import annotations
 
 import os
 from collections import Counter
@@ -18,13 +16,9 @@ import numpy as np
 
 import recurra
 
-MODULES = (
-    "argparse ast bdb calendar codecs configparser contextlib dataclasses difflib dis doctest enum fractions ftplib "
-    "functools gettext imaplib inspect ipaddress mailbox optparse os pdb pickle platform plistlib pprint pstats random"
-)
-LIBRARY = Path(os.__file__).parent
-BATCH, STEPS, HIDDEN, RATE = 16, 50, 160, 6e-3
-REPORTS = 12  # in each pass through the text
+MODULES = """argparse ast bdb calendar codecs configparser contextlib dataclasses difflib dis doctest enum fractions
+ftplib functools gettext imaplib inspect ipaddress mailbox optparse os pdb pickle platform plistlib pprint pstats"""
+BATCH, STEPS, HIDDEN, RATE, REPORTS = 16, 50, 160, 6e-3, 12  # reports in each pass through the text
 
 
 def windows(tokens, batch):
@@ -39,14 +33,15 @@ def main():
     parser.add_argument("--cell", choices=["GRU", "LSTM"], default="GRU")
     parser.add_argument("--file", type=Path, help="a text to read instead of the standard library")
     parser.add_argument("--characters", type=int, default=1_350_000, help="how many of the text to train on")
+    parser.add_argument("--prompt", default="    def ", help="how the samples begin")
     parser.add_argument("--epochs", type=int, default=1, help="passes through the text")
     options = common.parse(parser)
 
-    files = [options.file] if options.file else [LIBRARY / f"{name}.py" for name in MODULES.split()]
+    files = [options.file] if options.file else [Path(os.__file__).with_name(f"{name}.py") for name in MODULES.split()]
     texts = [file.read_text("utf-8") for file in files]
     known = "".join(text[: len(text) * 19 // 20] for text in texts)[: options.characters]
     unknown = "".join(text[len(text) * 19 // 20 :] for text in texts)[:60_000]
-    alphabet = "�" + "".join(symbol for symbol, _ in Counter(known).most_common(100))  # � stands for rare ones
+    alphabet = ["\ufffd", *(symbol for symbol, _ in Counter(known).most_common(100))]  # the first is any rare one
     token = {symbol: i for i, symbol in enumerate(alphabet)}
     train, held_out = (np.array([token.get(symbol, 0) for symbol in text]) for text in (known, unknown))
 
@@ -57,47 +52,47 @@ def main():
         recurra.Linear(HIDDEN, len(alphabet), seed=rng),  # -> (T, B, symbols), the logits of the next one
     )
     adam = recurra.Adam(model, lr=RATE)
-    stretches = windows(train, BATCH)
-    part, total = -(-len(stretches) // REPORTS), REPORTS * options.epochs
+    stretches, held_out = windows(train, BATCH), windows(held_out, 8)
+    part, total = len(stretches) // REPORTS, REPORTS * options.epochs
 
-    def write(prompt, length, temperature=0.6):
-        drawn = recurra.generate(
-            model, [token[symbol] for symbol in prompt], length, temperature=temperature, seed=options.seed
-        )
-        return prompt + "".join(alphabet[i] for i in drawn)
+    def write(prompt, length, stop=None):
+        tokens = [token.get(symbol, 0) for symbol in prompt]
+        said = recurra.generate(model, tokens, length, temperature=0.7, seed=options.seed, stop=stop)
+        return prompt + "".join(alphabet[i] for i in said)
 
     def report(history):
         """After each part: figures, a line of text, and a smaller rate for the next part."""
-        adam.lr = RATE * (1 - len(history.losses) / total)
-        perplexity = np.exp([history.losses[-1], history.validation[-1]])
-        print(f"{len(history.losses):3d}/{total}  {perplexity[0]:6.2f} {perplexity[1]:6.2f}   {write('def ', 60)!r}")
+        done, seen, unseen = len(history.losses), *np.exp([history.losses[-1], history.validation[-1]])
+        adam.lr = RATE * (1 - done / total)
+        line = write(options.prompt, 70, stop=token.get("\n")).strip()
+        print(f"{done:3d}/{total} {seen:6.2f} {unseen:6.2f}  {line}")
 
     print(f"{len(train)} characters of {len(alphabet)} kinds; perplexity on them, on held-out text, and a sample:")
+    parts = [stretches[i * part : (i + 1) * part] for i in range(REPORTS)] * options.epochs
     history = recurra.fit(
         model,
-        lambda i: stretches[i % REPORTS * part :][:part],
+        lambda i: parts[i],
         recurra.cross_entropy,
         adam,
         epochs=total,
-        validation=windows(held_out, 8),
+        validation=held_out,
         clip_norm=1.0,
         carry_state=True,
         callback=report,
         rng=rng,
     )
-    seconds = sum(history.seconds)
-    print(f"\n{write('class ', 600)}\n\n{options.epochs * len(train) / seconds:.0f} characters a second")
+    seconds, perplexity = sum(history.seconds), np.exp(history.validation)
+    read = np.arange(1, total + 1) * part * BATCH * STEPS  # characters until each report
+    speed = round(read[-1] / seconds)
+    print(f"\n{write(options.prompt, 600)}\n\n{speed} characters a second, validation included")
 
     picture, axes = common.figure()
-    read = np.arange(1, total + 1) * part * BATCH * STEPS / 1e6
-    axes.plot(read, np.exp(history.losses), "o-", label="text as it is read, just before learning from it")
-    axes.plot(read, np.exp(history.validation), "s-", label="held-out text")
-    axes.set(xlabel="million characters read", ylabel="perplexity per character", yscale="log")
+    axes.plot(read / 1e6, np.exp(history.losses), "o-", label="training text, before learning from it")
+    axes.plot(read / 1e6, perplexity, "s-", label="held-out text")
+    axes.set(xlabel="million characters read", ylabel="perplexity per character", xlim=0)
     axes.legend()
     common.save(picture, "char_lm")
-    common.finish(
-        perplexity=float(np.exp(history.validation[-1])), characters_per_second=len(train) / seconds, seconds=seconds
-    )
+    common.finish(perplexity=float(perplexity[-1]), characters_per_second=speed, seconds=seconds)
 
 
 if __name__ == "__main__":

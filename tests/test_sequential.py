@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import recurra
-from configs import assert_same_bits, numeric_gradient
+from configs import assert_same_bits, max_error, numeric_gradient
 from refused import refused
 
 T, B, I, H, C = 6, 4, 3, 5, 2  # noqa: E741
@@ -368,3 +368,42 @@ def test_errors_of_calls():
     _, tape = model.forward(x, rng=1)
     model.load_state_dict(model.state_dict())
     refuses(RuntimeError, "tape", lambda: model.backward(tape, dy))
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"batch_first": True}])
+@pytest.mark.parametrize("kind", [recurra.RNN, recurra.LSTM, recurra.GRU])
+@pytest.mark.parametrize("padding", [None, 3])
+def test_an_embedding_is_projected_by_row_or_by_token(kind, options, padding):
+    """Few tokens for the table and many give the same: outputs to the bit, gradients to rounding."""
+    embedding = recurra.Embedding(11, 6, padding_idx=padding, dtype=np.float64, seed=0)
+    layer = kind(6, 5, dtype=np.float64, seed=1, **options)
+    model = recurra.Sequential(embedding, layer)
+    rng = np.random.default_rng(2)
+    tokens, lengths = rng.integers(0, 11, (7, 7)), rng.integers(0, 8, 7)
+    assert model._table(tokens) is not None
+    assert model._table(tokens[:1]) is None
+    y, tape = model.forward(tokens, lengths=lengths)
+    vectors, table_tape = embedding.forward(tokens)
+    expected, _, layer_tape = layer.forward(vectors, lengths=lengths)
+    assert_same_bits(y, expected)
+    assert_same_bits(model(tokens, lengths), expected)
+    dy = rng.standard_normal(y.shape)
+    assert model.backward(tape, dy, retain=True) is None
+    got = {name: gradient.copy() for name, gradient in model.grads.items()}
+    model.zero_grad()
+    dx, _ = layer.backward(layer_tape, dy)
+    embedding.backward(table_tape, dx)
+    assert max(max_error(got[name], gradient) for name, gradient in model.grads.items()) < 1e-14
+    assert all(np.abs(gradient).max() > 1e-3 for gradient in got.values())
+    own = {name: np.zeros_like(value) for name, value in model.params.items()}
+    model.backward(tape, dy, grads=own)
+    assert_same_bits(own, got)
+    with pytest.raises(ValueError, match=r"^x: expected tokens in 0\.\.num_embeddings-1 = 0\.\.10, got 11"):
+        model.forward(tokens + tokens.max() % 2 + 1)
+
+
+def test_an_embedding_of_empty_sequences():
+    model = recurra.Sequential(recurra.Embedding(3, 2, seed=0), recurra.GRU(2, 4, seed=1))
+    y, tape = model.forward(np.zeros((2, 5), np.int64), lengths=np.zeros(5, np.int64))
+    model.backward(tape, np.ones_like(y))
+    assert not any(gradient.any() for gradient in model.grads.values())

@@ -86,6 +86,7 @@ class _Network:
         lengths: _Array | None,
         out: _Array | None,
         batch_first: bool,
+        table: _Array | None,
         plan: _Plan,
     ) -> Any: ...
     def forward(
@@ -95,6 +96,7 @@ class _Network:
         lengths: _Array | None,
         batch_first: bool,
         masks: _Masks,
+        table: _Array | None,
         plan: _Plan,
     ) -> Any: ...
     def backward(

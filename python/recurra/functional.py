@@ -85,7 +85,9 @@ def forward(
     network = make(KINDS[cell], input_size, hidden_size, num_layers, 1 + bidirectional, bias, False)
     network.parameters.load(params, "params")
     hx: Any = (h0, c0) if has_cell_state else h0
-    y, state, core = network.forward(x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None)
+    y, state, core = network.forward(
+        x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None, None
+    )
     h_n, c_n = state if has_cell_state else (state, None)
     return y, h_n, c_n, Tape(core, network, has_cell_state)
 

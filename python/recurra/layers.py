@@ -89,7 +89,15 @@ class _Recurrent(Module):
             ValueError: a shape or a length is wrong.
             KeyboardInterrupt: Ctrl-C; `out` may be half written then.
         """
-        return self._core.call(x, hx, lengths, out, self.batch_first, self._plan)  # type: ignore[no-any-return]
+        return self._call(x, hx, lengths, out, None)
+
+    def _call(
+        self, x: Array, hx: State, lengths: Array | None, out: Array | None, table: Array | None
+    ) -> tuple[Array, State]:
+        """With a table (num_embeddings, input_size), x is tokens that stand for its rows."""
+        return self._core.call(  # type: ignore[no-any-return]
+            x, hx, lengths, out, self.batch_first, table, self._plan
+        )
 
     def forward(
         self, x: Array, hx: State = None, *, lengths: Array | None = None, rng: Seed = None
@@ -105,8 +113,16 @@ class _Recurrent(Module):
             y, the state, and the tape. `tape.outputs[l]` is h_t of layer l at every step (before dropout), of y's
             shape, and `tape.cells[l]` c_t of an LSTM; both are arrays made when asked for.
         """
+        return self._forward(x, hx, lengths, rng, None)
+
+    def _forward(
+        self, x: Array, hx: State, lengths: Array | None, rng: Seed, table: Array | None
+    ) -> tuple[Array, State, Tape]:
+        """With a table (num_embeddings, input_size), x is tokens for its rows, and `backward` returns its gradient."""
         masks = self._masks(rng) if self._dropout and self.num_layers > 1 else None
-        return self._core.forward(x, hx, lengths, self.batch_first, masks, self._plan)  # type: ignore[no-any-return]
+        return self._core.forward(  # type: ignore[no-any-return]
+            x, hx, lengths, self.batch_first, masks, table, self._plan
+        )
 
     def _masks(self, rng: Seed) -> Callable[[int, int], list[Array]]:
         """A function that draws inverted dropout's masks, once the core has checked the arguments."""
@@ -290,11 +306,11 @@ class _Cell(Module):
 
     def __call__(self, x: Array, hx: State = None) -> State:
         """The state after this step; hx None is zeros."""
-        return self._core.call(x, hx, None, None, False, None)
+        return self._core.call(x, hx, None, None, False, None, None)
 
     def forward(self, x: Array, hx: State = None) -> tuple[State, Tape]:
         """The same, and the tape for `backward`."""
-        return self._core.forward(x, hx, None, False, None, None)  # type: ignore[no-any-return]
+        return self._core.forward(x, hx, None, False, None, None, None)  # type: ignore[no-any-return]
 
     def backward(
         self,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
+import numpy as np
+
 from ._checks import check_array, check_flag, check_rng, shown
+from .embedding import Embedding
 from .feedforward import Dropout, Last
 from .layers import _Cell, _Recurrent
 from .module import Array, Module
@@ -85,10 +88,12 @@ class Sequential(Module):
         initial = iter(self._check_state("state", state))
         final = []
         y: Any = x
-        for _, layer in self._members:
+        table = self._table(x)
+        for _, layer in self._members[table is not None :]:
             if isinstance(layer, _Recurrent):
-                y, h = layer(y, next(initial), lengths=lengths)
+                y, h = layer._call(y, next(initial), lengths, None, table)
                 final.append(h)
+                table = None
             elif isinstance(layer, Last):
                 y = layer(y, lengths=lengths)
             else:
@@ -107,13 +112,18 @@ class Sequential(Module):
         initial = iter(self._check_state("state", state))
         versions = self._versions()
         rng = None if rng is None else check_rng("rng", rng)
-        tapes, final = [], []
+        tapes: list[Any] = []
+        final: list[State] = []
         y: Any = x
         tape: Any
-        for _, layer in self._members:
+        table = self._table(x)
+        if table is not None:
+            tapes.append(None)  # what Embedding.backward would need, the recurrent layer does
+        for _, layer in self._members[table is not None :]:
             if isinstance(layer, _Recurrent):
-                y, h, tape = layer.forward(y, next(initial), lengths=lengths, rng=rng)
+                y, h, tape = layer._forward(y, next(initial), lengths, rng, table)
                 final.append(h)
+                table = None
             elif isinstance(layer, Last):
                 y, tape = layer.forward(y, lengths=lengths)
             elif isinstance(layer, Dropout):
@@ -168,6 +178,11 @@ class Sequential(Module):
             if isinstance(layer, _Recurrent):
                 dx, dprevious = layer.backward(tape.tapes[i], dx, next(after), need_dx=below, grads=own, retain=retain)
                 before.append(dprevious)
+            elif tape.tapes[i] is None:
+                if layer.padding_idx is not None:
+                    dx[layer.padding_idx] = 0
+                (layer.grads if own is None else own)["weight"] += dx
+                dx = None
             else:
                 dx = layer.backward(tape.tapes[i], dx, need_dx=below, grads=own, retain=retain)
         tape.dstate = before[::-1]
@@ -175,6 +190,25 @@ class Sequential(Module):
             tape.consumed = True
             tape.tapes.clear()
         return dx if need_dx else None
+
+    def _table(self, x: Array) -> Array | None:
+        """The vectors of an Embedding before a recurrent layer, if projecting each once is less work than by token.
+
+        So it is where tokens come more than once on average: the products with W_ih, there and back, are then over the
+        table's rows instead of x's. Forward, the numbers are the same to the bit.
+        """
+        layers = [layer for _, layer in self._members[:2]]
+        if len(layers) < 2 or not isinstance(layers[0], Embedding) or not isinstance(layers[1], _Recurrent):
+            return None
+        few = (
+            isinstance(x, np.ndarray)
+            and x.dtype.kind in "iu"
+            and x.ndim in {1, 2}
+            and x.size >= len(layers[0].params["weight"])
+        )
+        if not few or layers[0].embedding_dim != layers[1].input_size:
+            return None
+        return layers[0]._parameters.snapshot()["weight"]
 
     def _check_state(self, name: str, state: States) -> Sequence[State]:
         if state is None:
