@@ -84,6 +84,13 @@ const char *dtype_name() {
   return sizeof(T) == 4 ? "float32" : "float64";
 }
 
+// A masked array is an array too, but what it masks would be read.
+inline void refuse_masked(py::handle array, Name name) {
+  if (Py_TYPE(array.ptr()) != py::detail::npy_api::get().PyArray_Type_ && py::hasattr(array, "mask")) {
+    refuse_type(name, "a plain numpy.ndarray", "a masked one");
+  }
+}
+
 // The array itself, if it is one of T; else a TypeError.
 template <class T>
 py::array typed_array(py::handle object, Name name) {
@@ -91,9 +98,7 @@ py::array typed_array(py::handle object, Name name) {
     refuse_type(name, std::string("a numpy.ndarray of ") + dtype_name<T>(), type_name(object));
   }
   auto array = py::reinterpret_borrow<py::array>(object);
-  if (Py_TYPE(object.ptr()) != py::detail::npy_api::get().PyArray_Type_ && py::hasattr(object, "mask")) {
-    refuse_type(name, "a plain numpy.ndarray", "a masked one: fill it, or give lengths");
-  }
+  refuse_masked(object, name);
   if (!py::isinstance<py::array_t<T>>(object)) {
     const std::string got = py::str(array.dtype());
     const bool number = std::string("biuf").find(array.dtype().kind()) != std::string::npos;
@@ -225,6 +230,7 @@ inline bool is_integers(py::handle object) {
 
 // A copy of integers in 0..most, of any integer dtype and layout: the caller's may change while it is used.
 inline std::vector<Index> integers_of(const py::array &array, const char *name, const std::string &range, Index most) {
+  refuse_masked(array, name);
   const auto values = py::array_t<long long, py::array::c_style | py::array::forcecast>::ensure(
       array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_ ? array : copied(array));
   if (!values) throw py::error_already_set();

@@ -66,71 +66,102 @@ struct Backward {
   T *delta(Index t, Index b) const {
     return task.deltas + visited_row(rows, task.reverse, t, task.first + b) * task.delta_stride;
   }
-  const T *kept(Index t, Index b) const { return task.kept + (rows.offset[t] + task.first + b) * Cell::kKept * H; }
+  const T *kept(Index t, Index b) const { return task.kept + (rows.offset[t] + task.first + b) * task.kept_stride; }
   Index caller_row(Index b) const { return rows.order[task.first + b] * H; }
 
-  Vec<T> entering_h(Index t, Index b, Index unit, Index lanes) const {
-    const T *row = entering(rows, task.reverse, t, task.first + b, task.out.base, task.out.row_stride, task.h0, H);
+  const T *entering_h(Index t, Index b) const {
+    return entering(rows, task.reverse, t, task.first + b, task.out.base, task.out.row_stride, task.h0, H);
+  }
+  static Vec<T> get_or_zero(const T *row, Index unit, Index lanes) {
     return row ? get(row + unit, lanes) : Vec<T>::zero();
   }
 
-  // One vector of units of row b at step t, given what reaches h_t from the step after it.
-  void unit_back(Index t, Index b, Index unit, Vec<T> from_next) {
+  // Where the numbers of row b at step t are. Found once a row: a store of a vector may, for all the compiler knows,
+  // change any of the strides, and finding them anew for every vector took as long as the arithmetic.
+  struct Row {
+    const T *dy[2], *dcell, *kept, *c, *c_prev, *h, *h_prev;
+    T *delta, *dc, *dh;
+  };
+  RECURRA_INLINE Row row_of(Index t, Index b) const {
+    Row row{};
+    const Index sorted = task.first + b;
+    for (int i = 0; i < 2; ++i) {
+      row.dy[i] = task.dy[i].base ? row_at(task.dy[i], rows, t, sorted) : nullptr;
+    }
+    row.kept = kept(t, b);
+    if constexpr (Cell::kCellState) {
+      row.dcell = task.dcell.base ? row_at(task.dcell, rows, t, sorted) : nullptr;
+      row.c = task.cells + (rows.offset[t] + sorted) * H;
+      row.c_prev = entering(rows, task.reverse, t, sorted, task.cells, H, task.c0, H);
+      row.dc = dc + b * width;
+    }
+    if constexpr (kCarriesDh) {
+      row.h_prev = entering_h(t, b);
+      row.dh = dh + b * width;
+    } else {
+      row.h = row_at(task.out, rows, t, sorted);
+    }
+    row.delta = delta(t, b);
+    return row;
+  }
+
+  // One vector of a row's units, given what reaches h_t from the step after it.
+  RECURRA_INLINE void unit_back(const Row &row, Index unit, Vec<T> from_next) const {
     const Index lanes = H - unit;
     ReverseVectors<T> s;
     s.dh = from_next;
-    for (const RowView<const T> &dy : task.dy) {
-      if (dy.base) {
-        s.dh = s.dh + get(row_at(dy, rows, t, task.first + b) + unit, lanes);
+    for (const T *dy : row.dy) {
+      if (dy) {
+        s.dh = s.dh + get(dy + unit, lanes);
       }
     }
     for (int k = 0; k < Cell::kKept; ++k) {
-      s.kept[k] = get(kept(t, b) + k * H + unit, lanes);
+      s.kept[k] = get(row.kept + k * H + unit, lanes);
     }
     if constexpr (Cell::kCellState) {
-      s.dc = Vec<T>::load(dc + b * width + unit);
-      if (task.dcell.base) {
-        s.dc = s.dc + get(row_at(task.dcell, rows, t, task.first + b) + unit, lanes);
+      s.dc = Vec<T>::load(row.dc + unit);
+      if (row.dcell) {
+        s.dc = s.dc + get(row.dcell + unit, lanes);
       }
-      s.c = get(task.cells + (rows.offset[t] + task.first + b) * H + unit, lanes);
-      const T *row = entering(rows, task.reverse, t, task.first + b, task.cells, H, task.c0, H);
-      s.c_prev = row ? get(row + unit, lanes) : Vec<T>::zero();
+      s.c = get(row.c + unit, lanes);
+      s.c_prev = get_or_zero(row.c_prev, unit, lanes);
     }
     if constexpr (kCarriesDh) {
-      s.dh.store(dh + b * width + unit);
-      s.h_prev = entering_h(t, b, unit, lanes);
+      s.dh.store(row.dh + unit);
+      s.h_prev = get_or_zero(row.h_prev, unit, lanes);
     } else {
-      s.h = get(row_at(task.out, rows, t, task.first + b) + unit, lanes);
+      s.h = get(row.h + unit, lanes);
     }
     Cell::reverse(s);
     if constexpr (Cell::kCellState) {
-      s.dc.store(dc + b * width + unit);
+      s.dc.store(row.dc + unit);
     }
     for (int k = Cell::kResetBefore ? 1 : 0; k < Cell::kDeltas; ++k) {
-      put(s.delta[k], delta(t, b) + k * H + unit, lanes);
+      put(s.delta[k], row.delta + k * H + unit, lanes);
     }
   }
 
-  // Fetches what unit_back will touch; without it the kept gates came at the pace of cache misses, 10 GB/s.
-  void fetch_unit(Index t, Index b, Index unit) const {
-    const Index row = rows.offset[t] + task.first + b;
-    for (int k = 0; k < Cell::kKept; ++k) {
-      fetch(task.kept + (row * Cell::kKept + k) * H + unit);
-    }
-    if constexpr (Cell::kCellState) {
-      fetch(task.cells + row * H + unit);
-    }
-    if (task.dy[0].base) {
-      fetch(row_at(task.dy[0], rows, t, task.first + b) + unit);
-    }
-    T *to = delta(t, b) + unit;
-    for (int k = 0; k < Cell::kDeltas; ++k) {
-      fetch_to_write(to + k * H);
+  // Fetches what unit_back will touch of a row's units [from, to).
+  RECURRA_INLINE void fetch_units(const Row &row, Index from, Index to) const {
+    for (Index unit = from; unit < to; unit += V) {
+      for (int k = 0; k < Cell::kKept; ++k) {
+        fetch(row.kept + k * H + unit);
+      }
+      if constexpr (Cell::kCellState) {
+        fetch(row.c + unit);
+      }
+      if constexpr (kCarriesDh) {
+        fetch(row.h_prev + unit);
+      }
+      fetch(row.dy[0] + unit);  // a prefetch of nowhere is harmless
+      for (int k = 0; k < Cell::kDeltas; ++k) {
+        fetch_to_write(row.delta + k * H + unit);
+      }
     }
   }
 
-  // use(b, unit, gradient) for what step t of rows [begin, end) sends to the state that entered it; ahead(b, unit)
-  // comes some time before.
+  // use(b)(unit, gradient) for what step t of rows [begin, end) sends to the state that entered it; ahead(b, from, to)
+  // comes some time before, for units [from, to).
   template <class Use, class Ahead>
   bool send_back(Index t, Index begin, Index end, bool backwards, Use use, Ahead ahead) {
     const Index panels = ceil_div(H, kWidth);
@@ -147,17 +178,17 @@ struct Backward {
           [&](Index first, Index n, const T *sums) {
             for (Index r = 0; r < n; ++r) {
               const Index b = begin + first + r;
+              const auto use_unit = use(b);
+              const T *gates = kCarriesDh ? kept(t, b) : nullptr, *dh_row = dh + b * width, *q_row = q + b * width;
               for (int v = 0; v < vectors; ++v) {
                 const Index unit = panel * kWidth + v * V;
-                use(b, unit, beside(t, b, unit, Vec<T>::load(sums + (r * vectors + v) * V)));
+                use_unit(unit, beside(gates, dh_row, q_row, unit, Vec<T>::load(sums + (r * vectors + v) * V)));
               }
             }
           },
           [&](Index first, Index n) {
             for (Index b = begin + first; b < begin + first + n; ++b) {
-              for (int v = 0; v < vectors; ++v) {
-                ahead(b, panel * kWidth + v * V);
-              }
+              ahead(b, panel * kWidth, panel * kWidth + vectors * V);
             }
           });
       if (interrupted(task.pulse, (end - begin) * depth * kWidth)) {
@@ -168,13 +199,12 @@ struct Backward {
   }
 
   // Adds to C_t what goes round W_hh: through z, and with reset before through r ∘ h too.
-  Vec<T> beside(Index t, Index b, Index unit, Vec<T> sum) const {
+  RECURRA_INLINE Vec<T> beside(const T *gates, const T *dh_row, const T *q_row, Index unit, Vec<T> sum) const {
     if constexpr (kCarriesDh) {
-      const T *gates = kept(t, b) + unit;
       if constexpr (Cell::kResetBefore) {
-        sum = fma(get(gates, H - unit), Vec<T>::load(q + b * width + unit), sum);
+        sum = fma(get(gates + unit, H - unit), Vec<T>::load(q_row + unit), sum);
       }
-      return fma(get(gates + H, H - unit), Vec<T>::load(dh + b * width + unit), sum);
+      return fma(get(gates + H + unit, H - unit), Vec<T>::load(dh_row + unit), sum);
     }
     return sum;
   }
@@ -194,12 +224,14 @@ struct Backward {
                     [&](Index first, Index count, const T *sums) {
                       for (Index r = 0; r < count; ++r) {
                         const Index b = first + r;
+                        const T *h_prev = entering_h(t, b), *reset = kept(t, b);
+                        T *q_row = q + b * width, *delta_row = delta(t, b);
                         for (int v = 0; v < vectors; ++v) {
                           const Index unit = panel * kWidth + v * V, lanes = H - unit;
                           const Vec<T> sum = Vec<T>::load(sums + (r * vectors + v) * V);
-                          sum.store(q + b * width + unit);
-                          put(Cell::reverse_reset(sum, entering_h(t, b, unit, lanes), get(kept(t, b) + unit, lanes)),
-                              delta(t, b) + unit, lanes);
+                          sum.store(q_row + unit);
+                          put(Cell::reverse_reset(sum, get_or_zero(h_prev, unit, lanes), get(reset + unit, lanes)),
+                              delta_row + unit, lanes);
                         }
                       }
                     });
@@ -212,14 +244,18 @@ struct Backward {
 
   // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
   bool step(Index t, Index after, Index going, Index n, bool backwards) {
-    const auto back = [&](Index b, Index unit, Vec<T> from_next) { unit_back(t, b, unit, from_next); };
-    const auto ahead = [&](Index b, Index unit) { fetch_unit(t, b, unit); };
+    const auto back = [this, t](Index b) {
+      return [this, row = row_of(t, b)](Index unit, Vec<T> from_next) { unit_back(row, unit, from_next); };
+    };
+    const auto ahead = [this, t](Index b, Index from, Index to) { fetch_units(row_of(t, b), from, to); };
     if (going > 0 && !send_back(after, 0, going, backwards, back, ahead)) {
       return false;
     }
     for (Index b = going; b < n; ++b) {
+      const Row row = row_of(t, b);
+      const T *dh_n = task.dh_n ? task.dh_n + caller_row(b) : nullptr;
       for (Index unit = 0; unit < H; unit += V) {
-        unit_back(t, b, unit, task.dh_n ? get(task.dh_n + caller_row(b) + unit, H - unit) : Vec<T>::zero());
+        unit_back(row, unit, get_or_zero(dh_n, unit, H - unit));
       }
     }
     if constexpr (Cell::kResetBefore) {
@@ -232,8 +268,12 @@ struct Backward {
   bool end(Index t, Index begin, Index end) {
     if (!send_back(
             t, begin, end, false,
-            [&](Index b, Index unit, Vec<T> gradient) { put(gradient, task.dh0 + caller_row(b) + unit, H - unit); },
-            [](Index, Index) {})) {
+            [this](Index b) {
+              return [this, row = task.dh0 + caller_row(b)](Index unit, Vec<T> gradient) {
+                put(gradient, row + unit, H - unit);
+              };
+            },
+            [](Index, Index, Index) {})) {
       return false;
     }
     for (Index b = begin; Cell::kCellState && b < end; ++b) {

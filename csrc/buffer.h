@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 
+#include "block_pool.h"
 #include "kernels.h"
 
 namespace recurra {
@@ -21,19 +22,28 @@ inline Index checked_product(Index a, Index b) {
 }
 
 struct FreeMemory {
-  void operator()(void *at) const { std::free(at); }
+  std::size_t pooled_bytes = 0;  // of a block that may go to the pool, else 0
+
+  void operator()(void *at) const {
+    if (pooled_bytes == 0 || !BlockPool::instance().keep(at, pooled_bytes)) std::free(at);
+  }
 };
 
-// `size` uninitialised elements, the first on a cache line of its own.
+// `size` uninitialised elements, the first on a cache line of its own. What is made and given back with every call of a
+// kind, as a tape is, may be `pooled`.
 template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(Index size) : size_(size) {
-    const auto bytes = static_cast<std::size_t>(checked_product(size, sizeof(T)));
+  explicit Buffer(Index size, bool pooled = false) : size_(size) {
+    auto bytes = static_cast<std::size_t>(checked_product(size, sizeof(T)));
     if (bytes > static_cast<std::size_t>(std::numeric_limits<Index>::max()) - kLine) throw std::bad_alloc();
-    memory_.reset(static_cast<T *>(std::aligned_alloc(kLine, (bytes + kLine) / kLine * kLine)));
-    if (!memory_) throw std::bad_alloc();
+    bytes = (bytes + kLine) / kLine * kLine;
+    pooled = pooled && bytes >= BlockPool::kLeast;
+    void *at = pooled ? BlockPool::instance().take(bytes) : nullptr;
+    if (!at) at = std::aligned_alloc(kLine, bytes);
+    if (!at) throw std::bad_alloc();
+    memory_ = {static_cast<T *>(at), FreeMemory{pooled ? bytes : 0}};
   }
   T *data() const { return memory_.get(); }
   Index size() const { return size_; }

@@ -200,7 +200,7 @@ struct Forward {
       for (int v = 0; v < vectors; ++v) {
         const Index unit = panel * Layout::kUnits + v * V;
         for (int k = 0; k < Cell::kKept; ++k) {
-          fetch_to_write(task.kept + (row * Cell::kKept + k) * H + unit);
+          fetch_to_write(task.kept + row * task.kept_stride + k * H + unit);
         }
         if constexpr (Cell::kCellState) {
           fetch_to_write(task.cells + row * H + unit);
@@ -217,7 +217,7 @@ struct Forward {
       const Index b = first + r;
       T *out = row_at(task.out, rows, t, task.first + b);
       T *copy = task.copy.base ? row_at(task.copy, rows, t, task.first + b) : nullptr;
-      T *kept = task.kept ? task.kept + (rows.offset[t] + task.first + b) * Cell::kKept * H : nullptr;
+      T *kept = task.kept ? task.kept + (rows.offset[t] + task.first + b) * task.kept_stride : nullptr;
       T *cells = task.cells ? task.cells + (rows.offset[t] + task.first + b) * H : nullptr;
       for (int v = 0; v < vectors; ++v) {
         const Index unit = panel * Layout::kUnits + v * V;
@@ -272,7 +272,7 @@ struct Forward {
       (s.kept[0] * Vec<T>::load(state[now] + at)).store(reset + at);
       s.kept[1].store(update + at);
       if (task.kept) {
-        put(s.kept[0], task.kept + (rows.offset[t] + task.first + first + r) * Cell::kKept * H + unit, H - unit);
+        put(s.kept[0], task.kept + (rows.offset[t] + task.first + first + r) * task.kept_stride + unit, H - unit);
       }
     }
   }

@@ -237,7 +237,7 @@ struct Gradient {
       }
       for (Index i = 0; i < count; ++i, hidden.next()) {
         work.rows[i] = entering(rows, task.reverse, hidden.t, hidden.b, task.out.base, task.out.row_stride, task.h0, H);
-        work.resets[i] = task.kept + (rows.offset[hidden.t] + hidden.b) * Cell::kKept * H;
+        work.resets[i] = task.kept + (rows.offset[hidden.t] + hidden.b) * task.kept_stride;
       }
       for (const Span &span : Cell::kHiddenSpans) {
         if (!add_block(work, span, nullptr, from, count, H, task.weight_hh, task.bias_hh)) {

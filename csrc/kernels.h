@@ -68,9 +68,10 @@ struct ForwardTask {
   RowView<T> copy;      // h_t once more, or null
   const T *h0, *c0;     // (batch, hidden_size) in the caller's order, or null for zeros
   T *h_n, *c_n;         // the same
-  T *kept;              // compact (rows, kept * hidden_size) for the way back, or null
-  T *cells;             // compact (rows, hidden_size): c_t, or null
-  T *work;              // forward_work elements
+  T *kept;              // compact (rows, kept_stride): what the way back needs, value by value; or null
+  Index kept_stride;
+  T *cells;  // compact (rows, hidden_size): c_t, or null
+  T *work;   // forward_work elements
   const Plan *plan;
   Pulse *pulse;
 };
@@ -86,6 +87,7 @@ struct BackwardTask {
   RowView<const T> out;
   const T *h0, *c0;
   const T *kept, *cells;
+  Index kept_stride;
   RowView<const T> dy[2];  // gradients of h_t from above and from the caller; each may be null
   RowView<const T> dcell;  // gradient of c_t from the caller, or null
   const T *dh_n, *dc_n;
@@ -111,6 +113,7 @@ struct GradientTask {
   RowView<const T> out;
   const T *h0;
   const T *kept;
+  Index kept_stride;
   const T *deltas;
   Index delta_stride;
   T *weight_ih, *weight_hh, *bias_ih, *bias_hh;  // overwritten; biases may be null

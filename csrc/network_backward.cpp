@@ -56,6 +56,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.h0 = state_at<const T>(tape.h0.data(), k, sequences, H);
     task.c0 = state_at<const T>(tape.c0.data(), k, sequences, H);
     task.kept = kept.kept[direction].data();
+    task.kept_stride = padded_stride<T>(cell_.kept * H);
     task.cells = kept.cells[direction].data();
     task.dy[0] = layer + 1 == shape.layers ? columns_of(view_of(call.dy), first)
                                            : RowView<const T>{from_above[layer % 2] + first, 0, features, true};
@@ -98,6 +99,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.out = {kept.out.data() + direction * H, 0, features, true};
     task.h0 = state_at<const T>(tape.h0.data(), k, sequences, H);
     task.kept = kept.kept[direction].data();
+    task.kept_stride = padded_stride<T>(cell_.kept * H);
     task.deltas = deltas[direction];
     task.delta_stride = delta_stride;
     task.weight_ih = gradient(at);

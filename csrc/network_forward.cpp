@@ -28,7 +28,7 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
         std::copy_n(call.table, tape->table.size(), tape->table.data());
       }
     } else {
-      tape->x = Buffer<T>(checked_product(total, I));
+      tape->x = Buffer<T>(checked_product(total, I), true);
     }
     if (call.h0) tape->h0 = Buffer<T>(states);
     if (call.c0) tape->c0 = Buffer<T>(states);
@@ -37,14 +37,14 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
     tape->layers.resize(static_cast<std::size_t>(shape.layers));
     for (Index layer = 0; layer < shape.layers; ++layer) {
       LayerTape<T> &kept = tape->layers[layer];
-      kept.out = Buffer<T>(checked_product(total, features));
+      kept.out = Buffer<T>(checked_product(total, features), true);
       if (layer + 1 < shape.layers && !call.masks.empty()) {
-        kept.mask = Buffer<T>(total * features);
-        kept.masked = Buffer<T>(total * features);
+        kept.mask = Buffer<T>(total * features, true);
+        kept.masked = Buffer<T>(total * features, true);
       }
       for (int direction = 0; direction < shape.directions; ++direction) {
-        kept.kept[direction] = Buffer<T>(checked_product(total, cell_.kept * H));
-        if (cell_.has_cell_state) kept.cells[direction] = Buffer<T>(total * H);
+        kept.kept[direction] = Buffer<T>(checked_product(total, padded_stride<T>(cell_.kept * H)), true);
+        if (cell_.has_cell_state) kept.cells[direction] = Buffer<T>(total * H, true);
       }
     }
   }
@@ -143,6 +143,7 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
             task.out = {kept.out.data() + direction * H, 0, features, true};
             task.copy = last ? y : RowView<T>{};
             task.kept = kept.kept[direction].data();
+            task.kept_stride = padded_stride<T>(cell_.kept * H);
             task.cells = kept.cells[direction].data();
           } else {
             task.out = last ? y : RowView<T>{hidden[layer % 2] + direction * H, 0, features, true};

@@ -170,6 +170,27 @@ PUBLIC |= {
     "linear": recurra.Linear.__call__,
     "linear.forward": recurra.Linear.forward,
     "linear.backward": recurra.Linear.backward,
+    "embedding": recurra.Embedding.__call__,
+    "embedding.forward": recurra.Embedding.forward,
+    "embedding.backward": recurra.Embedding.backward,
+    "tanh": recurra.Tanh.__call__,
+    "tanh.forward": recurra.Tanh.forward,
+    "tanh.backward": recurra.Tanh.backward,
+    "dropout": recurra.Dropout.__call__,
+    "dropout.forward": recurra.Dropout.forward,
+    "dropout.backward": recurra.Dropout.backward,
+    "last": recurra.Last.__call__,
+    "last.forward": recurra.Last.forward,
+    "last.backward": recurra.Last.backward,
+    "model": recurra.Sequential.__call__,
+    "model.run": recurra.Sequential.run,
+    "model.forward": recurra.Sequential.forward,
+    "model.backward": recurra.Sequential.backward,
+    "layer.zero_grad": recurra.RNN.zero_grad,
+    "layer.state_dict": recurra.RNN.state_dict,
+    "layer.load_state_dict": recurra.RNN.load_state_dict,
+    "layer.leaves": recurra.RNN.leaves,
+    "history.plot": recurra.History.plot,
 }
 WRITTEN = {"lr": "1e-3", "eps": "1e-8", "dtype": "np.float32"}  # where repr writes a default otherwise
 
@@ -182,10 +203,11 @@ def test_reference_has_every_signature(name):
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in parts:
             parts.append("*")
         if parameter.default is not parameter.empty:
-            default = WRITTEN.get(parameter.name, repr(parameter.default).replace("'", '"'))
+            default = repr(parameter.default).replace("'", '"').replace("<factory>", "[]")
+            default = WRITTEN.get(parameter.name, default)
             parts.append(f"{parameter.name}={default}")
         elif parameter.name != "self":
-            parts.append(parameter.name)
+            parts.append("*" * (parameter.kind is parameter.VAR_POSITIONAL) + parameter.name)
     assert f"{name}({', '.join(parts)})" in " ".join((ROOT / "docs" / "api.md").read_text().split())
 
 

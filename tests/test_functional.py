@@ -231,3 +231,14 @@ def test_wrong_gradients_and_tapes(cell):
     if not case.config.has_cell_state:
         case.backward((TypeError, ValueError), "dc_n", dc_n=data.dh_n)
         case.backward((TypeError, ValueError), "dcells", dcells={0: data.dy})
+
+
+def test_tokens_have_no_gradient():
+    layer = recurra.GRU(3, 4, dtype=np.float64, seed=0)
+    tokens = np.array([[0, 2], [1, 1]])
+    y, *_, tape = functional.forward("gru", tokens, layer.params)
+    dx, dh0, _, grads = functional.backward(tape, y)
+    assert dx is None
+    _, _, layer_tape = layer.forward(tokens)
+    assert_same_bits(layer.backward(layer_tape, y)[1], dh0)
+    assert_same_bits(dict(layer.grads), grads)

@@ -136,8 +136,9 @@ def test_the_tape_owns_its_tokens():
         (np.array([[True, False]]), TypeError),
         (np.zeros((2, 3, 7), np.int64), TypeError),
         ([[0, 1]], TypeError),
+        (np.ma.array([[0, 1]], mask=[[0, 1]]), TypeError),
     ],
-    ids=["too large", "negative", "huge", "float", "bool", "three axes", "list"],
+    ids=["too large", "negative", "huge", "float", "bool", "three axes", "list", "masked"],
 )
 def test_wrong_tokens_are_refused(x, error):
     for layer in (recurra.RNN(7, 5, seed=0), recurra.LSTM(7, 5, seed=0), recurra.GRU(7, 5, seed=0)):

@@ -68,6 +68,8 @@ def check_array(name: str, value: object, dtype: np.dtype[Any] | None = None) ->
     """An array of this dtype, or of either float dtype."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a numpy.ndarray, got {type(value).__name__}")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one")
     if value.dtype not in ((dtype,) if dtype else FLOATS) or not value.dtype.isnative:
         expected = dtype or "float32 or float64"
         raise TypeError(f"{name}: expected {expected}, got {value.dtype}")

@@ -100,8 +100,10 @@ def backward(
     *,
     doutputs: Mapping[int, Array] | None = None,
     dcells: Mapping[int, Array] | None = None,
-) -> tuple[Array, Array, Array | None, dict[str, Array]]:
+) -> tuple[Array | None, Array, Array | None, dict[str, Array]]:
     """Back-propagation through time, any number of times from one tape; see `recurra.reference.backward`.
+
+    If x was tokens, which have no gradient, dx is None.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
@@ -114,7 +116,6 @@ def backward(
     dstate: Any = (dh_n, dc_n) if tape.has_cell_state else dh_n
     dx, dprevious = tape.network.backward(tape.core, dy, dstate, doutputs, dcells, True, grads, True, None)
     dh0, dc0 = dprevious if tape.has_cell_state else (dprevious, None)
-    assert dx is not None
     return dx, dh0, dc0, grads
 
 
