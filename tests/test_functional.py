@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import calls
+import recurra
 from configs import CELLS, assert_same_bits, draw_config, make_data, make_layer, max_error, near_kink
 from recurra import functional, reference
 from refused import of_wrong_shape, of_wrong_type, refused
