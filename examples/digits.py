@@ -11,8 +11,6 @@ numbers each, are cast on two axes, once by PCA, which looks for the largest spr
 discriminant analysis, which looks for the directions that tell the labels apart.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from common import figure, finish, parse, parser, save
 from sklearn.datasets import load_digits

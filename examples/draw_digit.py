@@ -13,8 +13,6 @@ What to look at: code 0 gives a label's usual shape, others vary it as hands do.
 classifier says that knows real digits only; whether they vary enough, their standard deviation.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from common import figure, finish, parse, parser, save
 from sklearn.datasets import load_digits
@@ -67,6 +65,7 @@ def main():
             h, _, gru_tape = gru.forward(np.broadcast_to(z, (8, *z.shape)), h_0[None])  # (T = 8, B, 128)
             rows, row_tape = row.forward(h)  # (8, B, 8)
             loss, drows = recurra.mse(rows, real[batch].swapaxes(0, 1))
+
             adam.zero_grad()
             dx, dh_0 = gru.backward(gru_tape, row.backward(row_tape, drows))
             start.backward(start_tape, dh_0[0])

@@ -10,8 +10,6 @@ with unseen real digits and with the untrained generator, and how often each of 
 each row on the right walks from one code to another.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np
@@ -37,7 +35,8 @@ def main():
     options.add_argument("--recurrent", action="store_true", help="the generator is a GRU")
     options.add_argument("--steps", type=int, help="default: 12000, with --recurrent 5000")
     options = parse(options)
-    steps, rng = options.steps or (5000 if options.recurrent else 12000), np.random.default_rng(options.seed)
+    steps = options.steps or (5000 if options.recurrent else 12000)
+    rng = np.random.default_rng(options.seed)
     flat, labels = load_digits(return_X_y=True)
     real = (flat / 8 - 1).astype(np.float32)  # (1797, 64), from -1 to 1 like the values of Tanh
     known = np.arange(len(real)) % 4 > 0  # to the classifier
@@ -91,9 +90,7 @@ def main():
     print("as: " + ", ".join(f"{digit} {share:.1%}" for digit, share in enumerate(shares)))
     a, b, angles = codes(8), codes(8), np.linspace(0, np.pi / 2, 8, dtype=np.float32)
     walks = np.stack([generator(np.cos(angle) * a + np.sin(angle) * b) for angle in angles], axis=1)
-    draw(
-        "gan" + "_recurrent" * options.recurrent, real=real[:64], generated=samples(64), from_one_code_to_another=walks
-    )
+    draw("gan" + "_recurrent" * options.recurrent, real=real[:64], generated=samples(64), between_two_codes=walks)
     finish(recognised=shares.sum(), real=real_share, untrained=first_share, classes=(shares >= 0.01).sum())
 
 

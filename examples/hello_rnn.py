@@ -24,15 +24,21 @@ SENTENCE = "hello pytorch. how long can a rnn cell remember?"
 KINDS = {"rnn": recurra.RNN, "lstm": recurra.LSTM, "gru": recurra.GRU}
 
 
+def tokens(text):
+    """(len(text),): each symbol's place in the alphabet, which recurra's layers take for its one-hot row."""
+    return np.array([ALPHABET.index(symbol) for symbol in text])
+
+
 def one_hot(text):
-    """(len(text), 35): a row for each symbol."""
-    return np.eye(len(ALPHABET), dtype=np.float32)[[ALPHABET.index(symbol) for symbol in text]]
+    """(len(text), 35): those rows."""
+    return np.eye(len(ALPHABET), dtype=np.float32)[tokens(text)]
 
 
 def train(rnn, readout, x, target, epochs):
     """Adam on full backpropagation through time; returns the loss of every epoch.
 
-    The loss sums over steps, each step's error a mean over the outputs; `mse` is the mean over both.
+    x is tokens (T,), target one-hot rows (T, 35). The loss sums over steps, each step's error a mean over the outputs;
+    `mse` is the mean over both.
     """
     adam = recurra.Adam([rnn, readout], lr=0.01)
     losses = []
@@ -52,7 +58,7 @@ def recite(rnn, readout):
     """What the network says when it hears itself; cut off at twice the sentence's length."""
     said, symbol, state = "", START, None
     while len(said) < 2 * len(SENTENCE):
-        h, state = rnn(one_hot(symbol), state)
+        h, state = rnn(tokens(symbol), state)
         symbol = ALPHABET[int(readout(h).argmax())]
         if symbol == END:
             break
@@ -66,13 +72,13 @@ def lesson(cell, seed, epochs):
     rnn = KINDS[cell](symbols, symbols, seed=rng)
     readout = recurra.Linear(symbols, symbols, seed=rng)
     initial = rnn.state_dict() | readout.state_dict()
-    x, target = one_hot(START + SENTENCE), one_hot(SENTENCE + END)
+    text, target = START + SENTENCE, one_hot(SENTENCE + END)
 
     start = time.perf_counter()
-    losses = train(rnn, readout, x, target, epochs)
+    losses = train(rnn, readout, tokens(text), target, epochs)
     seconds = time.perf_counter() - start
     start = time.perf_counter()
-    numpy_losses = hello_numpy.train(cell, initial, x, target, epochs)
+    numpy_losses = hello_numpy.train(cell, initial, one_hot(text), target, epochs)
     numpy_seconds = time.perf_counter() - start
 
     print(f"{cell.upper()}\n epoch    loss   NumPy's")

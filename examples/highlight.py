@@ -23,7 +23,7 @@ UNSEEN = "colorsys cmd code fileinput gzip heapq pkgutil queue runpy shlex tabna
 KINDS = "white space", "keyword", "name", "number", "string", "operator", "comment"
 COLOURS = "black", "darkviolet", "black", "royalblue", "forestgreen", "orangered", "darkgray"
 ANSI = "0", "1;35", "0", "1;34", "32", "31", "36"  # the same for a terminal
-TYPES = {tokenize.NUMBER: 3, tokenize.STRING: 4, tokenize.OP: 5, tokenize.COMMENT: 6}
+TYPES = {"NUMBER": 3, "STRING": 4, "FSTRING_START": 4, "FSTRING_MIDDLE": 4, "FSTRING_END": 4, "OP": 5, "COMMENT": 6}
 STRETCH, RATE = 200, 0.01
 
 
@@ -34,7 +34,7 @@ def load(module):
     begin = np.cumsum([0, *map(len, lines)])  # where a line does
     kinds = np.zeros(begin[-1], np.int64)
     for kind, string, (row, column), (end_row, end_column), _ in tokenize.generate_tokens(iter(lines).__next__):
-        label = 2 - keyword.iskeyword(string) if kind == tokenize.NAME else TYPES.get(kind, 0)
+        label = 2 - keyword.iskeyword(string) if kind == tokenize.NAME else TYPES.get(tokenize.tok_name[kind], 0)
         kinds[begin[row - 1] + column : begin[end_row - 1] + end_column] = label
     return "".join(lines), np.array([[min(ord(symbol), 127) for line in lines for symbol in line], kinds])
 

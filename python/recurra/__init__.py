@@ -11,13 +11,15 @@ Layers, losses and optimisers are here; `recurra.functional` has the networks as
 
 from . import _openmp, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
+from .cells import GRUCell, LSTMCell, RNNCell
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .fit import fit
 from .functional import sigmoid
 from .generate import generate
 from .history import History
-from .layers import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
+from .layers import GRU, LSTM, RNN
+from .linear import Linear
 from .losses import binary_cross_entropy, cross_entropy, mse, softmax
 from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential

@@ -1,8 +1,8 @@
-"""The layers: RNN, LSTM and GRU over sequences, their cells over single steps, and Linear."""
+"""The layers over sequences: RNN, LSTM and GRU."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,14 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Tape = _core.Tape32 | _core.Tape64
-    LinearTape = _core.DenseTape32 | _core.DenseTape64
     Seed = int | np.random.Generator | None
     State = Any  # h, or (h, c) of an LSTM
 
 MOST_LAYERS = 2**16  # beyond any use, and short of filling the memory with names
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3, "gru_reset_before": 4}
 NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.float64): _core.Network64}
-DENSES: dict[Any, Any] = {np.dtype(np.float32): _core.Dense32, np.dtype(np.float64): _core.Dense64}
 
 
 class _Recurrent(Module):
@@ -178,7 +176,7 @@ class _Recurrent(Module):
 
 _OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "num_layers": 1}
 _COMMON: dict[str, object] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-_DTYPE: dict[str, object] = {"dtype": np.dtype(np.float32)}
+DTYPE: dict[str, object] = {"dtype": np.dtype(np.float32)}
 
 
 class RNN(_Recurrent):
@@ -199,7 +197,7 @@ class RNN(_Recurrent):
     then those of the reverse direction, "…_l0_reverse", and of the layers above, "…_l1", which read D*H features.
     """
 
-    _options = _OPTIONS | {"nonlinearity": "tanh"} | _COMMON | _DTYPE
+    _options = _OPTIONS | {"nonlinearity": "tanh"} | _COMMON | DTYPE
 
     def __init__(
         self,
@@ -214,7 +212,7 @@ class RNN(_Recurrent):
         dtype: object = np.float32,
         seed: Seed = None,
     ) -> None:
-        self.nonlinearity = _check_nonlinearity(nonlinearity)
+        self.nonlinearity = check_nonlinearity(nonlinearity)
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed)
 
     @property
@@ -232,7 +230,7 @@ class LSTM(_Recurrent):
     i, f, g, o, so that weight_ih_l0 is (4*H, input_size). The state is a pair (h, c).
     """
 
-    _options = _OPTIONS | _COMMON | _DTYPE
+    _options = _OPTIONS | _COMMON | DTYPE
 
     def __init__(
         self,
@@ -265,7 +263,7 @@ class GRU(_Recurrent):
     r, z, n, so that weight_ih_l0 is (3*H, input_size).
     """
 
-    _options = _OPTIONS | _COMMON | {"reset_after": True} | _DTYPE
+    _options = _OPTIONS | _COMMON | {"reset_after": True} | DTYPE
 
     def __init__(
         self,
@@ -288,156 +286,8 @@ class GRU(_Recurrent):
         return "gru" if self.reset_after else "gru_reset_before"
 
 
-class _Cell(Module):
-    """One step. x (B, input_size) or (input_size,); a state is (B, H) or (H,), or a pair of them for an LSTM."""
-
-    def __init__(self, input_size: int, hidden_size: int, bias: bool, dtype: object, seed: Seed) -> None:
-        self.input_size = check_size("input_size", input_size)
-        self.hidden_size = check_size("hidden_size", hidden_size)
-        self.bias = check_flag("bias", bias)
-        super().__init__(dtype, seed, self.hidden_size**-0.5)
-
-    @property
-    def _cell(self) -> str:
-        raise NotImplementedError
-
-    def _make_core(self) -> Any:
-        return NETWORKS[self.dtype](KINDS[self._cell], self.input_size, self.hidden_size, 1, 1, self.bias, True)
-
-    def __call__(self, x: Array, hx: State = None) -> State:
-        """The state after this step; hx None is zeros."""
-        return self._core.call(x, hx, None, None, False, None, None)
-
-    def forward(self, x: Array, hx: State = None) -> tuple[State, Tape]:
-        """The same, and the tape for `backward`."""
-        return self._core.forward(x, hx, None, False, None, None, None)  # type: ignore[no-any-return]
-
-    def backward(
-        self,
-        tape: Tape,
-        dstate: State = None,
-        *,
-        need_dx: bool = True,
-        grads: dict[str, Array] | None = None,
-        retain: bool = False,
-    ) -> tuple[Array | None, State]:
-        """From the gradient of the new state, those of x and of the state before; adds to `grads` or `self.grads`."""
-        grads = self.grads if grads is None else grads
-        return self._core.backward(  # type: ignore[no-any-return]
-            tape, None, dstate, None, None, need_dx, grads, retain, None
-        )
-
-
-_CELL_OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "bias": True}
-
-
-class RNNCell(_Cell):
-    """One step of `RNN`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
-
-    _options = _CELL_OPTIONS | {"nonlinearity": "tanh"} | _DTYPE
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        dtype: object = np.float32,
-        seed: Seed = None,
-    ) -> None:
-        self.nonlinearity = _check_nonlinearity(nonlinearity)
-        super().__init__(input_size, hidden_size, bias, dtype, seed)
-
-    @property
-    def _cell(self) -> str:
-        return "rnn_" + self.nonlinearity
-
-
-class LSTMCell(_Cell):
-    """One step of `LSTM`: (x, (h, c)) -> (h', c'). Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
-
-    _options = _CELL_OPTIONS | _DTYPE
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, dtype: object = np.float32, seed: Seed = None
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype, seed)
-
-    @property
-    def _cell(self) -> str:
-        return "lstm"
-
-
-class GRUCell(_Cell):
-    """One step of `GRU`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
-
-    _options = _CELL_OPTIONS | {"reset_after": True} | _DTYPE
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        reset_after: bool = True,
-        dtype: object = np.float32,
-        seed: Seed = None,
-    ) -> None:
-        self.reset_after = check_flag("reset_after", reset_after)
-        super().__init__(input_size, hidden_size, bias, dtype, seed)
-
-    @property
-    def _cell(self) -> str:
-        return "gru" if self.reset_after else "gru_reset_before"
-
-
-class Linear(Module):
-    """y = x Wᵀ + b.
-
-    Args:
-        in_features, out_features: of x and y, whose other axes are any, but the same.
-        bias: whether there is b.
-        dtype: float32 or float64.
-        seed: of the weights, drawn uniform in ±1/√in_features; see `RNN`.
-
-    Parameters: weight (out_features, in_features), bias (out_features,).
-    """
-
-    _options: ClassVar[Mapping[str, object]] = {"in_features": ..., "out_features": ..., "bias": True} | _DTYPE
-
-    def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, dtype: object = np.float32, seed: Seed = None
-    ) -> None:
-        self.in_features = check_size("in_features", in_features)
-        self.out_features = check_size("out_features", out_features)
-        self.bias = check_flag("bias", bias)
-        super().__init__(dtype, seed, self.in_features**-0.5)
-
-    def _make_core(self) -> Any:
-        return DENSES[self.dtype](self.in_features, self.out_features, self.bias)
-
-    def __call__(self, x: Array) -> Array:
-        """X (…, in_features) -> y (…, out_features)."""
-        return self._core.call(x)  # type: ignore[no-any-return]
-
-    def forward(self, x: Array) -> tuple[Array, LinearTape]:
-        """The same, and the tape for `backward`, which has a copy of x."""
-        return self._core.forward(x)  # type: ignore[no-any-return]
-
-    def backward(
-        self,
-        tape: LinearTape,
-        dy: Array,
-        *,
-        need_dx: bool = True,
-        grads: dict[str, Array] | None = None,
-        retain: bool = False,
-    ) -> Array | None:
-        """From dy, of y's shape, the gradient of x (None without need_dx); adds to `grads` or `self.grads`."""
-        grads = self.grads if grads is None else grads
-        return self._core.backward(tape, dy, need_dx, grads, retain)  # type: ignore[no-any-return]
-
-
-def _check_nonlinearity(value: object) -> str:
+def check_nonlinearity(value: object) -> str:
+    """The activation of an RNN: "tanh" or "relu"."""
     if not isinstance(value, str):
         raise TypeError(f"nonlinearity: expected 'tanh' or 'relu', got {shown(value)}")
     if value not in {"tanh", "relu"}:

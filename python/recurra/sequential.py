@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 import numpy as np
 
 from ._checks import check_array, check_flag, check_rng, shown
+from .cells import _Cell
 from .embedding import Embedding
 from .feedforward import Dropout, Last
-from .layers import _Cell, _Recurrent
+from .layers import _Recurrent
 from .module import Array, Module
 
 if TYPE_CHECKING:
