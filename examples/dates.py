@@ -16,7 +16,7 @@ import recurra
 SPELLINGS = "{0.day} {0:%B %Y}|{0:%b} {0.day}, {0:%Y}|{0:%d.%m.%Y}|{0:%Y/%m/%d}|{0:%m/%d/%Y}|{0:%B} {0.day}, {0:%Y}"
 SPELLINGS = [*SPELLINGS.split("|"), "{0:%A}, {0.day} {0:%B %Y}", "{0:%a %d-%b-%Y}"]
 SYMBOLS = "0123456789-"  # of answers
-START, HIDDEN, BATCH, RATE = len(SYMBOLS), 128, 64, 5e-3
+START, HIDDEN, BATCH, RATE = len(SYMBOLS), 128, 32, 5e-3
 
 
 def tokens(texts):
@@ -36,7 +36,7 @@ def pairs(days, rng):
 
 def main():
     parser = common.parser(__doc__)
-    parser.add_argument("--steps", type=int, default=1500, help=f"of training, {BATCH} dates each")
+    parser.add_argument("--steps", type=int, default=3000, help=f"of training, {BATCH} dates each")
     options = common.parse(parser)
     rng = np.random.default_rng(options.seed)
 
