@@ -40,7 +40,7 @@ def draw(states, labels, unseen, truth):
             here = points[truth == digit]
             axis.scatter(*here.T, s=14, alpha=0.7, color=f"C{digit}")
             axis.text(*np.median(here, axis=0), digit, fontsize=16, weight="bold", ha="center", va="center")
-        axis.set_title(f"last hidden states by {name}: {right:.0%} nearest their own digit's mean")
+        axis.set_title(f"last hidden states by {name}: {right:.0%} nearest their mean")
         axis.set(xlabel=f"{name} axis 1", ylabel=f"{name} axis 2")
     save(picture, "digits")
 

@@ -9,8 +9,8 @@ Nobody knows the code of a real digit, so it is learned too: each of scikit-lear
 Embedding, and the gradient moves it to where the network draws that digit best. A penalty, 0.01 |z|², keeps the codes
 around 0, so that new ones, drawn from a normal distribution of their width, give new digits.
 
-What to look at: code 0 gives a label's usual shape, others vary it as hands do. Whether the drawings are legible, a
-classifier says that knows real digits only; whether they vary enough, their standard deviation.
+What to look at: code 0 gives a label its usual shape, and another code writes all labels in one hand, row by row.
+Whether drawings are legible, a classifier says that knows real digits only; whether they vary enough, their deviation.
 """
 
 import numpy as np
@@ -65,7 +65,6 @@ def main():
             h, _, gru_tape = gru.forward(np.broadcast_to(z, (8, *z.shape)), h_0[None])  # (T = 8, B, 128)
             rows, row_tape = row.forward(h)  # (8, B, 8)
             loss, drows = recurra.mse(rows, real[batch].swapaxes(0, 1))
-
             adam.zero_grad()
             dx, dh_0 = gru.backward(gru_tape, row.backward(row_tape, drows))
             start.backward(start_tape, dh_0[0])
@@ -80,17 +79,19 @@ def main():
         h, _ = gru(np.broadcast_to(z, (8, *z.shape)), start(labels)[None])
         return row(h).swapaxes(0, 1)
 
-    plain = drawings(np.arange(10), np.zeros((10, CODE), np.float32))
-    asked, width = np.arange(1000) % 10, codes.params["weight"].std(axis=0)
-    varied = drawings(asked, width * rng.standard_normal((1000, CODE), np.float32))
+    asked = np.arange(1000) % 10
+    z = codes.params["weight"].std(axis=0) * rng.standard_normal((1000, CODE), np.float32)
+    varied = drawings(asked, z)  # each with a code of its own
+    z[0] = 0
+    shown = drawings(asked[:50], z[:5].repeat(10, axis=0))  # five codes, the first one 0, each with all labels
     means = by_label(np.mean, real, labels)
-    mse, real_mse = np.mean((plain - means) ** 2), np.mean((real - means[labels]) ** 2)
+    mse, real_mse = np.mean((shown[:10] - means) ** 2), np.mean((real - means[labels]) ** 2)
     print(f"\nsquared distance from the label's mean image: code 0 {mse:.4f}, a real digit {real_mse:.4f}")
     legible = KNeighborsClassifier(3).fit(flat, labels).score(16 * varied.reshape(-1, 64), asked)
     print(f"of 1000 drawings a classifier of real digits reads {legible:.1%} as they were meant")
     spread = np.sqrt(by_label(np.var, varied, asked).mean() / by_label(np.var, real, labels).mean())
     print(f"their standard deviation within a label is {spread:.0%} of that of real digits")
-    draw(np.stack([by_label(usual, real, labels), plain, *varied[:40].reshape(4, 10, 8, 8)]))
+    draw(np.stack([by_label(usual, real, labels), *shown.reshape(5, 10, 8, 8)]))
     finish(mse=float(mse), real_mse=float(real_mse), legible=legible, spread=float(spread), loss=total)
 
 
