@@ -40,7 +40,7 @@ def main():
     files = [options.file] if options.file else [Path(os.__file__).with_name(f"{name}.py") for name in MODULES.split()]
     texts = [file.read_text("utf-8") for file in files]
     known = "".join(text[: len(text) * 19 // 20] for text in texts)[: options.characters]
-    unknown = "".join(text[len(text) * 19 // 20 :] for text in texts)[:60_000]
+    unknown = "".join(text[len(text) * 19 // 20 :] for text in texts)[: options.characters // 20]
     alphabet = ["\ufffd", *(symbol for symbol, _ in Counter(known).most_common(100))]  # the first is any rare one
     token = {symbol: i for i, symbol in enumerate(alphabet)}
     train, held_out = (np.array([token.get(symbol, 0) for symbol in text]) for text in (known, unknown))

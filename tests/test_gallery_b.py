@@ -29,7 +29,7 @@ def example(name, *arguments):
 
 
 def test_char_lm_learns():
-    out, figures = example("char_lm", "--characters", "60000", "--seed", "1")
+    out, figures = example("char_lm", "--characters", "40000", "--seed", "1")
     reports = re.findall(r"^ *(\d+)/12 +(\d+\.\d\d) +(\d+\.\d\d)  def ", out, re.MULTILINE)
     assert [int(number) for number, _, _ in reports] == list(range(1, 13))
     assert float(reports[0][1]) > 20
@@ -42,14 +42,14 @@ def test_char_lm_reads_another_file_with_another_cell(tmp_path):
     file = tmp_path / "counting.txt"
     file.write_text("one, two, three, four, fünf\n" * 1000, "utf-8")
     out, figures = example("char_lm", "--file", str(file), "--cell", "LSTM", "--prompt", "one, two, ")
-    assert out.startswith("26600 characters of 15 kinds")
+    assert out.startswith("26600 characters of 14 kinds")
     assert figures["perplexity"] < 1.5
 
 
 def test_word2vec_brings_words_of_a_kind_together():
     """Of eight kinds, a word's nearest is of its own for an eighth at most if nothing is learned."""
     pytest.importorskip("sklearn")
-    out, figures = example("word2vec", "--batches", "500", "--seed", "1")
+    out, figures = example("word2vec", "--batches", "400", "--seed", "1")
     assert figures["words"] > 40
     assert figures["cbow_same_kind"] > 0.4
     assert figures["skip_gram_same_kind"] > 0.4
@@ -61,12 +61,12 @@ def test_word2vec_brings_words_of_a_kind_together():
 
 def test_word2vec_trains_one_model():
     pytest.importorskip("sklearn")
-    _, figures = example("word2vec", "--model", "skip_gram", "--batches", "100")
+    _, figures = example("word2vec", "--model", "skip_gram", "--batches", "10")
     assert set(figures) == {"words", "skip_gram_same_kind"}
 
 
 def test_highlight_tells_kinds_of_tokens():
-    out, figures = example("highlight", "--characters", "150000", "--epochs", "3", "--seed", "1")
+    out, figures = example("highlight", "--characters", "120000", "--epochs", "3", "--seed", "1")
     accuracies = re.findall(r"^epoch \d: loss \d\.\d+, accuracy in unseen modules (\d+\.\d\d)%$", out, re.MULTILINE)
     assert figures["accuracy"] == pytest.approx(float(accuracies[-1]) / 100, abs=1e-4)
     assert float(accuracies[0]) / 100 < figures["accuracy"]
