@@ -3,6 +3,7 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <initializer_list>
@@ -278,11 +279,25 @@ inline PlanWish wish_of(py::handle object) {
   return wish;
 }
 
+inline bool finalizing() {
+#if PY_VERSION_HEX >= 0x030D0000
+  return Py_IsFinalizing() != 0;
+#else
+  return _Py_IsFinalizing() != 0;
+#endif
+}
+
 // Gives up the GIL for as long as it lives.
 class WithoutGil {
  public:
-  WithoutGil() : state_(PyEval_SaveThread()) {}
-  ~WithoutGil() { PyEval_RestoreThread(state_); }
+  WithoutGil() : state_(finalizing() ? nullptr : PyEval_SaveThread()) {}
+  ~WithoutGil() {
+    if (!state_) return;
+    // Python ended meanwhile, in another thread: asking for the GIL would end this one by an exception through frames
+    // that allow none. So it waits for the end of the process, as Python itself does from 3.14 on.
+    while (finalizing()) pause();
+    PyEval_RestoreThread(state_);
+  }
   WithoutGil(const WithoutGil &) = delete;
   WithoutGil &operator=(const WithoutGil &) = delete;
 
@@ -292,6 +307,7 @@ class WithoutGil {
 
 // Whether a signal handler has raised; the exception is left pending in this thread.
 inline bool signalled() {
+  if (finalizing()) return false;
   const PyGILState_STATE state = PyGILState_Ensure();
   const bool raised = PyErr_CheckSignals() != 0;
   PyGILState_Release(state);

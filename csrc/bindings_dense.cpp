@@ -63,7 +63,7 @@ class PyDense {
       outdated = !packed;
       done = packed && dense_.backward(rows, packed, x_data, dy_data, dx_data, targets.data(), signalled);
     } catch (...) {
-      tape->give_back();
+      if (!retain) tape->give_back();
       throw;
     }
     if (!done && !retain) tape->give_back();

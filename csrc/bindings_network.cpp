@@ -108,6 +108,7 @@ class PyNetwork {
       }
       const Layout time_major{false, false, false, layout.steps, layout.batch};
       for (std::size_t i = 0; i < needed; ++i) {
+        if (drawn[i].is_none()) refuse_type("masks", "arrays", "None");
         run.call.masks.push_back(run.arguments.sequences(drawn[i], "masks[" + std::to_string(i) + "]", time_major,
                                                          features_symbol(), features()));
       }

@@ -1,4 +1,4 @@
-// Parameters from Python: read-only views, a checked load that replaces all of them at once, and Adam.
+// Parameters from Python: read-only views, a checked load that replaces all of them at once, and the optimisers.
 #include "arguments.h"
 #include "bindings.h"
 #include "optimiser.h"
@@ -67,7 +67,14 @@ std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle sta
   std::vector<py::array> arrays;
   arrays.reserve(parameters.entries.size());
   for (const auto &entry : parameters.entries) {
-    PyObject *array = PyDict_GetItemWithError(given.ptr(), key_of(entry).ptr());
+    PyObject *found = nullptr;
+#if PY_VERSION_HEX >= 0x030D0000
+    PyDict_GetItemRef(given.ptr(), key_of(entry).ptr(), &found);
+#else
+    found = PyDict_GetItemWithError(given.ptr(), key_of(entry).ptr());
+    Py_XINCREF(found);
+#endif
+    const auto array = py::reinterpret_steal<py::object>(found);
     if (!array && PyErr_Occurred()) throw py::error_already_set();
     if (!array) refuse_names(parameters, given, what);
     arrays.push_back(typed_array<T>(array, entry.name));

@@ -22,9 +22,8 @@ void tanh_of(Index size, const T *x, T *y) {
 }
 
 // Adam (Kingma & Ba 2015, algorithm 1) and AdamW (Loshchilov & Hutter 2019), as PyTorch has them:
-//   g += λ p, or p *= 1 - lr λ     m = β₁ m + (1-β₁) g     v = β₂ v + (1-β₂) g²     p -= lr/(1-β₁ᵗ) · m / (√v /
-//   √(1-β₂ᵗ)
-//   + ε)
+//   g += λ p, or p *= 1 - lr λ     m = β₁ m + (1-β₁) g     v = β₂ v + (1-β₂) g²
+//   p -= lr/(1-β₁ᵗ) · m / (√v / √(1-β₂ᵗ) + ε)
 // Plain scalars: the compiler makes vectors of them, and without contraction every ISA gets the same bits.
 template <class T>
 void adam(const AdamTask<T> *task) {

@@ -132,8 +132,13 @@ struct Forward {
     });
   }
 
-  // The rows of a table are projected once, however often their tokens come.
+  // The rows of a table are projected once, however often their tokens come, unless this slice is smaller than the
+  // table.
+  bool by_table() const { return task.table && (task.last - task.first) * rows.steps >= task.alphabet; }
   bool project_table() {
+    if (!by_table()) {
+      return true;
+    }
     for (Index token = 0; token < task.alphabet; ++token) {
       table_rows[token] = task.table + token * task.input_size;
     }
@@ -165,7 +170,7 @@ struct Forward {
   }
 
   void project_panel(Index panel, Index count) {
-    if (task.tokens) {
+    if (task.tokens && (!task.table || by_table())) {
       look_up(panel, count, projected_panel(panel));
     } else {
       project(panel, inputs, count, projected_panel(panel));
@@ -177,7 +182,9 @@ struct Forward {
     Index count = 0;
     for (Index s = from; s < to; ++s) {
       for (Index b = 0, t = time(s), n = alive(t); b < n; ++b, ++count) {
-        if (task.tokens) {
+        if (task.table && !by_table()) {
+          inputs[count] = task.table + task.tokens[rows.offset[t] + task.first + b] * task.input_size;
+        } else if (task.tokens) {
           tokens[count] = task.tokens[rows.offset[t] + task.first + b];
         } else {
           inputs[count] = row_at(task.x, rows, t, task.first + b);

@@ -163,14 +163,14 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
           through_time(layer, direction, s, pulse, own_work);
         }
       }
-      team_barrier();
+      team_barrier(members);
       for (int direction = 0; direction < shape.directions && !interrupt.stopped(); ++direction) {
         weights(layer, direction, member, members, pulse, own_work);
       }
       if ((layer > 0 || call.dx) && !interrupt.stopped()) {
         input_gradient(layer, total * member / members, total * (member + 1) / members, pulse, own_work);
       }
-      team_barrier();
+      team_barrier(members);
     }
     if (call.dtable && !interrupt.stopped()) {
       table_gradient(alphabet * member / members, alphabet * (member + 1) / members, pulse, own_work);

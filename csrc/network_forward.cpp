@@ -104,7 +104,7 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
       if (tape || call.tokens) copy_input(bounds[s], bounds[s + 1]);
       clear_padding(sequences, bounds[s], bounds[s + 1], call.y, features);
     }
-    if (by_direction) team_barrier();
+    if (by_direction) team_barrier(members);
     for (Index layer = 0; layer < shape.layers; ++layer) {
       const bool last = layer + 1 == shape.layers;
       ForwardTask<T> task{};
@@ -152,12 +152,12 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
         }
       }
       if (last) break;
-      if (by_direction) team_barrier();
+      if (by_direction) team_barrier(members);
       if (tape && !call.masks.empty()) {
         for (int s = 0; s < slices; ++s) {
           if (mine(s, 0)) apply_mask(tape->layers[layer], call.masks[layer], bounds[s], bounds[s + 1]);
         }
-        if (by_direction) team_barrier();
+        if (by_direction) team_barrier(members);
       }
     }
   });

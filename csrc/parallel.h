@@ -37,40 +37,29 @@ inline std::atomic<int> &thread_setting() {
 }
 
 #ifdef _OPENMP
-constexpr bool kHasThreads = true;
-
-// A forked child inherits GNU's OpenMP believing in a team whose threads stayed with the parent: waiting for it would
-// last forever. So a child of a process that has had a team runs in one thread.
-struct ForkGuard {
-  std::atomic<bool> team_existed{false};
-  std::atomic<bool> team_lost{false};
-};
-
-inline ForkGuard &fork_guard() {
-  static ForkGuard guard;
-  [[maybe_unused]] static const int registered =
-      pthread_atfork(nullptr, nullptr, [] { fork_guard().team_lost = fork_guard().team_existed.load(); });
-  return guard;
+// A forked child inherits GNU's OpenMP believing in teams whose threads stayed with the parent, ours or another
+// library's: waiting for one would last forever. So it runs in one thread.
+inline std::atomic<bool> &team_lost() {
+  static std::atomic<bool> lost{false};
+  [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] { team_lost() = true; });
+  return lost;
 }
-#else
-constexpr bool kHasThreads = false;
 #endif
 
 // How many threads a call may have at most, here and now.
-inline int usable_threads(int wish) {
+inline int usable_threads([[maybe_unused]] int wish) {
 #ifdef _OPENMP
-  return fork_guard().team_lost ? 1 : wish;
+  return team_lost() ? 1 : wish;
 #else
-  return wish < 1 ? wish : 1;
+  return 1;
 #endif
 }
 
-// body(member, members) in a team of `threads`, or fewer if the system grants fewer. It must not throw.
+// body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer. It must not throw.
 template <class Body>
 void run_team(int threads, const Body &body) {
 #ifdef _OPENMP
   if (threads > 1) {
-    fork_guard().team_existed = true;
 #pragma omp parallel num_threads(threads)
     body(omp_get_thread_num(), omp_get_num_threads());
     return;
@@ -79,9 +68,11 @@ void run_team(int threads, const Body &body) {
   body(0, 1);
 }
 
-// Waits for the whole team; nothing to wait for outside of one.
-inline void team_barrier() {
+// Waits for the whole team of `members`. A team of one is no team to OpenMP: its barrier would be that of a team around
+// it, if a signal handler makes a call within a call.
+inline void team_barrier([[maybe_unused]] int members) {
 #ifdef _OPENMP
+  if (members == 1) return;
 #pragma omp barrier
 #endif
 }

@@ -1,6 +1,9 @@
 // The weights of a layer, their version, and the packed copies that the kernels read.
 #pragma once
 
+#include <pthread.h>
+
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <mutex>
@@ -11,6 +14,40 @@
 #include "buffer.h"
 
 namespace recurra {
+
+// The mutexes of all parameters alive. A fork waits for them, so that no child inherits one that is held, nor weights
+// in the middle of a change. Whoever holds one never waits for the GIL, which the forking thread has.
+class ForkGate {
+ public:
+  static ForkGate &instance() {
+    static auto *gate = new ForkGate;
+    return *gate;
+  }
+  void add(std::mutex *mutex) {
+    const std::lock_guard<std::mutex> lock(own_);
+    mutexes_.push_back(mutex);
+  }
+  void remove(std::mutex *mutex) {
+    const std::lock_guard<std::mutex> lock(own_);
+    mutexes_.erase(std::find(mutexes_.begin(), mutexes_.end(), mutex));
+  }
+
+ private:
+  ForkGate() {
+    pthread_atfork([] { instance().close(); }, [] { instance().open(); }, [] { instance().open(); });
+  }
+  void close() {
+    own_.lock();
+    for (std::mutex *mutex : mutexes_) mutex->lock();
+  }
+  void open() {
+    for (std::mutex *mutex : mutexes_) mutex->unlock();
+    own_.unlock();
+  }
+
+  std::mutex own_;
+  std::vector<std::mutex *> mutexes_;
+};
 
 // Named arrays in one block. Whoever changes them holds the mutex and counts the version up, so a call sees the weights
 // before a change or after it, but no mixture.
@@ -34,8 +71,13 @@ struct Parameters {
       if (__builtin_add_overflow(total, step - step % 16, &total)) throw std::bad_alloc();
     }
     memory = Buffer<T>(total);
+    ForkGate::instance().add(&mutex);
     std::memset(memory.data(), 0, static_cast<std::size_t>(total) * sizeof(T));
   }
+
+  ~Parameters() { ForkGate::instance().remove(&mutex); }
+  Parameters(const Parameters &) = delete;
+  Parameters &operator=(const Parameters &) = delete;
 
   T *data(std::size_t entry) const { return memory.data() + entries[entry].offset; }
 

@@ -48,7 +48,8 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   const Index slice = plan.split == kSplitBatch ? (work.batch + threads - 1) / threads : work.batch;
   const Index step_bytes = std::max<Index>(1, work.projected_bytes * slice);
   plan.fused = static_cast<int>(choice(wish.fused, 0));
-  plan.chunk = std::max<Index>(1, choice(wish.chunk, std::clamp<Index>(l2_bytes() / 4 / step_bytes, 1, 256)));
+  plan.chunk = std::max<Index>(
+      1, choice(wish.chunk, std::clamp<Index>(l2_bytes() / 4 / step_bytes, 1, std::clamp<Index>(work.steps, 1, 256))));
   plan.alternate = static_cast<int>(choice(wish.alternate, work.hidden_bytes > l2_bytes() / 2));
   plan.tile_rows = static_cast<int>(std::clamp<Index>(choice(wish.tile_rows, 8), 1, 8));
   plan.depth_block = std::max<Index>(1, choice(wish.depth_block, l2_bytes() / 2 / work.panel_row_bytes));

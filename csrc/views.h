@@ -52,6 +52,7 @@ void clear_padding(const Sequences &sequences, Index first, Index last, const St
 template <class T>
 Index padded_stride(Index features) {
   const Index line = static_cast<Index>(kLine / sizeof(T)), lines = (features + line - 1) / line;
+  if (features == 0) return 0;
   return (lines % 8 == 0 ? lines + 1 : lines) * line;
 }
 

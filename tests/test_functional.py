@@ -234,6 +234,12 @@ def test_wrong_gradients_and_tapes(cell):
         case.backward((TypeError, ValueError), "dcells", dcells={0: data.dy})
 
 
+def test_a_mask_of_none_is_refused():
+    params = recurra.LSTM(3, 4, num_layers=2, seed=0).params
+    with pytest.raises(TypeError, match=r"^masks: expected arrays, got None"):
+        functional.forward("lstm", np.ones((5, 2, 3), np.float32), params, num_layers=2, masks=[None])
+
+
 def test_tokens_have_no_gradient():
     layer = recurra.GRU(3, 4, dtype=np.float64, seed=0)
     tokens = np.array([[0, 2], [1, 1]])

@@ -192,6 +192,86 @@ def interrupted(process, moment):
     return float(answer) - sent if answer != "finished" else math.inf
 
 
+CALLS_WITHIN_A_CALL = """
+import signal
+import numpy as np
+import recurra
+
+recurra.set_num_threads(2)
+large, small = recurra.LSTM(64, 512, num_layers=2, seed=0), recurra.LSTM(3, 5, seed=0)
+rng = np.random.default_rng(0)
+x, few = rng.standard_normal((120, 16, 64), np.float32), rng.standard_normal((4, 2, 3), np.float32)
+y, _, tape = large.forward(x)
+expected, _ = large.backward(tape, y, retain=True)
+inner = []
+
+def handler(*_):
+    out, _, small_tape = small.forward(few)
+    inner.append(small.backward(small_tape, out)[0].tobytes())
+
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.06, 0.06)
+while len(inner) < 5:
+    dx, _ = large.backward(tape, y, retain=True)
+    assert np.array_equal(dx, expected)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(set(inner)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+def test_a_signal_handler_may_call_a_layer_while_a_long_call_polls():
+    """The inner call, of one thread, must neither wait at the outer team's barriers nor use its workspace."""
+    assert int(run(CALLS_WITHIN_A_CALL)) == 1
+
+
+FORK_BESIDE_A_CHANGE = """
+import os, threading
+import numpy as np
+import recurra
+
+layer = recurra.Linear(1500, 1500, seed=0)
+adam = recurra.Adam(layer)
+done = threading.Event()
+
+def train():
+    while not done.is_set():
+        adam.step()
+
+thread = threading.Thread(target=train)
+thread.start()
+for _ in range(20):
+    pid = os.fork()
+    if pid == 0:
+        layer(np.ones((1, 1500), np.float32))
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+done.set()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_while_another_thread_changes_the_weights_can_use_them():
+    run(FORK_BESIDE_A_CHANGE)
+
+
+DAEMON = """
+import threading, time
+import numpy as np
+import recurra
+
+layer = recurra.LSTM(64, 512, seed=0)
+x = np.zeros((2000, 4, 64), np.float32)
+threading.Thread(target=lambda: [layer(x) for _ in range(100)], daemon=True).start()
+time.sleep(0.3)
+"""
+
+
+def test_python_may_end_while_a_daemon_thread_is_in_a_call():
+    run(DAEMON)
+
+
 COPIES = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,

@@ -118,7 +118,8 @@ class Adam(Optimiser):
             raise TypeError(f"betas: expected a pair of numbers in [0, 1), got {shown(betas)}")
         beta1, beta2 = (check_number("betas", beta, "numbers in [0, 1)", 0, 1) for beta in betas)
         self._betas = beta1, beta2
-        self._eps = check_number("eps", eps, "a number above 0", 5e-324, INFINITY)
+        least = max(float(np.finfo(layer.dtype).tiny) for layer in self.layers)  # below it would be 0, and 0 / 0 NaN
+        self._eps = check_number("eps", eps, f"a number from {least:.3g} up", least, INFINITY)
         self._steps = 0
         self._moments = [(_zeros(layer), _zeros(layer)) for layer in self.layers]
 

@@ -62,7 +62,7 @@ class Sequential(Module):
         self._layers = layers
         self._members = tuple(_flatten(layers))
         leaves = self.leaves()
-        if len({id(leaf.grads) for leaf in leaves}) < len(leaves):
+        if len({id(leaf._parameters) for leaf in leaves}) < len(leaves):
             raise ValueError("layers: expected different layers, got one with parameters twice")
         if len({leaf.dtype for leaf in leaves}) > 1:
             raise TypeError(f"layers: expected one dtype, got {', '.join(leaf.dtype.name for leaf in leaves)}")
@@ -168,8 +168,7 @@ class Sequential(Module):
         for like, gradient in zip(tape.state, given, strict=True):
             _check_gradient(gradient, like)
         need_dx, retain = check_flag("need_dx", need_dx), check_flag("retain", retain)
-        if grads is not None:
-            _check_arrays("grads", grads, self.params)
+        _check_arrays("grads", self.grads if grads is None else grads, self.params)
         after, before = iter(reversed(given)), []
         dx: Any = dy
         for i in reversed(range(0 if need_dx else self._first, len(self._members))):
