@@ -45,4 +45,6 @@ def save(picture, name):
 
 def finish(**figures):
     """The last line: name=value pairs, floats with four digits."""
-    print(*(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in figures.items()))
+    print(
+        *(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in figures.items())
+    )
