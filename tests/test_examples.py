@@ -97,11 +97,15 @@ def blocks(document, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def script(document, neighbours):
-    """Its Python blocks as one script, each line where it is in the document; those with torch only if wanted."""
+NEIGHBOURS = {"torch": "import torch", "sklearn": "from sklearn"}  # module, and how a block that needs it says so
+
+
+def script(document, neighbour):
+    """Its Python blocks as one script, each line where it is in the document; without those with other neighbours."""
+    others = [line for module, line in NEIGHBOURS.items() if module != neighbour]
     lines = []
     for part in re.split(r"^(```python\n.*?^```$)", document.read_text(), flags=re.MULTILINE | re.DOTALL):
-        wanted = part.startswith("```python") and (neighbours or "import torch" not in part)
+        wanted = part.startswith("```python") and not any(line in part for line in others)
         inside = part.split("\n")[1:-1]
         lines.append("\n".join(["", *inside, ""]) if wanted else "\n" * part.count("\n"))
     return "".join(lines)
@@ -111,19 +115,20 @@ def script(document, neighbours):
 def test_blocks_run(document):
     """In one session; and where all prints have what they show beside them, that is what they show."""
     if blocks(document, "python"):
-        run_blocks(document, neighbours=False)
+        run_blocks(document)
 
 
 @every_document
-def test_blocks_run_with_torch(document):
-    if any("import torch" in block for block in blocks(document, "python")):
-        if find_spec("torch") is None:
-            pytest.skip("needs torch")
-        run_blocks(document, neighbours=True)
+@pytest.mark.parametrize("neighbour", NEIGHBOURS)
+def test_blocks_run_with_a_neighbour(document, neighbour):
+    if any(NEIGHBOURS[neighbour] in block for block in blocks(document, "python")):
+        if find_spec(neighbour) is None:
+            pytest.skip(f"needs {neighbour}")
+        run_blocks(document, neighbour)
 
 
-def run_blocks(document, *, neighbours):
-    code = script(document, neighbours)
+def run_blocks(document, neighbour=None):
+    code = script(document, neighbour)
     result = python("-", text=code)
     assert result.returncode == 0, result.stderr
     shown = re.findall(r"^ *print\(.*?\)(?:  # (.*))?$", code, re.MULTILINE)
