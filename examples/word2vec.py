@@ -89,9 +89,7 @@ def main():
         places = PCA(2).fit_transform(units[shown])
         axis.scatter(*places.T, color=[f"C{i}" for i in kinds], s=8)
         for place, i in zip(places, shown, strict=True):
-            axis.annotate(
-                vocabulary[i], place, (0, 3), textcoords="offset points", color=f"C{kind[i]}", ha="center", size=9
-            )
+            axis.text(*place, vocabulary[i], color=f"C{kind[i]}", ha="center", va="bottom", size=9)
         axis.set(title=learn.__name__, xlabel="first principal component", ylabel="second principal component")
     common.save(picture, "word2vec")
     common.finish(words=len(shown), **figures)

@@ -141,14 +141,18 @@ took = time.monotonic() - begin
 before, grads = layer.state_dict(), {name: gradient.copy() for name, gradient in layer.grads.items()}
 for _ in range(9):
     print("ready", took, flush=True)
+    finished = False
     try:
         layer.backward(tape, dy)  # would consume the tape
-        print("finished", flush=True)  # a quicker machine than a moment ago
+        finished = True  # a quicker machine than a moment ago, so the signal is still to come
+        time.sleep(30)
+    except KeyboardInterrupt:
+        now = time.monotonic()
+    if finished:
         for name, gradient in grads.items():
             layer.grads[name][...] = gradient
         _, _, tape = layer.forward(x)
-    except KeyboardInterrupt:
-        print(time.monotonic(), flush=True)
+    print("finished" if finished else now, flush=True)
 assert all(np.array_equal(before[name], value) for name, value in layer.params.items())
 assert all(np.array_equal(grads[name], value) for name, value in layer.grads.items())
 layer.zero_grad()
@@ -161,7 +165,7 @@ print("unchanged", flush=True)
 
 @pytest.mark.parametrize(
     ("code", "moments"),
-    [(INTERRUPTED_FORWARD, (0.5,)), (INTERRUPTED_BACKWARD, (0.1, 0.5, 0.85))],
+    [(INTERRUPTED_FORWARD, (0.5,)), (INTERRUPTED_BACKWARD, (0.1, 0.3, 0.5))],
     ids=["forward", "backward"],
 )
 def test_ctrl_c_ends_a_long_call_within_a_fifth_of_a_second(code, moments):
