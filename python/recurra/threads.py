@@ -19,5 +19,5 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a call may use at most: 1 without OpenMP, and in a child forked after a threaded call."""
+    """How many threads a call may use at most: 1 without OpenMP, and in a forked child."""
     return _core.get_num_threads()
