@@ -57,7 +57,7 @@ inline int usable_threads([[maybe_unused]] int wish) {
 
 // body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer. It must not throw.
 template <class Body>
-void run_team(int threads, const Body &body) {
+void run_team([[maybe_unused]] int threads, const Body &body) {
 #ifdef _OPENMP
   if (threads > 1) {
 #pragma omp parallel num_threads(threads)
