@@ -1,10 +1,12 @@
 // Back-propagation through time, over any cell: the forward loop's steps in reverse (Werbos 1990).
 //
 // Only dh_{t-1} = δ_t · W_hh is sequential. Each tile of that product is handed to the reverse of the cell for the same
-// units, one step earlier. The weights' gradients are large products over all steps afterwards: gradient.h.
+// units, one step earlier. A team may share out the units, and meet after every step. The weights' gradients are large
+// products over all steps afterwards: gradient.h.
 #pragma once
 
 #include "packing.h"
+#include "row_product.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -39,6 +41,7 @@ struct Backward {
   const Index width;  // of a row of state gradients
   Arena packed_arena, work_arena;
   const BackwardLayout<Cell, T> packed;
+  const Index first_panel, last_panel;  // this part's, of kWidth units each
 
   T *dc;  // what reaches c_{t-1} through c_t, [row][width]
   T *dh;  // dh_{t+1}, for the direct way through z
@@ -54,7 +57,9 @@ struct Backward {
         width(ceil_div(H, V) * V),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena{reinterpret_cast<char *>(of.work)},
-        packed(packed_arena, of.input_size, H) {
+        packed(packed_arena, of.input_size, H),
+        first_panel(ceil_div(H, kWidth) * of.part / of.parts),
+        last_panel(ceil_div(H, kWidth) * (of.part + 1) / of.parts) {
     dc = work_arena.take<T>(Cell::kCellState ? row_count * width : 0);
     dh = work_arena.take<T>(kCarriesDh ? row_count * width : 0);
     q = work_arena.take<T>(Cell::kResetBefore ? row_count * width : 0);
@@ -62,6 +67,8 @@ struct Backward {
     delta_rows = work_arena.take<const T *>(row_count);
   }
 
+  Index first_unit() const { return first_panel * kWidth; }
+  Index last_unit() const { return smaller(last_panel * kWidth, H); }
   Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
   T *delta(Index t, Index b) const {
     return task.deltas + visited_row(rows, task.reverse, t, task.first + b) * task.delta_stride;
@@ -164,39 +171,48 @@ struct Backward {
   // comes some time before, for units [from, to).
   template <class Use, class Ahead>
   bool send_back(Index t, Index begin, Index end, bool backwards, Use use, Ahead ahead) {
-    const Index panels = ceil_div(H, kWidth);
     const Index depth = Cell::kHiddenSpans[0].count * H;
     for (Index b = begin; b < end; ++b) {
       delta_rows[b] = delta(t, b);
     }
-    for (Index i = 0; i < panels && begin < end; ++i) {
-      const Index panel = backwards ? panels - 1 - i : i;
-      const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(H - panel * kWidth, V)));
-      const Segment<T> segment{delta_rows + begin, 0, packed.hidden + panel * kWidth * G * H, depth};
-      panel_product(
-          end - begin, vectors, zeros, 0, &segment, 1, task.plan->depth_block, task.plan->tile_rows, stash,
-          [&](Index first, Index n, const T *sums) {
+    return begin == end || through_panels(end - begin, backwards, [&](Index panel, Index count, int vectors) {
+      const Panels<T> panels{count, vectors, packed.hidden + panel * kWidth * G * H, kWidth * G * H, depth};
+      panels_product(
+          *task.plan, end - begin, delta_rows + begin, panels, zeros, 0, 0, stash,
+          [&](Index p, Index first, Index n, const T *sums) {
             for (Index r = 0; r < n; ++r) {
               const Index b = begin + first + r;
               const auto use_unit = use(b);
               const T *gates = kCarriesDh ? kept(t, b) : nullptr, *dh_row = dh + b * width, *q_row = q + b * width;
               for (int v = 0; v < vectors; ++v) {
-                const Index unit = panel * kWidth + v * V;
+                const Index unit = (panel + p) * kWidth + v * V;
                 use_unit(unit, beside(gates, dh_row, q_row, unit, Vec<T>::load(sums + (r * vectors + v) * V)));
               }
             }
           },
-          [&](Index first, Index n) {
+          [&](Index p, Index first, Index n) {
             for (Index b = begin + first; b < begin + first + n; ++b) {
-              ahead(b, panel * kWidth, panel * kWidth + vectors * V);
+              ahead(b, (panel + p) * kWidth, (panel + p) * kWidth + vectors * V);
             }
           });
-      if (interrupted(task.pulse, (end - begin) * depth * kWidth)) {
-        return false;
-      }
-    }
-    return true;
+      return !interrupted(task.pulse, count * (end - begin) * depth * kWidth);
+    });
   }
+
+  // visit(panel, count, vectors) for this part's panels: several at once if there is but one row.
+  template <class Visit>
+  bool through_panels(Index n, bool backwards, Visit visit) const {
+    const bool narrow = last_panel * kWidth >= H + V;
+    return panel_runs(last_panel - first_panel, n == 1 ? row_panels(kPanelVectors) : 1, narrow, backwards,
+                      [&](Index first, Index count) {
+                        const Index panel = first_panel + first;
+                        const Index vectors = smaller(kPanelVectors, ceil_div(H - panel * kWidth, V));
+                        return visit(panel, count, static_cast<int>(vectors));
+                      });
+  }
+
+  // Every part has done its units; false: the call is to end.
+  bool all_here() const { return task.parts == 1 || task.pulse->meet(task.pulse); }
 
   // Adds to C_t what goes round W_hh: through z, and with reset before through r ∘ h too.
   RECURRA_INLINE Vec<T> beside(const T *gates, const T *dh_row, const T *q_row, Index unit, Vec<T> sum) const {
@@ -211,35 +227,31 @@ struct Backward {
 
   // Reset before, the second half: q = δ_n · W_hn, and δ_r from it.
   bool reset_back(Index t, Index n, bool backwards) {
-    const Index panels = ceil_div(H, kWidth);
     for (Index b = 0; b < n; ++b) {
-      delta_rows[b] = delta(t, b);
+      delta_rows[b] = delta(t, b) + 2 * H;
     }
-    for (Index i = 0; i < panels; ++i) {
-      const Index panel = backwards ? panels - 1 - i : i;
-      const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(H - panel * kWidth, V)));
+    return through_panels(n, backwards, [&](Index panel, Index count, int vectors) {
       const T *weights = packed.hidden + panel * kWidth * G * H + 2 * H * vectors * V;
-      const Segment<T> segment{delta_rows, 2 * H, weights, H};
-      panel_product(n, vectors, zeros, 0, &segment, 1, task.plan->depth_block, task.plan->tile_rows, stash,
-                    [&](Index first, Index count, const T *sums) {
-                      for (Index r = 0; r < count; ++r) {
-                        const Index b = first + r;
-                        const T *h_prev = entering_h(t, b), *reset = kept(t, b);
-                        T *q_row = q + b * width, *delta_row = delta(t, b);
-                        for (int v = 0; v < vectors; ++v) {
-                          const Index unit = panel * kWidth + v * V, lanes = H - unit;
-                          const Vec<T> sum = Vec<T>::load(sums + (r * vectors + v) * V);
-                          sum.store(q_row + unit);
-                          put(Cell::reverse_reset(sum, get_or_zero(h_prev, unit, lanes), get(reset + unit, lanes)),
-                              delta_row + unit, lanes);
-                        }
-                      }
-                    });
-      if (interrupted(task.pulse, n * H * kWidth)) {
-        return false;
-      }
-    }
-    return true;
+      const Panels<T> panels{count, vectors, weights, kWidth * G * H, H};
+      panels_product(
+          *task.plan, n, delta_rows, panels, zeros, 0, 0, stash,
+          [&](Index p, Index first, Index rows_done, const T *sums) {
+            for (Index r = 0; r < rows_done; ++r) {
+              const Index b = first + r;
+              const T *h_prev = entering_h(t, b), *reset = kept(t, b);
+              T *q_row = q + b * width, *delta_row = delta(t, b);
+              for (int v = 0; v < vectors; ++v) {
+                const Index unit = (panel + p) * kWidth + v * V, lanes = H - unit;
+                const Vec<T> sum = Vec<T>::load(sums + (r * vectors + v) * V);
+                sum.store(q_row + unit);
+                put(Cell::reverse_reset(sum, get_or_zero(h_prev, unit, lanes), get(reset + unit, lanes)),
+                    delta_row + unit, lanes);
+              }
+            }
+          },
+          [](Index, Index, Index) {});
+      return !interrupted(task.pulse, count * n * H * kWidth);
+    });
   }
 
   // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
@@ -254,14 +266,14 @@ struct Backward {
     for (Index b = going; b < n; ++b) {
       const Row row = row_of(t, b);
       const T *dh_n = task.dh_n ? task.dh_n + caller_row(b) : nullptr;
-      for (Index unit = 0; unit < H; unit += V) {
+      for (Index unit = first_unit(); unit < last_unit(); unit += V) {
         unit_back(row, unit, get_or_zero(dh_n, unit, H - unit));
       }
     }
     if constexpr (Cell::kResetBefore) {
-      return reset_back(t, n, backwards);
+      return all_here() && reset_back(t, n, backwards) && all_here();
     }
-    return true;
+    return all_here();
   }
 
   // Rows [begin, end) have had their first step, t: what is left over is the gradient of their initial state.
@@ -277,7 +289,7 @@ struct Backward {
       return false;
     }
     for (Index b = begin; Cell::kCellState && b < end; ++b) {
-      for (Index unit = 0; unit < H; unit += V) {
+      for (Index unit = first_unit(); unit < last_unit(); unit += V) {
         put(Vec<T>::load(dc + b * width + unit), task.dc0 + caller_row(b) + unit, H - unit);
       }
     }
@@ -288,7 +300,7 @@ struct Backward {
     const Index count = task.last - task.first;
     for (Index b = 0; b < count; ++b) {
       const bool empty = rows.steps == 0 || b >= alive(0);
-      for (Index unit = 0; unit < H; unit += V) {
+      for (Index unit = first_unit(); unit < last_unit(); unit += V) {
         const Index lanes = H - unit, at = caller_row(b) + unit;
         if (empty) {
           put(task.dh_n ? get(task.dh_n + at, lanes) : Vec<T>::zero(), task.dh0 + at, lanes);
@@ -331,6 +343,7 @@ template <class Cell, class T>
 Index backward_work(Index row_count, Index hidden_size) {
   BackwardTask<T> task{};
   task.hidden_size = hidden_size;
+  task.parts = 1;
   return Backward<Cell, T>(task, row_count).work_arena.used / static_cast<Index>(sizeof(T));
 }
 

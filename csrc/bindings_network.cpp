@@ -375,7 +375,7 @@ void bind(py::module_ &module, const std::string &suffix) {
 
 py::dict last_plan_dict() {
   const LastPlan &last = last_plan();
-  constexpr const char *splits[] = {"none", "batch", "direction"};
+  constexpr const char *splits[] = {"none", "batch", "direction", "unit"};
   py::dict result;
   result["isa"] = last.isa;
   result["threads"] = last.plan.threads;

@@ -50,7 +50,7 @@ bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long l
   const Workspace memory(checked_product(team * work, sizeof(T)));
   Interrupt interrupt(signalled);
   run_team(team, [&](int member, int members) {
-    Pulse pulse = interrupt.pulse(member == 0);
+    Pulse pulse = interrupt.pulse(member, members);
     LinearTask<T> task{};
     task.rows = rows;
     task.in = in;
@@ -92,7 +92,7 @@ bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, cons
   cut(Cutter(memory.data()));
   Interrupt interrupt(signalled);
   run_team(team, [&](int member, int members) {
-    Pulse pulse = interrupt.pulse(member == 0);
+    Pulse pulse = interrupt.pulse(member, members);
     LinearTask<T> task{};
     task.rows = rows;
     task.in = in;

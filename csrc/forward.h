@@ -1,10 +1,12 @@
 // The time loop, over any cell: h_t, c_t = cell(x_t, h_{t-1}, c_{t-1}).
 //
-// The input projection b + W_ih x_t of a chunk of steps is done as one product whose result stays in L2; a step then
-// goes on with the same chains over h_{t-1}, panel by panel, and applies the cell to each tile while it is in L1.
+// The input projection b + W_ih x_t of a chunk of steps is done beforehand (projection.h); a step then goes on with the
+// same chains over h_{t-1}, panel by panel, and applies the cell to each tile while it is in L1. A team may share out
+// the panels, `part` of `parts` each, and meet after every step.
 #pragma once
 
-#include "packing.h"
+#include "projection.h"
+#include "row_product.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -19,20 +21,16 @@ struct Forward {
   const Rows &rows;
   const Index H;
   const Index width;       // of a row of hidden state: one odd number of lines, or rows 4 KB apart fight for one L1 set
-  const Index chunk_rows;  // rows of the projection buffer
-  Arena packed_arena, work_arena;
+  Arena packed_arena, work_arena, shared_arena;
   const Layout packed;
+  const Index first_panel, last_panel;  // this part's
+  Projection<Cell, T> projection;
 
-  T *projected;        // [panel][chunk row][projected gate][unit]
   T *state[2];         // h_{t-1} and h_t, [row][width]
   T *cell;             // c_{t-1}, then c_t
   T *reset;            // reset before: r ∘ h_{t-1}
   T *update;           // reset before: z
   T *stash;            // sums of panel_product, [row][panel]
-  const T **inputs;    // x rows of the chunk
-  Index *tokens;       // or their tokens
-  T *table_projected;  // the same of a table's rows, [panel][token][projected gate][unit]
-  const T **table_rows;
   const T **hidden[2];   // rows of state
   const T **reset_rows;  // rows of reset
   int now = 0;           // state[now] is h_{t-1}
@@ -42,42 +40,36 @@ struct Forward {
         rows(of.rows),
         H(of.hidden_size),
         width(Layout::padded(H) % 32 == 0 ? Layout::padded(H) + V : Layout::padded(H)),
-        chunk_rows(row_count * (of.plan->fused ? 1 : of.plan->chunk)),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena{reinterpret_cast<char *>(of.work)},
-        packed(packed_arena, of.input_size, H) {
-    const Index units = Layout::padded(H);
-    projected = work_arena.take<T>(units * Layout::kProjectedGates * chunk_rows);
+        shared_arena{reinterpret_cast<char *>(of.shared)},
+        packed(packed_arena, of.input_size, H),
+        first_panel(Layout::panels(H) * of.part / of.parts),
+        last_panel(Layout::panels(H) * (of.part + 1) / of.parts),
+        projection(of, packed, row_count, first_panel, last_panel, work_arena) {
     for (int i = 0; i < 2; ++i) {
-      state[i] = work_arena.take<T>(row_count * width);
+      state[i] = shared_arena.take<T>(row_count * width);
       hidden[i] = work_arena.take<const T *>(row_count);
     }
     cell = work_arena.take<T>(Cell::kCellState ? row_count * width : 0);
-    reset = work_arena.take<T>(Cell::kResetBefore ? row_count * width : 0);
+    reset = shared_arena.take<T>(Cell::kResetBefore ? row_count * width : 0);
     update = work_arena.take<T>(Cell::kResetBefore ? row_count * width : 0);
     reset_rows = work_arena.take<const T *>(Cell::kResetBefore ? row_count : 0);
     stash = work_arena.take<T>(row_count * kPanelVectors * V);
-    inputs = work_arena.take<const T *>(chunk_rows);
-    tokens = work_arena.take<Index>(chunk_rows);
-    table_projected = work_arena.take<T>(units * Layout::kProjectedGates * of.alphabet);
-    table_rows = work_arena.take<const T *>(of.alphabet);
   }
 
-  Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
-  Index time(Index s) const { return task.reverse ? rows.steps - 1 - s : s; }
+  Index alive(Index t) const { return alive_rows(task, t); }
 
-  T *projected_panel(Index panel) const {
-    return projected + panel * Layout::kUnits * Layout::kProjectedGates * chunk_rows;
-  }
-
-  // A row of caller's state (batch, H), null for zeros, into a padded row and back.
+  // This part's units of a row of the caller's state (batch, H), null for zeros, into a padded row and back.
+  Index first_unit() const { return first_panel * Layout::kUnits; }
+  Index last_unit() const { return smaller(last_panel * Layout::kUnits, H); }
   void load_state(const T *from, T *to) const {
-    for (Index i = 0; i < width; i += V) {
-      (from && i < H ? get(from + i, H - i) : Vec<T>::zero()).store(to + i);
+    for (Index i = first_unit(); i < last_unit(); i += V) {
+      (from ? get(from + i, H - i) : Vec<T>::zero()).store(to + i);
     }
   }
   void store_state(const T *from, T *to) const {
-    for (Index i = 0; i < H; i += V) {
+    for (Index i = first_unit(); i < last_unit(); i += V) {
       put(Vec<T>::load(from + i), to + i, H - i);
     }
   }
@@ -96,14 +88,7 @@ struct Forward {
         reset_rows[b] = reset + b * width;
       }
     }
-    if constexpr (Cell::kSplitCandidate) {  // n_h starts as b_hn; nothing writes over it
-      for (Index panel = 0; panel < Layout::panels(H); ++panel) {
-        T *at = projected_panel(panel) + G * V;
-        for (Index row = 0; row < chunk_rows; ++row) {
-          Vec<T>::load(packed.candidate_bias + panel * V).store(at + row * Layout::kProjectedGates * V);
-        }
-      }
-    }
+    projection.start();
   }
 
   // Hands out the state of rows [from, to) of the slice, which have come to their end.
@@ -115,89 +100,6 @@ struct Forward {
         store_state(cell + b * width, task.c_n + at);
       }
     }
-  }
-
-  static Index projected_width(Index hidden_size, Index panel) {
-    return Layout::unit_vectors(hidden_size, panel) * Layout::kProjectedGates * V;
-  }
-
-  // b + W_ih x of the units of one panel, for `count` rows of inputs.
-  void project(Index panel, const T *const *from, Index count, T *to) {
-    const int vectors = Layout::unit_vectors(H, panel) * G;
-    const Index stride = projected_width(H, panel);
-    const T *bias = packed.bias + panel * Layout::kUnits * G;
-    const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
-    balanced_tiles(count, smaller(task.plan->tile_rows, tile_rows(vectors)), [&](Index first, Index n) {
-      tile_for<T>(n, vectors)(bias, 0, from + first, 0, weights, task.input_size, to + first * stride, stride);
-    });
-  }
-
-  // The rows of a table are projected once, however often their tokens come, unless this slice is smaller than the
-  // table.
-  bool by_table() const { return task.table && (task.last - task.first) * rows.steps >= task.alphabet; }
-  bool project_table() {
-    if (!by_table()) {
-      return true;
-    }
-    for (Index token = 0; token < task.alphabet; ++token) {
-      table_rows[token] = task.table + token * task.input_size;
-    }
-    for (Index panel = 0; task.alphabet && panel < Layout::panels(H); ++panel) {
-      project(panel, table_rows, task.alphabet, table_panel(panel));
-      if (interrupted(task.pulse, task.alphabet * task.input_size * Layout::kUnits * G)) {
-        return false;
-      }
-    }
-    return true;
-  }
-  T *table_panel(Index panel) const {
-    return table_projected + panel * Layout::kUnits * Layout::kProjectedGates * task.alphabet;
-  }
-
-  // The same by token: from the table, or for one-hot rows, where every 0 in the chain leaves the sum as it is, the
-  // bias and the column of the 1.
-  void look_up(Index panel, Index count, T *to) {
-    const Index width_used = Layout::unit_vectors(H, panel) * G * V, stride = projected_width(H, panel);
-    const T *bias = packed.bias + panel * Layout::kUnits * G;
-    const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
-    for (Index row = 0; row < count; ++row, to += stride) {
-      const T *known = task.table ? table_panel(panel) + tokens[row] * stride : weights + tokens[row] * width_used;
-      for (Index i = 0; i < width_used; i += V) {
-        const Vec<T> value = Vec<T>::load(known + i);
-        (task.table ? value : Vec<T>::load(bias + i) + value).store(to + i);
-      }
-    }
-  }
-
-  void project_panel(Index panel, Index count) {
-    if (task.tokens && (!task.table || by_table())) {
-      look_up(panel, count, projected_panel(panel));
-    } else {
-      project(panel, inputs, count, projected_panel(panel));
-    }
-  }
-
-  // Notes the input rows of steps [from, to), and projects them unless each step is to do that itself.
-  bool begin_chunk(Index from, Index to) {
-    Index count = 0;
-    for (Index s = from; s < to; ++s) {
-      for (Index b = 0, t = time(s), n = alive(t); b < n; ++b, ++count) {
-        if (task.table && !by_table()) {
-          inputs[count] = task.table + task.tokens[rows.offset[t] + task.first + b] * task.input_size;
-        } else if (task.tokens) {
-          tokens[count] = task.tokens[rows.offset[t] + task.first + b];
-        } else {
-          inputs[count] = row_at(task.x, rows, t, task.first + b);
-        }
-      }
-    }
-    for (Index panel = 0; !task.plan->fused && panel < Layout::panels(H); ++panel) {
-      project_panel(panel, count);
-      if (interrupted(task.pulse, count * (task.tokens ? 1 : task.input_size) * Layout::kUnits * G)) {
-        return false;
-      }
-    }
-    return true;
   }
 
   // Fetches where apply will store what a tape keeps.
@@ -284,65 +186,78 @@ struct Forward {
     }
   }
 
-  // One panel of step t for n rows, whose projection begins at chunk row `row`.
-  void step_panel(Index t, Index panel, Index row, Index n) {
-    const Plan &plan = *task.plan;
+  // `count` panels of step t for n rows, whose projection begins at chunk row `row`.
+  void step_panels(Index t, Index panel, Index count, Index row, Index n) {
     const int unit_vectors = Layout::unit_vectors(H, panel);
-    const Index stride = unit_vectors * Layout::kProjectedGates * V;
-    const T *from = projected_panel(panel) + row * stride;
-    if (plan.fused) {
-      project_panel(panel, n);
+    const Index stride = Projection<Cell, T>::width(H, panel);
+    const T *from = projection.panel_at(panel) + row * stride;
+    for (Index p = panel; task.plan->fused && p < panel + count; ++p) {
+      projection.project_panel(p, n);
     }
     if constexpr (Cell::kResetBefore) {
-      const Segment<T> segment{hidden[now], 0, packed.hidden + panel * 2 * V * H, H};
-      panel_product(n, 2, from, stride, &segment, 1, plan.depth_block, plan.tile_rows, stash,
-                    [&](Index first, Index count, const T *sums) { apply_gates(t, panel, first, count, sums); });
-    } else {
-      const Segment<T> segment{hidden[now], 0, packed.hidden + panel * Layout::kUnits * G * H, H};
-      const int vectors = unit_vectors * G;
-      panel_product(
-          n, vectors, from + (Cell::kSplitCandidate ? V : 0), stride, &segment, 1, plan.depth_block, plan.tile_rows,
-          stash,
-          [&](Index first, Index count, const T *sums) {
-            apply(t, panel, unit_vectors, first, count, sums, vectors * V, from + first * stride, stride);
+      const Panels<T> panels{count, 2, packed.hidden + panel * 2 * V * H, 2 * V * H, H};
+      panels_product(
+          *task.plan, n, hidden[now], panels, from, stride, projection.panel_stride(), stash,
+          [&](Index p, Index first, Index rows_done, const T *sums) {
+            apply_gates(t, panel + p, first, rows_done, sums);
           },
-          [&](Index first, Index count) { fetch_units(t, panel, unit_vectors, first, count); });
+          [](Index, Index, Index) {});
+    } else {
+      const int vectors = unit_vectors * G;
+      const Panels<T> panels{count, vectors, packed.hidden + panel * Layout::kUnits * G * H, Layout::kUnits * G * H, H};
+      panels_product(
+          *task.plan, n, hidden[now], panels, from + (Cell::kSplitCandidate ? V : 0), stride,
+          projection.panel_stride(), stash,
+          [&](Index p, Index first, Index rows_done, const T *sums) {
+            apply(t, panel + p, unit_vectors, first, rows_done, sums, vectors * V,
+                  from + p * projection.panel_stride() + first * stride, stride);
+          },
+          [&](Index p, Index first, Index rows_next) { fetch_units(t, panel + p, unit_vectors, first, rows_next); });
     }
   }
 
   // Reset before, the second half: n_x goes on over r ∘ h_{t-1}.
-  void step_candidate(Index t, Index panel, Index row, Index n) {
-    const Segment<T> segment{reset_rows, 0, packed.candidate + panel * V * H, H};
-    panel_product(n, 1, projected_panel(panel) + (row * G + 2) * V, G * V, &segment, 1, task.plan->depth_block,
-                  task.plan->tile_rows, stash, [&](Index first, Index count, const T *sums) {
-                    apply(t, panel, 1, first, count, sums, V, nullptr, 0);
-                  });
+  void step_candidates(Index t, Index panel, Index count, Index row, Index n) {
+    const Panels<T> panels{count, 1, packed.candidate + panel * V * H, V * H, H};
+    panels_product(
+        *task.plan, n, reset_rows, panels, projection.panel_at(panel) + (row * G + 2) * V, G * V,
+        projection.panel_stride(), stash,
+        [&](Index p, Index first, Index rows_done, const T *sums) {
+          apply(t, panel + p, 1, first, rows_done, sums, V, nullptr, 0);
+        },
+        [](Index, Index, Index) {});
   }
 
   bool step(Index s, Index row) {
-    const Index t = time(s), n = alive(t), panels = Layout::panels(H);
+    const Index t = time_of(task, s), n = alive(t), count = last_panel - first_panel;
     const bool backwards = task.plan->alternate && s % 2 == 1;
+    const bool narrow = count > 0 && Layout::unit_vectors(H, last_panel - 1) < Cell::kUnitVectors;
     for (int half = 0; half < (Cell::kResetBefore ? 2 : 1); ++half) {
-      for (Index i = 0; i < panels; ++i) {
-        const Index panel = backwards ? panels - 1 - i : i;
+      const int vectors = !Cell::kResetBefore ? Cell::kUnitVectors * G : half == 0 ? 2 : 1;
+      const Index most = n == 1 ? row_panels(vectors) : 1;
+      const bool done = panel_runs(count, most, narrow, backwards, [&](Index first, Index run) {
         if (half == 0) {
-          step_panel(t, panel, row, n);
+          step_panels(t, first_panel + first, run, row, n);
         } else {
-          step_candidate(t, panel, row, n);
+          step_candidates(t, first_panel + first, run, row, n);
         }
-        if (interrupted(task.pulse, n * Layout::kUnits * G * H)) {
-          return false;
-        }
+        return !interrupted(task.pulse, run * n * Layout::kUnits * G * H);
+      });
+      if (!done || !all_here()) {
+        return false;
       }
     }
     now = 1 - now;
     return true;
   }
 
+  // Every part has done its panels; false: the call is to end.
+  bool all_here() const { return task.parts == 1 || task.pulse->meet(task.pulse); }
+
   bool run() {
     const Index steps = rows.steps, count = task.last - task.first;
     start();
-    if (!project_table()) {
+    if (!projection.project_table() || !all_here()) {
       return false;
     }
     if (!task.reverse) {
@@ -350,15 +265,15 @@ struct Forward {
     }
     for (Index from = 0; from < steps; from += task.plan->chunk) {
       const Index to = smaller(from + task.plan->chunk, steps);
-      if (!task.plan->fused && !begin_chunk(from, to)) {
+      if (!task.plan->fused && !projection.begin_chunk(from, to)) {
         return false;
       }
       for (Index s = from, row = 0; s < to; ++s) {
-        const Index t = time(s), n = alive(t);
+        const Index t = time_of(task, s), n = alive(t);
         if (n == 0) {
           continue;
         }
-        if ((task.plan->fused && !begin_chunk(s, s + 1)) || !step(s, row)) {
+        if ((task.plan->fused && !projection.begin_chunk(s, s + 1)) || !step(s, row)) {
           return false;
         }
         if (!task.reverse) {
@@ -386,7 +301,18 @@ Index forward_work(Index row_count, Index input_size, Index hidden_size, Index a
   task.hidden_size = hidden_size;
   task.alphabet = alphabet;
   task.plan = plan;
+  task.parts = 1;
   return Forward<Cell, T>(task, row_count).work_arena.used / static_cast<Index>(sizeof(T));
+}
+
+template <class Cell, class T>
+Index forward_shared(Index row_count, Index hidden_size) {
+  Plan plan;
+  ForwardTask<T> task{};
+  task.hidden_size = hidden_size;
+  task.plan = &plan;
+  task.parts = 1;
+  return Forward<Cell, T>(task, row_count).shared_arena.used / static_cast<Index>(sizeof(T));
 }
 
 template <class Cell, class T>

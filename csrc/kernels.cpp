@@ -25,6 +25,7 @@ constexpr CellKernels<T> cell_kernels() {
           pack_backward<Cell, T>,
           projected<Cell, T>,
           forward_work<Cell, T>,
+          forward_shared<Cell, T>,
           backward_work<Cell, T>,
           forward<Cell, T>,
           backward<Cell, T>,

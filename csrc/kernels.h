@@ -15,7 +15,7 @@ enum CellKind { kRnnTanh, kRnnRelu, kLstm, kGru, kGruResetBefore, kCellKinds };
 // The schedule of one call. It decides where and when a number is computed, never its value.
 struct Plan {
   int threads = 0;        // team size
-  int split = 0;          // what the team shares out: 0 nothing, 1 batch rows, 2 directions
+  int split = 0;          // what the team shares out: 0 nothing, 1 batch rows, 2 directions, 3 hidden units
   int fused = 0;          // 1: each step multiplies its own input; 0: the input projection is hoisted, chunk by chunk
   Index chunk = 0;        // time steps in a hoisted chunk
   int alternate = 0;      // 1: weight panels are walked backwards on odd steps, so what L2 still holds is used first
@@ -44,11 +44,13 @@ struct RowView {
 };
 
 // Lets a long call be interrupted. `poll` returns true when the work should stop; it is called after every `budget`
-// multiply-adds or so.
+// multiply-adds or so. `meet` waits until the whole team has called it, and returns false when the work should stop.
 struct Pulse {
   Index credit;
   bool (*poll)(Pulse *);
+  bool (*meet)(Pulse *);
   void *shared;
+  int members;
   bool master;
 };
 
@@ -70,8 +72,10 @@ struct ForwardTask {
   T *h_n, *c_n;         // the same
   T *kept;              // compact (rows, kept_stride): what the way back needs, value by value; or null
   Index kept_stride;
-  T *cells;  // compact (rows, hidden_size): c_t, or null
-  T *work;   // forward_work elements
+  T *cells;           // compact (rows, hidden_size): c_t, or null
+  Index part, parts;  // which share of the hidden units; the team meets after every step
+  T *work;            // forward_work elements
+  T *shared;          // forward_shared elements, the same for all parts
   const Plan *plan;
   Pulse *pulse;
 };
@@ -94,7 +98,8 @@ struct BackwardTask {
   T *dh0, *dc0;
   T *deltas;  // (rows, delta_stride): gradients of the pre-activations, rows in the order BPTT visits them
   Index delta_stride;
-  T *work;  // backward_work elements
+  Index part, parts;  // as above
+  T *work;            // backward_work elements
   const Plan *plan;
   Pulse *pulse;
 };
@@ -151,6 +156,7 @@ struct CellKernels {
   void (*pack_backward)(Index input_size, Index hidden_size, const T *weight_ih, const T *weight_hh, T *to);
   Index (*projected)(Index hidden_size);  // elements of one row of the hoisted projection
   Index (*forward_work)(Index rows, Index input_size, Index hidden_size, Index alphabet, const Plan *plan);
+  Index (*forward_shared)(Index rows, Index hidden_size);
   Index (*backward_work)(Index rows, Index hidden_size);
   bool (*forward)(const ForwardTask<T> *task);  // false: interrupted
   bool (*backward)(const BackwardTask<T> *task);

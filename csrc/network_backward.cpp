@@ -41,7 +41,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
 
   Interrupt interrupt(call.signalled);
   std::atomic<int> team{1};
-  const auto through_time = [&](Index layer, int direction, int slice, Pulse &pulse, T *own_work) {
+  const auto through_time = [&](Index layer, int direction, int slice, int part, int parts, Pulse &pulse, T *own_work) {
     const LayerTape<T> &kept = tape.layers[layer];
     const Index k = layer * shape.directions + direction, first = direction * H;
     BackwardTask<T> task{};
@@ -68,6 +68,8 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.dc0 = state_at(call.dc0, k, sequences, H);
     task.deltas = deltas[direction];
     task.delta_stride = delta_stride;
+    task.part = part;
+    task.parts = parts;
     task.work = own_work;
     task.plan = &plan;
     task.pulse = &pulse;
@@ -152,15 +154,16 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
 
   run_team(plan.threads, [&](int member, int members) {
     if (member == 0) team = members;
-    Pulse pulse = interrupt.pulse(member == 0);
+    Pulse pulse = interrupt.pulse(member, members);
     T *own_work = work + member * widest;
-    const bool by_direction = plan.split == kSplitDirections;
+    const bool by_direction = plan.split == kSplitDirections, by_unit = plan.split == kSplitUnits;
     if (member == 0 && call.dx) clear_padding(sequences, 0, rows.batch, call.dx, shape.input_size);
     for (Index layer = shape.layers - 1; layer >= 0; --layer) {
       for (int s = 0; s < slices; ++s) {
         for (int direction = 0; direction < shape.directions; ++direction) {
-          if ((by_direction ? direction : s) % members != member || interrupt.stopped()) continue;
-          through_time(layer, direction, s, pulse, own_work);
+          const bool mine = by_unit || (by_direction ? direction : s) % members == member;
+          if (!mine || interrupt.stopped()) continue;
+          through_time(layer, direction, s, by_unit ? member : 0, by_unit ? members : 1, pulse, own_work);
         }
       }
       team_barrier(members);

@@ -48,7 +48,7 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
       }
     }
   }
-  Index widest = 0;
+  Index widest = 0, shared = cell_.forward_shared(most_rows, H);
   for (Index layer = 0; layer < std::min<Index>(shape.layers, 2); ++layer) {
     widest = std::max(
         widest, cell_.forward_work(most_rows, inputs(layer), H, layer == 0 && call.table ? call.alphabet : 0, &plan));
@@ -60,7 +60,7 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
   const auto cut = [&](Cutter cutter) {
     if (call.tokens && !tape) tokens = cutter.take<Index>(total);
     for (T *&buffer : hidden) buffer = cutter.take<T>(between);
-    work = cutter.take<T>(checked_product(plan.threads, widest));
+    work = cutter.take<T>(checked_product(plan.threads, widest + shared));
     return cutter.used();
   };
   const Workspace memory(cut(Cutter(nullptr)));
@@ -96,15 +96,16 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
 
   run_team(plan.threads, [&](int member, int members) {
     if (member == 0) team = members;
-    Pulse pulse = interrupt.pulse(member == 0);
-    const bool by_direction = plan.split == kSplitDirections;
+    Pulse pulse = interrupt.pulse(member, members);
+    const bool by_direction = plan.split == kSplitDirections, by_unit = plan.split == kSplitUnits;
+    const bool together = by_direction || by_unit;  // a layer's output is the work of several
     const auto mine = [&](int slice, int direction) { return (by_direction ? direction : slice) % members == member; };
     for (int s = 0; s < slices; ++s) {
       if (!mine(s, 0)) continue;
       if (tape || call.tokens) copy_input(bounds[s], bounds[s + 1]);
       clear_padding(sequences, bounds[s], bounds[s + 1], call.y, features);
     }
-    if (by_direction) team_barrier(members);
+    if (together) team_barrier(members);
     for (Index layer = 0; layer < shape.layers; ++layer) {
       const bool last = layer + 1 == shape.layers;
       ForwardTask<T> task{};
@@ -113,7 +114,10 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
       task.hidden_size = H;
       task.plan = &plan;
       task.pulse = &pulse;
-      task.work = work + member * widest;
+      task.part = by_unit ? member : 0;
+      task.parts = by_unit ? members : 1;
+      task.work = work + member * (widest + shared);
+      task.shared = (by_unit ? work : task.work) + widest;
       if (layer > 0) {
         const T *from = !tape                ? hidden[(layer - 1) % 2]
                         : call.masks.empty() ? tape->layers[layer - 1].out.data()
@@ -129,7 +133,7 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
         task.first = bounds[s];
         task.last = bounds[s + 1];
         for (int direction = 0; direction < shape.directions; ++direction) {
-          if (!mine(s, direction) || interrupt.stopped()) continue;
+          if (!(by_unit || mine(s, direction)) || interrupt.stopped()) continue;
           const Index k = layer * shape.directions + direction;
           const RowView<T> y = columns_of(view_of(call.y), direction * H);
           task.reverse = direction == 1;
@@ -152,12 +156,12 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
         }
       }
       if (last) break;
-      if (by_direction) team_barrier(members);
+      if (together) team_barrier(members);
       if (tape && !call.masks.empty()) {
         for (int s = 0; s < slices; ++s) {
           if (mine(s, 0)) apply_mask(tape->layers[layer], call.masks[layer], bounds[s], bounds[s + 1]);
         }
-        if (by_direction) team_barrier(members);
+        if (together) team_barrier(members);
       }
     }
   });

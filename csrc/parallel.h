@@ -77,4 +77,12 @@ inline void team_barrier([[maybe_unused]] int members) {
 #endif
 }
 
+// While waiting for another thread: a pause of some tens of cycles, or the rest of the time slice.
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+inline void yield() { sched_yield(); }
+
 }  // namespace recurra

@@ -40,7 +40,8 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   // Directions share nothing and need half the weights each, so they go first where there are as many threads.
   const bool by_direction = work.directions == 2 && (threads == 2 || work.batch < 2 * threads);
   plan.split = static_cast<int>(choice(wish.split, by_direction ? kSplitDirections : kSplitBatch));
-  const Index pieces = plan.split == kSplitBatch ? work.batch : plan.split == kSplitDirections ? work.directions : 1;
+  const Index pieces_of[] = {1, work.batch, work.directions, threads};
+  const Index pieces = pieces_of[plan.split];
   threads = std::max<Index>(1, std::min(threads, work.rows > 0 ? pieces : 1));
   plan.threads = static_cast<int>(threads);
   if (threads == 1) plan.split = kSplitNothing;

@@ -5,7 +5,7 @@
 
 namespace recurra {
 
-enum Split { kSplitNothing, kSplitBatch, kSplitDirections };
+enum Split { kSplitNothing, kSplitBatch, kSplitDirections, kSplitUnits };
 
 // Choices that the caller makes; -1 leaves a choice to choose_plan. The names are those of Plan.
 struct PlanWish {

@@ -41,7 +41,7 @@ def draw_plan(rng, config):
     """A plan with some of its choices forced; the core makes the others."""
     choices = {
         "threads": (1, 2, 3, 4),
-        "split": (0, 1, 2),
+        "split": (0, 1, 2, 3),
         "fused": (0, 1),
         "chunk": (1, 2, 3, max(1, config.T - 1), config.T + 1),
         "alternate": (0, 1),
@@ -69,7 +69,7 @@ def test_one_thread_two_and_four(cell, dtype):
         one, ran = calls.both(layer, config, data, plan={"threads": 1}, rng=1)
         assert [(r["threads"], r["split"]) for r in ran] == [(1, "none")] * 2
         for threads in (2, 4):
-            for split in (1, 2):
+            for split in (1, 2, 3):
                 results, ran = calls.both(layer, config, data, plan={"threads": threads, "split": split}, rng=1)
                 assert_same_bits(results, one)
                 splits.update((r["split"], r["threads"]) for r in ran)
@@ -77,6 +77,8 @@ def test_one_thread_two_and_four(cell, dtype):
         assert splits["batch", 2]
         assert splits["batch", 4]
         assert splits["direction", 2]
+        assert splits["unit", 2]
+        assert splits["unit", 4]
     else:
         assert set(splits) == {("none", 1)}
 
