@@ -77,18 +77,11 @@ RECURRA_INLINE Vec<T> exp_plus_one(Vec<T> x) {
   }
 }
 
-template <class T>
-RECURRA_INLINE Vec<T> clamp(Vec<T> x, T lowest, T highest) {  // NaN stays NaN
-  const Vec<T> low = Vec<T>::broadcast(lowest), high = Vec<T>::broadcast(highest);
-  x = Vec<T>::select(x < low, low, x);
-  return Vec<T>::select(x > high, high, x);
-}
-
 // 1 / (1 + e^-x)
 template <class T>
 RECURRA_INLINE Vec<T> sigmoid(Vec<T> x) {
   using C = ActivationConstants<T>;
-  return Vec<T>::broadcast(C::kScale) / exp_plus_one(clamp(x, C::kLowest, C::kHighest));
+  return Vec<T>::broadcast(C::kScale) / exp_plus_one(at_most(C::kHighest, at_least(C::kLowest, x)));
 }
 
 template <class T>
@@ -99,7 +92,7 @@ RECURRA_INLINE Vec<T> tanh(Vec<T> x) {
   const typename Vec<T>::Bits small = size < Vec<T>::broadcast(C::kTanhSplit);
   const Vec<T> top = Vec<T>::select(small, square * size, Vec<T>::broadcast(2 * C::kScale));
   const Vec<T> bottom = Vec<T>::select(small, polynomial(square, C::kTanh),
-                                       exp_plus_one(clamp(size * Vec<T>::broadcast(T(-2)), -C::kHighest * 2, T(0))));
+                                       exp_plus_one(at_least(-C::kHighest * 2, size * Vec<T>::broadcast(T(-2)))));
   const Vec<T> result = Vec<T>::select(small, size, Vec<T>::broadcast(T(1))) - top / bottom;
   return Vec<T>::from_bits(result.bits() | (x.bits() & sign));
 }

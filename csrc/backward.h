@@ -175,39 +175,43 @@ struct Backward {
     for (Index b = begin; b < end; ++b) {
       delta_rows[b] = delta(t, b);
     }
-    return begin == end || through_panels(end - begin, backwards, [&](Index panel, Index count, int vectors) {
-      const Panels<T> panels{count, vectors, packed.hidden + panel * kWidth * G * H, kWidth * G * H, depth};
-      panels_product(
-          *task.plan, end - begin, delta_rows + begin, panels, zeros, 0, 0, stash,
-          [&](Index p, Index first, Index n, const T *sums) {
-            for (Index r = 0; r < n; ++r) {
-              const Index b = begin + first + r;
-              const auto use_unit = use(b);
-              const T *gates = kCarriesDh ? kept(t, b) : nullptr, *dh_row = dh + b * width, *q_row = q + b * width;
-              for (int v = 0; v < vectors; ++v) {
-                const Index unit = (panel + p) * kWidth + v * V;
-                use_unit(unit, beside(gates, dh_row, q_row, unit, Vec<T>::load(sums + (r * vectors + v) * V)));
-              }
-            }
-          },
-          [&](Index p, Index first, Index n) {
-            for (Index b = begin + first; b < begin + first + n; ++b) {
-              ahead(b, (panel + p) * kWidth, (panel + p) * kWidth + vectors * V);
-            }
-          });
-      return !interrupted(task.pulse, count * (end - begin) * depth * kWidth);
-    });
+    return begin == end ||
+           through_panels(end - begin, backwards, [&](Index panel, Index count, int vectors, Index next) {
+             const Index stride = kWidth * G * H;
+             const T *next_weights = next < 0 || !task.plan->alternate ? nullptr : packed.hidden + next * stride;
+             const Panels<T> panels{count, vectors, packed.hidden + panel * stride, stride, depth, next_weights};
+             panels_product(
+                 *task.plan, end - begin, delta_rows + begin, panels, zeros, 0, 0, stash, [](Index, T *) {},
+                 [&](Index p, Index first, Index n, const T *sums) {
+                   for (Index r = 0; r < n; ++r) {
+                     const Index b = begin + first + r;
+                     const auto use_unit = use(b);
+                     const T *gates = kCarriesDh ? kept(t, b) : nullptr, *dh_row = dh + b * width,
+                             *q_row = q + b * width;
+                     for (int v = 0; v < vectors; ++v) {
+                       const Index unit = (panel + p) * kWidth + v * V;
+                       use_unit(unit, beside(gates, dh_row, q_row, unit, Vec<T>::load(sums + (r * vectors + v) * V)));
+                     }
+                   }
+                 },
+                 [&](Index p, Index first, Index n) {
+                   for (Index b = begin + first; b < begin + first + n; ++b) {
+                     ahead(b, (panel + p) * kWidth, (panel + p) * kWidth + vectors * V);
+                   }
+                 });
+             return !interrupted(task.pulse, count * (end - begin) * depth * kWidth);
+           });
   }
 
-  // visit(panel, count, vectors) for this part's panels: several at once if there is but one row.
+  // visit(panel, count, vectors, next) for this part's panels: several at once if there is but one row.
   template <class Visit>
   bool through_panels(Index n, bool backwards, Visit visit) const {
     const bool narrow = last_panel * kWidth >= H + V;
-    return panel_runs(last_panel - first_panel, n == 1 ? row_panels(kPanelVectors) : 1, narrow, backwards,
-                      [&](Index first, Index count) {
+    return panel_runs(last_panel - first_panel, n == 1 ? kRowGroup : 1, narrow, backwards,
+                      [&](Index first, Index count, Index next) {
                         const Index panel = first_panel + first;
                         const Index vectors = smaller(kPanelVectors, ceil_div(H - panel * kWidth, V));
-                        return visit(panel, count, static_cast<int>(vectors));
+                        return visit(panel, count, static_cast<int>(vectors), next < 0 ? next : first_panel + next);
                       });
   }
 
@@ -230,11 +234,11 @@ struct Backward {
     for (Index b = 0; b < n; ++b) {
       delta_rows[b] = delta(t, b) + 2 * H;
     }
-    return through_panels(n, backwards, [&](Index panel, Index count, int vectors) {
+    return through_panels(n, backwards, [&](Index panel, Index count, int vectors, Index) {
       const T *weights = packed.hidden + panel * kWidth * G * H + 2 * H * vectors * V;
-      const Panels<T> panels{count, vectors, weights, kWidth * G * H, H};
+      const Panels<T> panels{count, vectors, weights, kWidth * G * H, H, nullptr};
       panels_product(
-          *task.plan, n, delta_rows, panels, zeros, 0, 0, stash,
+          *task.plan, n, delta_rows, panels, zeros, 0, 0, stash, [](Index, T *) {},
           [&](Index p, Index first, Index rows_done, const T *sums) {
             for (Index r = 0; r < rows_done; ++r) {
               const Index b = first + r;

@@ -12,6 +12,7 @@ namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
 constexpr int kPanelVectors = 4;
+constexpr Index kLineBytes = 64;
 constexpr int kMaxTileRows = 8;  // row pointers live in general registers: 8 + panel + k + depth of 15
 
 // 6 x 4 and 8 x 3 on AVX-512, 3 x 4 and 4 x 3 on AVX2: all accumulators used, and panel loads well below one per FMA.
@@ -37,69 +38,97 @@ RECURRA_INLINE void put(Vec<T> v, T *to, Index lanes) {
   }
 }
 
+// With 12 accumulators a remainder of one or two rows of a full panel would leave 4 or 8 chains, which reach 71 % of
+// the peak at best; five rows in two passes of half the panel have 10 and reach 95 %.
+constexpr bool kTwoPasses = kAccumulators == 3 * kPanelVectors;
+constexpr Index kPassRows = 5;
+
 // to[r][:] = from[r][:] + Σ_k rows[r][k] * panel[k][:], r < R, C vectors wide, one fma chain per element.
-// from_stride 0 starts every row alike (a bias). `to` may be `from`.
+// from_stride 0 starts every row alike (a bias). `to` may be `from`. A line from `ahead` on is fetched into L2 per k,
+// unless that is null: the next panel's, which would otherwise come from L3 no faster than its latency allows.
 template <class T>
 using Tile = void (*)(const T *from, Index from_stride, const T *const *rows, Index row_offset, const T *panel,
-                      Index depth, T *to, Index to_stride);
+                      Index depth, T *to, Index to_stride, const T *ahead);
 
-template <int R, int C, class T>
-__attribute__((noinline)) void tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                    const T *panel, Index depth, T *to, Index to_stride) {
+template <bool kAhead, int R, int C, class T>
+RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *rows, Index row_offset, const T *panel,
+                              Index depth, T *to, Index to_stride, const T *ahead) {
   constexpr int V = Vec<T>::size;
+  constexpr int kPass = kTwoPasses && R == kPassRows && C == kPanelVectors ? C / 2 : C;
   const T *row[R];
-  Vec<T> sum[R][C];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     row[r] = rows[r] + row_offset;
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      sum[r][c] = Vec<T>::load(from + r * from_stride + c * V);
-    }
   }
-  for (Index k = 0; k < depth; ++k) {
-    Vec<T> column[C];
+  for (int pass = 0; pass < C; pass += kPass, from += kPass * V, to += kPass * V, panel += kPass * V) {
+    Vec<T> sum[R][kPass];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      column[c] = Vec<T>::load(panel + (k * C + c) * V);
+      for (int c = 0; c < kPass; ++c) {
+        sum[r][c] = Vec<T>::load(from + r * from_stride + c * V);
+      }
+    }
+    for (Index k = 0; k < depth; ++k) {
+      if (kAhead) {  // its own loop: one more instruction per k is 3 % where nothing is to be fetched
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += kLineBytes / static_cast<Index>(sizeof(T));
+      }
+      Vec<T> column[kPass];
+#pragma GCC unroll 4
+      for (int c = 0; c < kPass; ++c) {
+        column[c] = Vec<T>::load(panel + (k * C + c) * V);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const Vec<T> a = Vec<T>::broadcast(row[r][k]);
+#pragma GCC unroll 4
+        for (int c = 0; c < kPass; ++c) {
+          sum[r][c] = fma(a, column[c], sum[r][c]);
+        }
+      }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const Vec<T> a = Vec<T>::broadcast(row[r][k]);
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) {
-        sum[r][c] = fma(a, column[c], sum[r][c]);
+      for (int c = 0; c < kPass; ++c) {
+        sum[r][c].store(to + r * to_stride + c * V);
       }
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      sum[r][c].store(to + r * to_stride + c * V);
     }
   }
 }
 
-// tiles[vectors - 1][rows - 1] of a family, for 1 … tile_rows(vectors) rows by 1 … kPanelVectors vectors.
-#define RECURRA_TILE_ROW(family, C)        \
-  {family<1, C, T>,                        \
-   family<2, C, T>,                        \
-   family<3, C, T>,                        \
-   family<smaller(4, tile_rows(C)), C, T>, \
-   family<smaller(5, tile_rows(C)), C, T>, \
-   family<smaller(6, tile_rows(C)), C, T>, \
-   family<smaller(7, tile_rows(C)), C, T>, \
-   family<smaller(8, tile_rows(C)), C, T>}
-#define RECURRA_TILE_TABLE(type, family)                                                     \
-  static constexpr type tiles[kPanelVectors][kMaxTileRows] = {                               \
-      RECURRA_TILE_ROW(family, 1), RECURRA_TILE_ROW(family, 2), RECURRA_TILE_ROW(family, 3), \
-      RECURRA_TILE_ROW(family, 4)};
+template <int R, int C, class T>
+__attribute__((noinline)) void tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
+                                    const T *panel, Index depth, T *to, Index to_stride, const T *ahead) {
+  tile_body<false, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
+}
+template <int R, int C, class T>
+__attribute__((noinline)) void fetching_tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
+                                             const T *panel, Index depth, T *to, Index to_stride, const T *ahead) {
+  tile_body<true, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
+}
+
+// tiles[vectors - 1][rows - 1] of a family, for 1 … kMaxTileRows rows by 1 … kPanelVectors vectors; rows beyond the
+// family's limit are never asked for.
+#define RECURRA_TILE_ROW(family, limit, C)                                                                     \
+  {family<1, C, T>,           family<2, C, T>,           family<3, C, T>,           family<limit(4, C), C, T>, \
+   family<limit(5, C), C, T>, family<limit(6, C), C, T>, family<limit(7, C), C, T>, family<limit(8, C), C, T>}
+#define RECURRA_TILE_TABLE(type, name, family, limit)                                                             \
+  static constexpr type name[kPanelVectors][kMaxTileRows] = {                                                     \
+      RECURRA_TILE_ROW(family, limit, 1), RECURRA_TILE_ROW(family, limit, 2), RECURRA_TILE_ROW(family, limit, 3), \
+      RECURRA_TILE_ROW(family, limit, 4)};
+
+constexpr int one_pass(int rows, int vectors) { return rows < tile_rows(vectors) ? rows : tile_rows(vectors); }
+constexpr int one_pass_or_two(int rows, int vectors) {
+  return kTwoPasses && rows == kPassRows && vectors == kPanelVectors ? rows : one_pass(rows, vectors);
+}
 
 template <class T>
-inline Tile<T> tile_for(Index rows, int vectors) {
-  RECURRA_TILE_TABLE(Tile<T>, tile)
-  return tiles[vectors - 1][rows - 1];
+inline Tile<T> tile_for(Index rows, int vectors, const T *ahead) {
+  RECURRA_TILE_TABLE(Tile<T>, tiles, tile, one_pass_or_two)
+  RECURRA_TILE_TABLE(Tile<T>, fetching, fetching_tile, one_pass_or_two)
+  return (ahead ? fetching : tiles)[vectors - 1][rows - 1];
 }
 
 // A block's outer products, summed from zero: Σ_k a[k][r] * panel[k][:], r < R, written over or added to `to`, whose
@@ -141,22 +170,28 @@ __attribute__((noinline)) void outer_tile(const T *a, Index a_stride, const T *p
 
 template <class T>
 inline OuterTile<T> outer_tile_for(Index rows, int vectors) {
-  RECURRA_TILE_TABLE(OuterTile<T>, outer_tile)
+  RECURRA_TILE_TABLE(OuterTile<T>, tiles, outer_tile, one_pass)
   return tiles[vectors - 1][rows - 1];
 }
 
-// Calls visit(first, count) for balanced runs of at most `most` rows: 32 rows in sixes go 6,6,5,5,5,5, since a tile of
-// two rows would load the panel as often as one of six.
+// Calls visit(first, count) for tiles of about `most` rows: 32 rows in sixes go 6,6,5,5,5,5, since a tile of two rows
+// would load the panel as often as one of six; in threes with two passes they go 5,3,3,3,3,3,3,3,3,3.
 template <class Visit>
-RECURRA_INLINE void balanced_tiles(Index rows, Index most, Visit visit) {
+RECURRA_INLINE void balanced_tiles(Index rows, Index most, int vectors, Visit visit) {
   if (rows <= most) {  // spares batch 1 two divisions a panel
     if (rows > 0) {
       visit(Index(0), rows);
     }
     return;
   }
-  const Index tiles = ceil_div(rows, most);
-  for (Index i = 0, first = 0; i < tiles; ++i) {
+  Index first = 0;
+  if (kTwoPasses && most == 3 && vectors == kPanelVectors) {
+    for (Index n = smaller((3 - rows % 3) % 3, rows / kPassRows); n > 0; --n, first += kPassRows) {
+      visit(first, kPassRows);
+    }
+  }
+  const Index tiles = ceil_div(rows - first, most);
+  for (Index i = 0; i < tiles; ++i) {
     const Index count = (rows - first) / (tiles - i);
     visit(first, count);
     first += count;
@@ -172,19 +207,33 @@ struct Segment {
   Index depth;
 };
 
+// What each tile fetches of the panel that comes next, until all of it is fetched.
+template <class T>
+struct Ahead {
+  const T *panel;  // or null
+  Index depth, width;
+  Index taken = 0;
+
+  RECURRA_INLINE const T *take() {
+    const T *from = panel && taken < depth * width ? panel + taken : nullptr;
+    taken += depth * (kLineBytes / static_cast<Index>(sizeof(T)));
+    return from;
+  }
+};
+
 constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its sums to the epilogue, in L1
 
 // The product of all rows with one panel. Each row's chain starts at from[row] and runs through the segments; then
 // finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
 // A panel deeper than block goes in stretches over all rows, so that a stretch stays in L1/L2 while the rows pass;
 // the sums wait in `stash` (rows x vectors), which keeps the chain as it is. prepare(first, count) comes before a
-// tile's last product: the time to fetch what finish will touch.
+// tile's last product: the time to fetch what finish will touch. `ahead` is the panel that comes next, or null.
 struct Unprepared {
   RECURRA_INLINE void operator()(Index, Index) const {}
 };
 template <class T, class Finish, class Prepare = Unprepared>
 RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride, const Segment<T> *segments,
-                                  int count, Index block, Index most_rows, T *stash, Finish finish,
+                                  int count, Index block, Index most_rows, T *stash, const T *ahead, Finish finish,
                                   Prepare prepare = Unprepared()) {
   const Index width = vectors * Vec<T>::size;
   const Index most = smaller(most_rows, tile_rows(vectors));
@@ -196,13 +245,16 @@ RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index 
     do {
       const Index depth = smaller(block, segment.depth - k);
       const bool last = s + 1 == count && k + depth == segment.depth;
-      balanced_tiles(rows, most, [&](Index first, Index n) __attribute__((always_inline)) {
+      Ahead<T> next{last ? ahead : nullptr, depth, width};
+      balanced_tiles(rows, most, vectors, [&](Index first, Index n) __attribute__((always_inline)) {
         if (last) {
           prepare(first, n);
         }
-        tile_for<T>(n, vectors)(started ? stash + first * width : from + first * from_stride,
-                                started ? width : from_stride, segment.rows + first, segment.row_offset + k,
-                                segment.panel + k * width, depth, last ? scratch : stash + first * width, width);
+        const T *fetched = next.take();
+        tile_for<T>(n, vectors, fetched)(started ? stash + first * width : from + first * from_stride,
+                                         started ? width : from_stride, segment.rows + first, segment.row_offset + k,
+                                         segment.panel + k * width, depth, last ? scratch : stash + first * width,
+                                         width, fetched);
         if (last) {
           finish(first, n, scratch);
         }

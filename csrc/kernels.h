@@ -18,7 +18,8 @@ struct Plan {
   int split = 0;          // what the team shares out: 0 nothing, 1 batch rows, 2 directions, 3 hidden units
   int fused = 0;          // 1: each step multiplies its own input; 0: the input projection is hoisted, chunk by chunk
   Index chunk = 0;        // time steps in a hoisted chunk
-  int alternate = 0;      // 1: weight panels are walked backwards on odd steps, so what L2 still holds is used first
+  int alternate = 0;      // 1: the weights exceed L2, so panels are walked backwards on odd steps, to use first what it
+                          // still holds, and each fetches the next
   int tile_rows = 0;      // largest number of batch rows in a register tile
   Index depth_block = 0;  // depth of a product done over all rows before the next block of its panel is touched
 };

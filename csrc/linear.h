@@ -73,7 +73,7 @@ bool dense(Index first, Index last, Index depth, Index columns, const T *a, cons
       const Index width = vectors * V;
       const Segment<T> segment{work.rows, 0, panel, depth};
       panel_product(count, vectors, from ? from + column : zeros, 0, &segment, 1, depth, kMaxTileRows, work.stash,
-                    [&](Index row, Index n, const T *sums) {
+                    column + full < columns ? panel + width * depth : nullptr, [&](Index row, Index n, const T *sums) {
                       for (Index r = 0; r < n; ++r) {
                         T *out = to + (begin + row + r) * columns + column;
                         for (Index i = 0; i < width; i += V) {

@@ -73,8 +73,13 @@ struct Projection {
     const Index stride = width(H, panel);
     const T *bias = packed.bias + panel * Layout::kUnits * G;
     const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
-    balanced_tiles(count, smaller(task.plan->tile_rows, tile_rows(vectors)), [&](Index first, Index n) {
-      tile_for<T>(n, vectors)(bias, 0, from + first, 0, weights, task.input_size, to + first * stride, stride);
+    const Index panel_size = Layout::kUnits * G * task.input_size;
+    Ahead<T> next{task.plan->alternate && panel + 1 < last_panel ? weights + panel_size : nullptr, task.input_size,
+                  vectors * V};
+    balanced_tiles(count, smaller(task.plan->tile_rows, tile_rows(vectors)), vectors, [&](Index first, Index n) {
+      const T *fetched = next.take();
+      tile_for<T>(n, vectors, fetched)(bias, 0, from + first, 0, weights, task.input_size, to + first * stride, stride,
+                                       fetched);
     });
   }
 

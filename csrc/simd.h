@@ -91,6 +91,17 @@ RECURRA_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 }
 
+// The larger of limit and x, the smaller of them; NaN in x stays NaN. One instruction on x86, whose second operand is
+// the one that wins when either is NaN.
+template <class T>
+RECURRA_INLINE Vec<T> at_least(T limit, Vec<T> x) {
+  return Vec<T>::select(x < Vec<T>::broadcast(limit), Vec<T>::broadcast(limit), x);
+}
+template <class T>
+RECURRA_INLINE Vec<T> at_most(T limit, Vec<T> x) {
+  return Vec<T>::select(x > Vec<T>::broadcast(limit), Vec<T>::broadcast(limit), x);
+}
+
 // Asks for the cache line of `at`, to be read or to be written. The empty asm is there because GCC takes a function
 // that only prefetches for one without effect, and drops the calls of it.
 RECURRA_INLINE void fetch(const void *at) {
@@ -110,6 +121,23 @@ RECURRA_INLINE Vec<T> fnma(Vec<T> a, Vec<T> b, Vec<T> c) {
 
 #if defined(__AVX512F__)
 
+// Masked by all ones, since GCC 12 warns of the plain forms' undefined operand.
+template <>
+RECURRA_INLINE Vec<float> at_least(float limit, Vec<float> x) {
+  return {_mm512_maskz_max_ps(static_cast<__mmask16>(-1), _mm512_set1_ps(limit), x.raw)};
+}
+template <>
+RECURRA_INLINE Vec<float> at_most(float limit, Vec<float> x) {
+  return {_mm512_maskz_min_ps(static_cast<__mmask16>(-1), _mm512_set1_ps(limit), x.raw)};
+}
+template <>
+RECURRA_INLINE Vec<double> at_least(double limit, Vec<double> x) {
+  return {_mm512_maskz_max_pd(static_cast<__mmask8>(-1), _mm512_set1_pd(limit), x.raw)};
+}
+template <>
+RECURRA_INLINE Vec<double> at_most(double limit, Vec<double> x) {
+  return {_mm512_maskz_min_pd(static_cast<__mmask8>(-1), _mm512_set1_pd(limit), x.raw)};
+}
 template <>
 RECURRA_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return {_mm512_fmadd_ps(a.raw, b.raw, c.raw)};
@@ -137,6 +165,22 @@ RECURRA_INLINE void Vec<double>::store(double *to, int count) const {
 
 #elif defined(__AVX2__)
 
+template <>
+RECURRA_INLINE Vec<float> at_least(float limit, Vec<float> x) {
+  return {_mm256_max_ps(_mm256_set1_ps(limit), x.raw)};
+}
+template <>
+RECURRA_INLINE Vec<float> at_most(float limit, Vec<float> x) {
+  return {_mm256_min_ps(_mm256_set1_ps(limit), x.raw)};
+}
+template <>
+RECURRA_INLINE Vec<double> at_least(double limit, Vec<double> x) {
+  return {_mm256_max_pd(_mm256_set1_pd(limit), x.raw)};
+}
+template <>
+RECURRA_INLINE Vec<double> at_most(double limit, Vec<double> x) {
+  return {_mm256_min_pd(_mm256_set1_pd(limit), x.raw)};
+}
 template <>
 RECURRA_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return {_mm256_fmadd_ps(a.raw, b.raw, c.raw)};

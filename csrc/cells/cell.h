@@ -16,7 +16,7 @@ struct StepVectors {
   Vec<T> h_prev;           // in
   Vec<T> c;                // in: c_{t-1}; out: c_t
   Vec<T> h;                // out: h_t
-  Vec<T> kept[kMaxGates];  // out: what the way back needs
+  Vec<T> kept[kMaxGates];  // what the way back needs; the first Cell::kActivated are out of gates and in to step
 };
 
 template <class T>

@@ -18,7 +18,8 @@ RECURRA_INLINE Vec<T> blend(Vec<T> z, Vec<T> n, Vec<T> h) {
 struct Gru {
   static constexpr int kGates = 3;  // r z n
   static constexpr int kUnitVectors = 1;
-  static constexpr int kKept = 4;    // r z n n_h, where n_h = W_hn h + b_hn
+  static constexpr int kActivated = 2;  // r z
+  static constexpr int kKept = 4;       // r z n n_h, where n_h = W_hn h + b_hn
   static constexpr int kDeltas = 4;  // r z n_h n_x: the recurrent weight sees the first three, the input weight r z n_x
   static constexpr bool kCellState = false;
   static constexpr bool kSplitCandidate = true;
@@ -27,15 +28,16 @@ struct Gru {
   static constexpr Span kHiddenSpans[] = {{0, 0, 3}};
 
   template <class T>
+  static RECURRA_INLINE void gates(StepVectors<T> &v) {
+    v.kept[0] = sigmoid(v.pre[0]);
+    v.kept[1] = sigmoid(v.pre[1]);
+  }
+
+  template <class T>
   static RECURRA_INLINE void step(StepVectors<T> &v) {
-    const Vec<T> r = sigmoid(v.pre[0]);
-    const Vec<T> z = sigmoid(v.pre[1]);
-    const Vec<T> n = tanh(fma(r, v.pre[2], v.candidate_x));
-    v.h = blend(z, n, v.h_prev);
-    v.kept[0] = r;
-    v.kept[1] = z;
-    v.kept[2] = n;
+    v.kept[2] = tanh(fma(v.kept[0], v.pre[2], v.candidate_x));
     v.kept[3] = v.pre[2];
+    v.h = blend(v.kept[1], v.kept[2], v.h_prev);
   }
 
   // dn = dh ∘ (1-z)   dz = dh ∘ (h_{t-1} - n)   da_n = dn ∘ (1-n²)   da_z = dz ∘ z(1-z)   da_r = da_n ∘ n_h ∘ r(1-r)
@@ -54,6 +56,7 @@ struct Gru {
 struct GruResetBefore {
   static constexpr int kGates = 3;  // r z n
   static constexpr int kUnitVectors = 1;
+  static constexpr int kActivated = 2;  // r z
   static constexpr int kKept = 3;
   static constexpr int kDeltas = 3;
   static constexpr bool kCellState = false;
@@ -70,7 +73,7 @@ struct GruResetBefore {
   }
 
   template <class T>
-  static RECURRA_INLINE void step(StepVectors<T> &v) {  // pre[2] and z in kept[1]
+  static RECURRA_INLINE void step(StepVectors<T> &v) {
     v.kept[2] = tanh(v.pre[2]);
     v.h = blend(v.kept[1], v.kept[2], v.h_prev);
   }

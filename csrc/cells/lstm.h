@@ -11,7 +11,8 @@ namespace RECURRA_ISA_NAMESPACE {
 struct Lstm {
   static constexpr int kGates = 4;  // i f g o
   static constexpr int kUnitVectors = 1;
-  static constexpr int kKept = 4;  // i f g o; tanh(c_t) is computed again, cheaper than its way to memory and back
+  static constexpr int kActivated = 4;  // gates that gates() activates, before step() finishes
+  static constexpr int kKept = 4;       // i f g o; tanh(c_t) is computed again, cheaper than its way to memory and back
   static constexpr int kDeltas = 4;
   static constexpr bool kCellState = true;
   static constexpr bool kSplitCandidate = false;
@@ -20,17 +21,18 @@ struct Lstm {
   static constexpr Span kHiddenSpans[] = {{0, 0, 4}};
 
   template <class T>
+  static RECURRA_INLINE void gates(StepVectors<T> &v) {
+    v.kept[0] = sigmoid(v.pre[0]);
+    v.kept[1] = sigmoid(v.pre[1]);
+    v.kept[2] = tanh(v.pre[2]);
+    v.kept[3] = sigmoid(v.pre[3]);
+  }
+
+  template <class T>
   static RECURRA_INLINE void step(StepVectors<T> &v) {
-    const Vec<T> i = sigmoid(v.pre[0]);
-    const Vec<T> f = sigmoid(v.pre[1]);
-    const Vec<T> g = tanh(v.pre[2]);
-    const Vec<T> o = sigmoid(v.pre[3]);
+    const Vec<T> i = v.kept[0], f = v.kept[1], g = v.kept[2], o = v.kept[3];
     v.c = fma(f, v.c, i * g);
     v.h = o * tanh(v.c);
-    v.kept[0] = i;
-    v.kept[1] = f;
-    v.kept[2] = g;
-    v.kept[3] = o;
   }
 
   // dc_t = dh ∘ o ∘ (1 - tanh²c_t) + (what came from c_{t+1})         dc_{t-1} = dc_t ∘ f

@@ -11,13 +11,17 @@ template <bool kRelu>
 struct Rnn {
   static constexpr int kGates = 1;
   static constexpr int kUnitVectors = kPanelVectors;  // one gate only: a panel takes more units instead
-  static constexpr int kKept = 0;                     // h_t is enough
+  static constexpr int kActivated = 0;
+  static constexpr int kKept = 0;  // h_t is enough
   static constexpr int kDeltas = 1;
   static constexpr bool kCellState = false;
   static constexpr bool kSplitCandidate = false;
   static constexpr bool kResetBefore = false;
   static constexpr Span kInputSpans[] = {{0, 0, 1}};
   static constexpr Span kHiddenSpans[] = {{0, 0, 1}};
+
+  template <class T>
+  static RECURRA_INLINE void gates(StepVectors<T> &) {}
 
   template <class T>
   static RECURRA_INLINE void step(StepVectors<T> &v) {
