@@ -132,7 +132,7 @@ inline Tile<T> tile_for(Index rows, int vectors, const T *ahead) {
 }
 
 // A block's outer products, summed from zero: Σ_k a[k][r] * panel[k][:], r < R, written over or added to `to`, whose
-// rows have `columns` left. `a` is read where it stands, k rows apart: turning it first took 13 % of a training call.
+// rows have `columns` left. `a` is read as it stands, k rows apart: turning it first took 13 % of a training call.
 template <class T>
 using OuterTile = void (*)(const T *a, Index a_stride, const T *panel, Index depth, T *to, Index to_stride,
                            Index columns, bool add);
@@ -141,6 +141,11 @@ template <int R, int C, class T>
 __attribute__((noinline)) void outer_tile(const T *a, Index a_stride, const T *panel, Index depth, T *to,
                                           Index to_stride, Index columns, bool add) {
   constexpr int V = Vec<T>::size;
+  for (int r = 0; add && r < R; ++r) {  // needed at the end, when nothing would hide the wait
+    for (int c = 0; c < C; ++c) {
+      fetch_to_write(to + r * to_stride + c * V);
+    }
+  }
   Vec<T> sum[R][C] = {};
   for (Index k = 0; k < depth; ++k, a += a_stride) {
     Vec<T> column[C];

@@ -6,17 +6,20 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-constexpr Index kGroupPanels = 8;  // panels packed at once: half a megabyte
+constexpr Index kGroupPanels = 512 / kVectorBytes;  // panels packed at once: a quarter of a megabyte
+constexpr Index kBandColumns = 48;  // delta columns that meet all panels of a group; whole tiles of 3 rows and of 6
 
 template <class T>
 struct GradientWork {
   T *inputs;         // packed rows of a block, [panel][row][column]
+  T *band;           // columns of its deltas, [row][kBandColumns]
   const T **rows;    // inputs of a block
   const T **resets;  // reset before: r of the same rows
   Index *tokens;     // of a block
 
   explicit GradientWork(Arena &arena) {
     inputs = arena.take<T>(kGroupPanels * kBlockRows * kPanelVectors * Vec<T>::size);
+    band = arena.take<T>(kBlockRows * kBandColumns);
     rows = arena.take<const T *>(kBlockRows);
     resets = arena.take<const T *>(kBlockRows);
     tokens = arena.take<Index>(kBlockRows);
@@ -67,6 +70,18 @@ void block_sums(const T *deltas, Index delta_stride, Index count, Index first, I
   }
 }
 
+// Columns of a block's deltas beside each other: where they stand, each row is on a page of its own, and 128 pages are
+// more than the first TLB holds.
+template <class T>
+void copy_band(const T *deltas, Index delta_stride, Index count, Index columns, T *to) {
+  constexpr Index V = Vec<T>::size;
+  for (Index n = 0; n < count; ++n) {
+    for (Index i = 0; i < columns; i += V) {
+      put(get(deltas + n * delta_stride + i, columns - i), to + n * kBandColumns + i, columns - i);
+    }
+  }
+}
+
 // One block's share of dW[row][column] = Σ_n deltas[n][row] * inputs[n][column], and of its bias, for delta columns
 // [first, last), whose gradient begins at `weight`. The first block overwrites, later ones add.
 template <class T>
@@ -74,27 +89,40 @@ bool block_gradient(GradientWork<T> &work, const T *const *factors, Index count,
                     Index delta_stride, Index first, Index last, T *weight, T *bias, bool add, Pulse *pulse) {
   constexpr Index V = Vec<T>::size;
   constexpr Index full = kPanelVectors * V;
-  if (bias) {
-    block_sums(deltas, delta_stride, count, first, last, bias, add);
-  }
-  for (Index group = 0; group < columns; group += kGroupPanels * full) {
+  const bool copied = columns >= 128 && count >= kBlockRows / 2;  // below, the copy costs more than it saves
+  Index group = 0;
+  do {
     const Index group_end = smaller(columns, group + kGroupPanels * full);
     for (Index column = group; column < group_end; column += full) {
       const Index width = smaller(full, ceil_div(columns - column, V) * V);
       pack_block(work.rows, factors, count, column, columns, width, work.inputs + (column - group) * kBlockRows);
     }
-    for (Index row = first; row < last; row += tile_rows(kPanelVectors)) {
-      const Index n = smaller(tile_rows(kPanelVectors), last - row);
+    for (Index begin = first; begin < last; begin += kBandColumns) {
+      const Index size = smaller(kBandColumns, last - begin);
+      const T *band = deltas + begin;
+      if (copied) {
+        copy_band(band, delta_stride, count, size, work.band);
+        band = work.band;
+      }
+      const Index stride = copied ? kBandColumns : delta_stride;
+      if (bias && group == 0) {
+        block_sums(band, stride, count, Index(0), size, bias + begin - first, add);
+      }
       for (Index column = group; column < group_end; column += full) {
         const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(columns - column, V)));
-        outer_tile_for<T>(n, vectors)(deltas + row, delta_stride, work.inputs + (column - group) * kBlockRows, count,
-                                      weight + (row - first) * columns + column, columns, columns - column, add);
+        for (Index row = 0; row < size; row += tile_rows(kPanelVectors)) {
+          const Index n = smaller(tile_rows(kPanelVectors), size - row);
+          outer_tile_for<T>(n, vectors)(band + row, stride, work.inputs + (column - group) * kBlockRows, count,
+                                        weight + (begin - first + row) * columns + column, columns, columns - column,
+                                        add);
+        }
       }
-      if (interrupted(pulse, count * n * (group_end - group))) {
+      if (interrupted(pulse, count * size * (group_end - group))) {
         return false;
       }
     }
-  }
+    group = group_end;
+  } while (group < columns);
   return true;
 }
 
