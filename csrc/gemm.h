@@ -43,16 +43,23 @@ RECURRA_INLINE void put(Vec<T> v, T *to, Index lanes) {
 constexpr bool kTwoPasses = kAccumulators == 3 * kPanelVectors;
 constexpr Index kPassRows = 5;
 
+// Lines that a tile fetches into L2 on the way, one at every so many k: of the next panel, which would otherwise come
+// from L3 no faster than its latency allows. A null `from` fetches nothing.
+template <class T>
+struct Ahead {
+  const T *from;
+  Index every;
+};
+
 // to[r][:] = from[r][:] + Σ_k rows[r][k] * panel[k][:], r < R, C vectors wide, one fma chain per element.
-// from_stride 0 starts every row alike (a bias). `to` may be `from`. A line from `ahead` on is fetched into L2 per k,
-// unless that is null: the next panel's, which would otherwise come from L3 no faster than its latency allows.
+// from_stride 0 starts every row alike (a bias). `to` may be `from`.
 template <class T>
 using Tile = void (*)(const T *from, Index from_stride, const T *const *rows, Index row_offset, const T *panel,
-                      Index depth, T *to, Index to_stride, const T *ahead);
+                      Index depth, T *to, Index to_stride, Ahead<T> ahead);
 
 template <bool kAhead, int R, int C, class T>
 RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *rows, Index row_offset, const T *panel,
-                              Index depth, T *to, Index to_stride, const T *ahead) {
+                              Index depth, T *to, Index to_stride, Ahead<T> ahead) {
   constexpr int V = Vec<T>::size;
   constexpr int kPass = kTwoPasses && R == kPassRows && C == kPanelVectors ? C / 2 : C;
   const T *row[R];
@@ -69,10 +76,12 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *
         sum[r][c] = Vec<T>::load(from + r * from_stride + c * V);
       }
     }
-    for (Index k = 0; k < depth; ++k) {
-      if (kAhead) {  // its own loop: one more instruction per k is 3 % where nothing is to be fetched
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += kLineBytes / static_cast<Index>(sizeof(T));
+    for (Index k = 0, next = 0; k < depth; ++k) {
+      if (kAhead &&
+          k == next) {  // a function of its own: one more instruction per k is 3 % of one that fetches nothing
+        __builtin_prefetch(ahead.from, 0, 2);
+        ahead.from += kLineBytes / static_cast<Index>(sizeof(T));
+        next += ahead.every;
       }
       Vec<T> column[kPass];
 #pragma GCC unroll 4
@@ -100,12 +109,12 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *
 
 template <int R, int C, class T>
 __attribute__((noinline)) void tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                    const T *panel, Index depth, T *to, Index to_stride, const T *ahead) {
+                                    const T *panel, Index depth, T *to, Index to_stride, Ahead<T> ahead) {
   tile_body<false, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
 template <int R, int C, class T>
 __attribute__((noinline)) void fetching_tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                             const T *panel, Index depth, T *to, Index to_stride, const T *ahead) {
+                                             const T *panel, Index depth, T *to, Index to_stride, Ahead<T> ahead) {
   tile_body<true, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
 
@@ -125,10 +134,10 @@ constexpr int one_pass_or_two(int rows, int vectors) {
 }
 
 template <class T>
-inline Tile<T> tile_for(Index rows, int vectors, const T *ahead) {
+inline Tile<T> tile_for(Index rows, int vectors, const Ahead<T> &ahead) {
   RECURRA_TILE_TABLE(Tile<T>, tiles, tile, one_pass_or_two)
   RECURRA_TILE_TABLE(Tile<T>, fetching, fetching_tile, one_pass_or_two)
-  return (ahead ? fetching : tiles)[vectors - 1][rows - 1];
+  return (ahead.from ? fetching : tiles)[vectors - 1][rows - 1];
 }
 
 // A block's outer products, summed from zero: Σ_k a[k][r] * panel[k][:], r < R, written over or added to `to`, whose
@@ -212,17 +221,24 @@ struct Segment {
   Index depth;
 };
 
-// What each tile fetches of the panel that comes next, until all of it is fetched.
+// Shares out the lines of the panel that comes next (or null) among the tiles of this one.
 template <class T>
-struct Ahead {
-  const T *panel;  // or null
-  Index depth, width;
-  Index taken = 0;
+struct NextPanel {
+  static constexpr Index kLine = kLineBytes / static_cast<Index>(sizeof(T));
 
-  RECURRA_INLINE const T *take() {
-    const T *from = panel && taken < depth * width ? panel + taken : nullptr;
-    taken += depth * (kLineBytes / static_cast<Index>(sizeof(T)));
-    return from;
+  const T *panel;
+  Index size, depth, every, taken = 0;
+
+  NextPanel(const T *next, Index panel_depth, Index width, Index rows, Index most)
+      : panel(next),
+        size(panel_depth * width),
+        depth(panel_depth),
+        every(larger(1, ceil_div(rows, most) * kLine / width)) {}
+
+  RECURRA_INLINE Ahead<T> take() {
+    const Ahead<T> ahead{panel && taken < size ? panel + taken : nullptr, every};
+    taken += ceil_div(depth, every) * kLine;
+    return ahead;
   }
 };
 
@@ -250,12 +266,12 @@ RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index 
     do {
       const Index depth = smaller(block, segment.depth - k);
       const bool last = s + 1 == count && k + depth == segment.depth;
-      Ahead<T> next{last ? ahead : nullptr, depth, width};
+      NextPanel<T> next(last ? ahead : nullptr, depth, width, rows, most);
       balanced_tiles(rows, most, vectors, [&](Index first, Index n) __attribute__((always_inline)) {
         if (last) {
           prepare(first, n);
         }
-        const T *fetched = next.take();
+        const Ahead<T> fetched = next.take();
         tile_for<T>(n, vectors, fetched)(started ? stash + first * width : from + first * from_stride,
                                          started ? width : from_stride, segment.rows + first, segment.row_offset + k,
                                          segment.panel + k * width, depth, last ? scratch : stash + first * width,

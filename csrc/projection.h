@@ -74,10 +74,11 @@ struct Projection {
     const T *bias = packed.bias + panel * Layout::kUnits * G;
     const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
     const Index panel_size = Layout::kUnits * G * task.input_size;
-    Ahead<T> next{task.plan->alternate && panel + 1 < last_panel ? weights + panel_size : nullptr, task.input_size,
-                  vectors * V};
-    balanced_tiles(count, smaller(task.plan->tile_rows, tile_rows(vectors)), vectors, [&](Index first, Index n) {
-      const T *fetched = next.take();
+    const Index most = smaller(task.plan->tile_rows, tile_rows(vectors));
+    NextPanel<T> next(task.plan->alternate && panel + 1 < last_panel ? weights + panel_size : nullptr, task.input_size,
+                      vectors * V, count, most);
+    balanced_tiles(count, most, vectors, [&](Index first, Index n) {
+      const Ahead<T> fetched = next.take();
       tile_for<T>(n, vectors, fetched)(bias, 0, from + first, 0, weights, task.input_size, to + first * stride, stride,
                                        fetched);
     });
