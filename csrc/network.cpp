@@ -94,6 +94,8 @@ Plan Network<T>::plan(const Sequences &sequences, const PlanWish &wish, int prod
   work.rows = sequences.total();
   work.directions = shape.directions;
   if (__builtin_mul_overflow(products * multiply_adds_, work.rows, &work.multiply_adds)) throw std::bad_alloc();
+  work.step_work = sequences.rows.batch * cell_.gates * H * H;
+  work.panels = H * bytes / (4 * active_kernels().vector_bytes);
   work.projected_bytes = cell_.projected(H) * bytes;
   work.hidden_bytes = cell_.gates * H * H * bytes;
   work.panel_row_bytes = 4 * active_kernels().vector_bytes;

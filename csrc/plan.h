@@ -17,6 +17,8 @@ struct Work {
   Index steps, batch, rows;  // rows: (time, sequence) pairs that exist
   int directions;
   Index multiply_adds;    // of the whole call
+  Index step_work;        // multiply-adds with the recurrent weights in one step of one direction
+  Index panels;           // of hidden units, the pieces in which they can be shared out
   Index projected_bytes;  // of one row of the hoisted projection
   Index hidden_bytes;     // of one direction's recurrent weights
   Index panel_row_bytes;  // of one row of a weight panel, and so of the panel per unit of depth

@@ -114,7 +114,7 @@ def test_a_call_sees_the_weights_before_or_after_a_change_but_no_mixture(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(("split", "code"), [("batch", 1), ("direction", 2)])
+@pytest.mark.parametrize(("split", "code"), [("batch", 1), ("direction", 2), ("unit", 3)])
 def test_the_split_asked_for_runs(cell, split, code):
     """And gives the bits of one thread. Without OpenMP everything runs in one."""
     config, data = fixed_case(cell)
@@ -129,14 +129,16 @@ def test_the_split_asked_for_runs(cell, split, code):
 @pytest.mark.skipif(not OPENMP, reason="this build has no OpenMP, so there is nothing to choose")
 def test_large_calls_are_shared_out_and_small_ones_are_not():
     rng = np.random.default_rng(0)
-    large, small = recurra.LSTM(128, 256, seed=rng), recurra.LSTM(3, 5, seed=rng)
+    large, small = recurra.LSTM(64, 64, seed=rng), recurra.LSTM(3, 5, seed=rng)
     with num_threads(2):
-        large(rng.standard_normal((20, 64, 128), np.float32))
+        large(rng.standard_normal((50, 64, 64), np.float32))
         assert (_core.last_plan()["threads"], _core.last_plan()["split"]) == (2, "batch")
+        recurra.LSTM(64, 256, seed=rng)(rng.standard_normal((50, 1, 64), np.float32))
+        assert (_core.last_plan()["threads"], _core.last_plan()["split"]) == (2, "unit")
         small(rng.standard_normal((4, 2, 3), np.float32))
         assert (_core.last_plan()["threads"], _core.last_plan()["split"]) == (1, "none")
     with num_threads(1):
-        large(rng.standard_normal((20, 64, 128), np.float32))
+        large(rng.standard_normal((50, 64, 64), np.float32))
         assert _core.last_plan()["threads"] == 1
 
 
