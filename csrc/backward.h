@@ -175,44 +175,64 @@ struct Backward {
     for (Index b = begin; b < end; ++b) {
       delta_rows[b] = delta(t, b);
     }
-    return begin == end ||
-           through_panels(end - begin, backwards, [&](Index panel, Index count, int vectors, Index next) {
-             const Index stride = kWidth * G * H;
-             const T *next_weights = next < 0 || !task.plan->alternate ? nullptr : packed.hidden + next * stride;
-             const Panels<T> panels{count, vectors, packed.hidden + panel * stride, stride, depth, next_weights};
+    return begin == end || through_panels(end - begin, backwards, [&](const PanelRun &run) {
              panels_product(
-                 *task.plan, end - begin, delta_rows + begin, panels, zeros, 0, 0, stash, [](Index, T *) {},
+                 *task.plan, end - begin, delta_rows + begin, panels_of(0, depth, run), zeros, 0, 0, zeros, stash,
+                 [](Index, T *) {},
                  [&](Index p, Index first, Index n, const T *sums) {
+                   const int vectors = vectors_of(run.first + p);
                    for (Index r = 0; r < n; ++r) {
                      const Index b = begin + first + r;
                      const auto use_unit = use(b);
                      const T *gates = kCarriesDh ? kept(t, b) : nullptr, *dh_row = dh + b * width,
                              *q_row = q + b * width;
                      for (int v = 0; v < vectors; ++v) {
-                       const Index unit = (panel + p) * kWidth + v * V;
+                       const Index unit = (run.first + p) * kWidth + v * V;
                        use_unit(unit, beside(gates, dh_row, q_row, unit, Vec<T>::load(sums + (r * vectors + v) * V)));
                      }
                    }
                  },
                  [&](Index p, Index first, Index n) {
+                   const Index unit = (run.first + p) * kWidth;
                    for (Index b = begin + first; b < begin + first + n; ++b) {
-                     ahead(b, (panel + p) * kWidth, (panel + p) * kWidth + vectors * V);
+                     ahead(b, unit, unit + vectors_of(run.first + p) * V);
                    }
                  });
-             return !interrupted(task.pulse, count * (end - begin) * depth * kWidth);
+             return !interrupted(task.pulse, run.count * (end - begin) * depth * kWidth);
            });
   }
 
-  // visit(panel, count, vectors, next) for this part's panels: several at once if there is but one row.
+  int vectors_of(Index panel) const {
+    return static_cast<int>(smaller(kPanelVectors, ceil_div(H - panel * kWidth, V)));
+  }
+  // The weights of `depth` gate units from `row` on.
+  Panels<T> panels_of(Index row, Index depth, const PanelRun &run) const {
+    const auto weights = [=](Index panel) {
+      return packed.hidden + panel * kWidth * G * H + row * vectors_of(panel) * V;
+    };
+    const Index end = run.first + run.count - 1;
+    const int last = run.uneven ? vectors_of(end) : 0;
+    const T *ahead = run.next < 0 || !task.plan->alternate ? nullptr : weights(run.next);
+    return {run.count - (last ? 1 : 0),
+            vectors_of(run.first),
+            last,
+            weights(run.first),
+            weights(end),
+            kWidth * G * H,
+            depth,
+            ahead};
+  }
+
+  // visit(run) for runs of this part's panels.
   template <class Visit>
   bool through_panels(Index n, bool backwards, Visit visit) const {
-    const bool narrow = last_panel * kWidth >= H + V;
-    return panel_runs(last_panel - first_panel, n == 1 ? kRowGroup : 1, narrow, backwards,
-                      [&](Index first, Index count, Index next) {
-                        const Index panel = first_panel + first;
-                        const Index vectors = smaller(kPanelVectors, ceil_div(H - panel * kWidth, V));
-                        return visit(panel, count, static_cast<int>(vectors), next < 0 ? next : first_panel + next);
-                      });
+    const Index count = last_panel - first_panel;
+    const bool uneven = count > 0 && vectors_of(last_panel - 1) < kPanelVectors;
+    return panel_runs(count, n, uneven, backwards, [&](PanelRun run) {
+      run.first += first_panel;
+      run.next += run.next < 0 ? 0 : first_panel;
+      return visit(run);
+    });
   }
 
   // Every part has done its units; false: the call is to end.
@@ -234,18 +254,17 @@ struct Backward {
     for (Index b = 0; b < n; ++b) {
       delta_rows[b] = delta(t, b) + 2 * H;
     }
-    return through_panels(n, backwards, [&](Index panel, Index count, int vectors, Index) {
-      const T *weights = packed.hidden + panel * kWidth * G * H + 2 * H * vectors * V;
-      const Panels<T> panels{count, vectors, weights, kWidth * G * H, H, nullptr};
+    return through_panels(n, backwards, [&](const PanelRun &run) {
       panels_product(
-          *task.plan, n, delta_rows, panels, zeros, 0, 0, stash, [](Index, T *) {},
-          [&](Index p, Index first, Index rows_done, const T *sums) {
-            for (Index r = 0; r < rows_done; ++r) {
+          *task.plan, n, delta_rows, panels_of(2 * H, H, run), zeros, 0, 0, zeros, stash, [](Index, T *) {},
+          [&](Index p, Index first, Index count, const T *sums) {
+            const int vectors = vectors_of(run.first + p);
+            for (Index r = 0; r < count; ++r) {
               const Index b = first + r;
               const T *h_prev = entering_h(t, b), *reset = kept(t, b);
               T *q_row = q + b * width, *delta_row = delta(t, b);
               for (int v = 0; v < vectors; ++v) {
-                const Index unit = (panel + p) * kWidth + v * V, lanes = H - unit;
+                const Index unit = (run.first + p) * kWidth + v * V, lanes = H - unit;
                 const Vec<T> sum = Vec<T>::load(sums + (r * vectors + v) * V);
                 sum.store(q_row + unit);
                 put(Cell::reverse_reset(sum, get_or_zero(h_prev, unit, lanes), get(reset + unit, lanes)),
@@ -254,7 +273,7 @@ struct Backward {
             }
           },
           [](Index, Index, Index) {});
-      return !interrupted(task.pulse, count * n * H * kWidth);
+      return !interrupted(task.pulse, run.count * n * H * kWidth);
     });
   }
 

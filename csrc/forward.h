@@ -202,49 +202,54 @@ struct Forward {
     }
   }
 
-  Panels<T> panels_of(const T *weights, Index stride, int vectors, Index panel, Index count, Index next) const {
-    const T *ahead = next < 0 || !task.plan->alternate ? nullptr : weights + next * stride;
-    return {count, vectors, weights + panel * stride, stride, H, ahead};
+  Panels<T> panels_of(const T *weights, Index stride, int vectors, const PanelRun &run) const {
+    const T *ahead = run.next < 0 || !task.plan->alternate ? nullptr : weights + run.next * stride;
+    const int last = run.uneven ? Layout::unit_vectors(H, run.first + run.count - 1) * G : 0;
+    weights += run.first * stride;
+    return {run.count - (last ? 1 : 0), vectors, last, weights, weights + (run.count - 1) * stride, stride, H, ahead};
+  }
+  // Where the projection of chunk row `row` is.
+  const T *projected_at(Index panel, Index row) const {
+    return projection.panel_at(panel) + row * Projection<Cell, T>::width(H, panel);
   }
 
-  // `count` panels of step t for n rows, whose projection begins at chunk row `row`.
-  void step_panels(Index t, Index panel, Index count, Index next, Index row, Index n) {
-    const int unit_vectors = Layout::unit_vectors(H, panel);
-    const Index stride = Projection<Cell, T>::width(H, panel);
-    const T *from = projection.panel_at(panel) + row * stride;
-    for (Index p = panel; task.plan->fused && p < panel + count; ++p) {
+  // A run of panels of step t for n rows, whose projection begins at chunk row `row`.
+  void step_panels(Index t, const PanelRun &run, Index row, Index n) {
+    const Index stride = Projection<Cell, T>::width(H, run.first);
+    for (Index p = run.first; task.plan->fused && p < run.first + run.count; ++p) {
       projection.project_panel(p, n);
     }
+    const T *from = projected_at(run.first, row), *last_from = projected_at(run.first + run.count - 1, row);
     if constexpr (Cell::kResetBefore) {
-      const Panels<T> panels = panels_of(packed.hidden, 2 * V * H, 2, panel, count, next);
       panels_product(
-          *task.plan, n, hidden[now], panels, from, stride, projection.panel_stride(), stash, [](Index, T *) {},
-          [&](Index p, Index first, Index rows_done, const T *sums) {
-            apply_gates(t, panel + p, first, rows_done, sums);
-          },
+          *task.plan, n, hidden[now], panels_of(packed.hidden, 2 * V * H, 2, run), from, stride,
+          projection.panel_stride(), last_from, stash, [](Index, T *) {},
+          [&](Index p, Index first, Index count, const T *sums) { apply_gates(t, run.first + p, first, count, sums); },
           [](Index, Index, Index) {});
     } else {
-      const int vectors = unit_vectors * G;
-      const Panels<T> panels = panels_of(packed.hidden, Layout::kUnits * G * H, vectors, panel, count, next);
+      const int unit_vectors = Layout::unit_vectors(H, run.first);
+      const Panels<T> panels = panels_of(packed.hidden, Layout::kUnits * G * H, unit_vectors * G, run);
       panels_product(
           *task.plan, n, hidden[now], panels, from + (Cell::kSplitCandidate ? V : 0), stride, projection.panel_stride(),
-          stash, [&](Index rows_done, T *sums) { activate(unit_vectors, rows_done, sums); },
-          [&](Index p, Index first, Index rows_done, const T *sums) {
-            apply(t, panel + p, unit_vectors, first, rows_done, sums, vectors * V,
+          last_from, stash, [&](Index count, T *sums) { activate(unit_vectors, count, sums); },
+          [&](Index p, Index first, Index count, const T *sums) {
+            const int vectors = Layout::unit_vectors(H, run.first + p);
+            apply(t, run.first + p, vectors, first, count, sums, vectors * G * V,
                   from + p * projection.panel_stride() + first * stride, stride);
           },
-          [&](Index p, Index first, Index rows_next) { fetch_units(t, panel + p, unit_vectors, first, rows_next); });
+          [&](Index p, Index first, Index count) {
+            fetch_units(t, run.first + p, Layout::unit_vectors(H, run.first + p), first, count);
+          });
     }
   }
 
   // Reset before, the second half: n_x goes on over r ∘ h_{t-1}.
-  void step_candidates(Index t, Index panel, Index count, Index next, Index row, Index n) {
-    const Panels<T> panels = panels_of(packed.candidate, V * H, 1, panel, count, next);
+  void step_candidates(Index t, const PanelRun &run, Index row, Index n) {
     panels_product(
-        *task.plan, n, reset_rows, panels, projection.panel_at(panel) + (row * G + 2) * V, G * V,
-        projection.panel_stride(), stash, [](Index, T *) {},
-        [&](Index p, Index first, Index rows_done, const T *sums) {
-          apply(t, panel + p, 1, first, rows_done, sums, V, nullptr, 0);
+        *task.plan, n, reset_rows, panels_of(packed.candidate, V * H, 1, run), projected_at(run.first, row) + 2 * V,
+        G * V, projection.panel_stride(), static_cast<const T *>(nullptr), stash, [](Index, T *) {},
+        [&](Index p, Index first, Index count, const T *sums) {
+          apply(t, run.first + p, 1, first, count, sums, V, nullptr, 0);
         },
         [](Index, Index, Index) {});
   }
@@ -252,17 +257,17 @@ struct Forward {
   bool step(Index s, Index row) {
     const Index t = time_of(task, s), n = alive(t), count = last_panel - first_panel;
     const bool backwards = task.plan->alternate && s % 2 == 1;
-    const bool narrow = count > 0 && Layout::unit_vectors(H, last_panel - 1) < Cell::kUnitVectors;
+    const bool uneven = count > 0 && Layout::unit_vectors(H, last_panel - 1) < Cell::kUnitVectors;
     for (int half = 0; half < (Cell::kResetBefore ? 2 : 1); ++half) {
-      const Index most = n == 1 ? kRowGroup : 1;
-      const bool done = panel_runs(count, most, narrow, backwards, [&](Index first, Index run, Index next) {
-        next = next < 0 ? next : first_panel + next;
+      const bool done = panel_runs(count, n, uneven, backwards, [&](PanelRun run) {
+        run.first += first_panel;
+        run.next += run.next < 0 ? 0 : first_panel;
         if (half == 0) {
-          step_panels(t, first_panel + first, run, next, row, n);
+          step_panels(t, run, row, n);
         } else {
-          step_candidates(t, first_panel + first, run, next, row, n);
+          step_candidates(t, run, row, n);
         }
-        return !interrupted(task.pulse, run * n * Layout::kUnits * G * H);
+        return !interrupted(task.pulse, run.count * n * Layout::kUnits * G * H);
       });
       if (!done || !all_here()) {
         return false;

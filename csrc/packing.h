@@ -25,6 +25,9 @@ struct ForwardLayout {
   static Index panels(Index hidden_size) { return ceil_div(hidden_size, kUnits); }
   static Index padded(Index hidden_size) { return ceil_div(hidden_size, V) * V; }
   static int unit_vectors(Index hidden_size, Index panel) {
+    if constexpr (Cell::kUnitVectors == 1) {  // a constant, which unrolls what depends on it
+      return 1;
+    }
     return static_cast<int>(smaller(Cell::kUnitVectors, ceil_div(hidden_size - panel * kUnits, V)));
   }
 

@@ -50,6 +50,64 @@ __attribute__((noinline)) void row_tile(const T *from, Index from_stride, const 
   }
 }
 
+// The same with one more panel, N vectors wide: the last of a row of units that isn't a whole number of panels.
+template <class T>
+using UnevenTile = void (*)(const T *from, Index from_stride, const T *row, const T *panel, Index panel_stride,
+                            Index depth, T *to, const T *last_from, const T *last_panel);
+
+template <int P, int N, class T>
+__attribute__((noinline)) void uneven_tile(const T *from, Index from_stride, const T *row, const T *panel,
+                                           Index panel_stride, Index depth, T *to, const T *last_from,
+                                           const T *last_panel) {
+  constexpr int V = Vec<T>::size, C = kPanelVectors;
+  Vec<T> sum[P][C], last[N];
+#pragma GCC unroll 2
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      sum[p][c] = Vec<T>::load(from + p * from_stride + c * V);
+    }
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < N; ++c) {
+    last[c] = Vec<T>::load(last_from + c * V);
+  }
+  for (Index k = 0; k < depth; ++k, panel += C * V, last_panel += N * V) {
+    const Vec<T> a = Vec<T>::broadcast(row[k]);
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) {
+        sum[p][c] = fma(a, Vec<T>::load(panel + p * panel_stride + c * V), sum[p][c]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < N; ++c) {
+      last[c] = fma(a, Vec<T>::load(last_panel + c * V), last[c]);
+    }
+  }
+#pragma GCC unroll 2
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      sum[p][c].store(to + (p * C + c) * V);
+    }
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < N; ++c) {
+    last[c].store(to + (P * C + c) * V);
+  }
+}
+
+template <class T>
+inline UnevenTile<T> uneven_tile_for(Index panels, int last_vectors) {
+  static constexpr UnevenTile<T> tiles[2][kPanelVectors - 1] = {
+      {uneven_tile<1, 1, T>, uneven_tile<1, 2, T>, uneven_tile<1, 3, T>},
+      {uneven_tile<2, 1, T>, uneven_tile<2, 2, T>, uneven_tile<2, 3, T>},
+  };
+  return tiles[panels - 1][last_vectors - 1];
+}
+
 // tiles[vectors - 1][panels - 1]
 template <class T>
 inline RowTile<T> row_tile_for(Index panels, int vectors) {
@@ -63,25 +121,28 @@ inline RowTile<T> row_tile_for(Index panels, int vectors) {
   return tiles[vectors - 1][panels - 1];
 }
 
-// `count` panels, alike and `stride` apart; more than one only for a single row.
+// `count` panels, alike and `stride` apart, and after them perhaps one of last_vectors vectors. More than one in all
+// only for a single row.
 template <class T>
 struct Panels {
   Index count;
   int vectors;
-  const T *weights;
+  int last_vectors;  // 0: none
+  const T *weights, *last_weights;
   Index stride;
   Index depth;
   const T *ahead;  // the weights that come next, or null
 };
 
-// The products of n rows with these panels. Row r of panel p begins at from + p * from_panel_stride + r * from_stride.
+// The products of n rows with these panels. Row r of panel p begins at from + p * from_panel_stride + r * from_stride,
+// that of an uneven last panel at last_from.
 // start(count, sums) gets each tile of `count` rows, or all panels of one row as if they were rows; then come
 // finish(p, first, count, sums) and before them prepare(p, first, count), as in panel_product.
 template <class T, class Start, class Finish, class Prepare>
 RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *rows, const Panels<T> &panels,
-                                   const T *from, Index from_stride, Index from_panel_stride, T *stash, Start start,
-                                   Finish finish, Prepare prepare) {
-  if (panels.count == 1) {
+                                   const T *from, Index from_stride, Index from_panel_stride, const T *last_from,
+                                   T *stash, Start start, Finish finish, Prepare prepare) {
+  if (panels.count == 1 && !panels.last_vectors) {
     const Segment<T> segment{rows, 0, panels.weights, panels.depth};
     panel_product(
         n, panels.vectors, from, from_stride, &segment, 1, plan.depth_block, plan.tile_rows, stash, panels.ahead,
@@ -92,32 +153,51 @@ RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *ro
         [&](Index first, Index count) { prepare(Index(0), first, count); });
     return;
   }
-  alignas(64) T sums[kRowGroup * kPanelVectors * Vec<T>::size];
+  alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * Vec<T>::size];
   const Index width = panels.vectors * Vec<T>::size, most = row_panels(panels.vectors);
-  for (Index p = 0; p < panels.count; ++p) {
+  const Index all = panels.count + (panels.last_vectors ? 1 : 0);
+  for (Index p = 0; p < all; ++p) {
     prepare(p, Index(0), Index(1));
   }
   for (Index p = 0; p < panels.count; p += most) {
-    row_tile_for<T>(smaller(most, panels.count - p), panels.vectors)(from + p * from_panel_stride, from_panel_stride,
-                                                                     rows[0], panels.weights + p * panels.stride,
-                                                                     panels.stride, panels.depth, sums + p * width);
+    const Index count = smaller(most, panels.count - p);
+    const T *begin = from + p * from_panel_stride, *weights = panels.weights + p * panels.stride;
+    if (p + count == panels.count && panels.last_vectors) {
+      uneven_tile_for<T>(count, panels.last_vectors)(begin, from_panel_stride, rows[0], weights, panels.stride,
+                                                     panels.depth, sums + p * width, last_from, panels.last_weights);
+    } else {
+      row_tile_for<T>(count, panels.vectors)(begin, from_panel_stride, rows[0], weights, panels.stride, panels.depth,
+                                             sums + p * width);
+    }
   }
   start(panels.count, sums);
-  for (Index p = 0; p < panels.count; ++p) {
+  for (Index p = 0; p < all; ++p) {
     finish(p, Index(0), Index(1), sums + p * width);
   }
 }
 
-// visit(panel, count, next) for balanced runs of at most `most` of `panels` panels, all alike but for the last if it is
-// `narrow`, which then goes alone; `next` is the panel with which the next run begins, or -1. Stops when visit says so.
+// Panels to do at once: `count` from `first` on, of which the last may be uneven, and the one that comes next, or -1.
+struct PanelRun {
+  Index first, count;
+  bool uneven;
+  Index next;
+};
+
+// visit(run) for balanced runs of `panels` panels: one by one for several rows, else up to kRowGroup. For one row
+// an uneven last panel joins the run before it. Stops when visit says so.
 template <class Visit>
-RECURRA_INLINE bool panel_runs(Index panels, Index most, bool narrow, bool backwards, Visit visit) {
-  const Index alike = panels - (narrow ? 1 : 0), runs = ceil_div(alike, most), all = runs + (narrow ? 1 : 0);
-  for (Index i = 0; i < all; ++i) {
-    const Index run = backwards ? all - 1 - i : i;
-    const auto start = [=](Index of) { return of < runs ? alike * of / runs : alike; };
-    const Index next = i + 1 == all ? -1 : start(backwards ? run - 1 : run + 1);
-    if (!visit(start(run), run < runs ? start(run + 1) - start(run) : 1, next)) {
+RECURRA_INLINE bool panel_runs(Index panels, Index rows, bool uneven, bool backwards, Visit visit) {
+  const bool joins = uneven && rows == 1 && panels > 1;
+  const Index units = panels - (joins ? 1 : 0), runs = rows > 1 ? units : ceil_div(units, kRowGroup);
+  const auto start = [=](Index run) {  // most often without a division
+    return runs == units ? run : run == 0 ? 0 : run == runs ? units : units * run / runs;
+  };
+  for (Index i = 0; i < runs; ++i) {
+    const Index run = backwards ? runs - 1 - i : i;
+    const Index next = i + 1 == runs ? -1 : start(backwards ? run - 1 : run + 1);
+    const Index first = start(run), end = start(run + 1);
+    const bool last = joins && run == runs - 1;
+    if (!visit(PanelRun{first, end - first + (last ? 1 : 0), last, next})) {
       return false;
     }
   }
