@@ -136,7 +136,7 @@ struct Forward {
   }
 
   // The cell on one tile's sums: rows [first, first + n) of the slice, the units of one panel.
-  void apply(Index t, Index panel, int vectors, Index first, Index n, const T *sums, Index sum_width,
+  RECURRA_INLINE void apply(Index t, Index panel, int vectors, Index first, Index n, const T *sums, Index sum_width,
              const T *candidate_x, Index candidate_stride) {
     for (Index r = 0; r < n; ++r) {
       const Index b = first + r;
@@ -234,8 +234,13 @@ struct Forward {
           last_from, stash, [&](Index count, T *sums) { activate(unit_vectors, count, sums); },
           [&](Index p, Index first, Index count, const T *sums) {
             const int vectors = Layout::unit_vectors(H, run.first + p);
-            apply(t, run.first + p, vectors, first, count, sums, vectors * G * V,
-                  from + p * projection.panel_stride() + first * stride, stride);
+            const T *candidate_x = from + p * projection.panel_stride() + first * stride;
+            if (vectors == Cell::kUnitVectors) {  // a constant, which unrolls the loop over vectors
+              apply(t, run.first + p, Cell::kUnitVectors, first, count, sums, Cell::kUnitVectors * G * V, candidate_x,
+                    stride);
+            } else {
+              apply(t, run.first + p, vectors, first, count, sums, vectors * G * V, candidate_x, stride);
+            }
           },
           [&](Index p, Index first, Index count) {
             fetch_units(t, run.first + p, Layout::unit_vectors(H, run.first + p), first, count);
