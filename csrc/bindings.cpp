@@ -73,11 +73,16 @@ py::tuple mse_of(const py::array &prediction, const py::array &target) {
   double sums[8] = {};
   {
     const WithoutGil released;
-    for (Index i = 0; i < size; ++i) {
+    const auto add = [&](Index i, double &part) {
       const T error = from[i] - to[i];
       out[i] = error * factor;
-      sums[i % 8] += static_cast<double>(error) * static_cast<double>(error);
+      part += static_cast<double>(error) * static_cast<double>(error);
+    };
+    Index i = 0;
+    for (; i + 8 <= size; i += 8) {
+      for (int lane = 0; lane < 8; ++lane) add(i + lane, sums[lane]);
     }
+    for (int lane = 0; i + lane < size; ++lane) add(i + lane, sums[lane]);
   }
   double sum = 0;
   for (const double part : sums) sum += part;

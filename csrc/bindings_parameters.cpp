@@ -138,6 +138,13 @@ void check_gradients(const Holder<T> &parameters, py::handle gradients) {
   arrays_of(*parameters, gradients, "grads");
 }
 
+template <class T>
+void zero_gradients(const Holder<T> &parameters, py::handle gradients) {
+  const std::vector<py::array> arrays = arrays_of(*parameters, gradients, "grads");
+  const std::vector<T *> pointers = targets_of(*parameters, arrays, "grads");
+  for (std::size_t i = 0; i < pointers.size(); ++i) std::fill_n(pointers[i], parameters->entries[i].size, T(0));
+}
+
 // Gradients to be read, contiguous; `held` keeps them.
 template <class T>
 std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle grads, std::vector<py::array> &held) {
@@ -192,6 +199,7 @@ void bind(py::module_ &module, const char *name) {
       .def("snapshot", snapshot<T>)
       .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict")
       .def("check_gradients", check_gradients<T>, py::arg("grads"))
+      .def("zero_gradients", zero_gradients<T>, py::arg("grads"))
       .def("adam", adam<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"), py::arg("lr"),
            py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("decoupled"))
       .def("sgd", sgd<T>, py::arg("grads"), py::arg("velocities"), py::arg("lr"), py::arg("momentum"),

@@ -137,7 +137,7 @@ struct Forward {
 
   // The cell on one tile's sums: rows [first, first + n) of the slice, the units of one panel.
   RECURRA_INLINE void apply(Index t, Index panel, int vectors, Index first, Index n, const T *sums, Index sum_width,
-             const T *candidate_x, Index candidate_stride) {
+                            const T *candidate_x, Index candidate_stride) {
     for (Index r = 0; r < n; ++r) {
       const Index b = first + r;
       T *out = row_at(task.out, rows, t, task.first + b);

@@ -286,47 +286,6 @@ RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index 
   }
 }
 
-// Writes a (rows, columns) matrix, row stride `stride`, as panels of `vectors` vectors: to[panel][row][column], missing
-// columns zero. Rows of the matrix are the depth of the product: W as it stands serves A·W.
-template <class T>
-void pack_rows(const T *from, Index rows, Index columns, Index stride, int vectors, T *to) {
-  constexpr Index V = Vec<T>::size;
-  for (Index column = 0; column < columns; column += vectors * V) {
-    const Index width = smaller(vectors * V, ceil_div(columns - column, V) * V);
-    const Index valid = smaller(width, columns - column);
-    for (Index row = 0; row < rows; ++row, to += width) {
-      const T *source = from + row * stride + column;
-      Index i = 0;
-      for (; i + V <= valid; i += V) {
-        Vec<T>::load(source + i).store(to + i);
-      }
-      if (i < valid) {
-        Vec<T>::load(source + i, static_cast<int>(valid - i)).store(to + i);
-        i += V;
-      }
-      for (; i < width; i += V) {
-        Vec<T>::zero().store(to + i);
-      }
-    }
-  }
-}
-
-// Writes V (or fewer) rows of a (rows, depth) matrix as one vector column of a panel `width` wide: to[k * width + lane]
-// = from[lane][k], missing lanes zero: Wᵀ for A·Wᵀ. Short runs of k keep both sides in L1.
-template <class T>
-void pack_transposed(const T *from, Index lanes, Index depth, Index stride, Index width, T *to) {
-  constexpr Index V = Vec<T>::size;
-  constexpr Index run = 16;
-  for (Index begin = 0; begin < depth; begin += run) {
-    const Index end = smaller(depth, begin + run);
-    for (Index lane = 0; lane < V; ++lane) {
-      for (Index k = begin; k < end; ++k) {
-        to[k * width + lane] = lane < lanes ? from[lane * stride + k] : T(0);
-      }
-    }
-  }
-}
-
 RECURRA_INLINE bool interrupted(Pulse *pulse, Index multiply_adds) {
   pulse->credit -= multiply_adds;
   return pulse->credit < 0 && pulse->poll(pulse);

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "arena.h"
-#include "gemm.h"
+#include "panels.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

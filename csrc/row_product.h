@@ -188,7 +188,7 @@ struct PanelRun {
 template <class Visit>
 RECURRA_INLINE bool panel_runs(Index panels, Index rows, bool uneven, bool backwards, Visit visit) {
   const bool joins = uneven && rows == 1 && panels > 1;
-  const Index units = panels - (joins ? 1 : 0), runs = rows > 1 ? units : ceil_div(units, kRowGroup);
+  const Index units = panels - (joins ? 1 : 0), runs = rows == 1 ? ceil_div(units, kRowGroup) : units;
   const auto start = [=](Index run) {  // most often without a division
     return runs == units ? run : run == 0 ? 0 : run == runs ? units : units * run / runs;
   };

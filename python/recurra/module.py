@@ -63,8 +63,8 @@ class Module:
 
     def zero_grad(self) -> None:
         """Sets `grads` to 0, in place."""
-        for gradient in self.grads.values():
-            gradient.fill(0)
+        for layer in self.leaves():
+            layer._parameters.zero_gradients(layer.grads)
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of the parameters by name, all from before or all from after a change in another thread."""
