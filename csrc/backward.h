@@ -180,17 +180,7 @@ struct Backward {
                  *task.plan, end - begin, delta_rows + begin, panels_of(0, depth, run), zeros, 0, 0, zeros, stash,
                  [](Index, T *) {},
                  [&](Index p, Index first, Index n, const T *sums) {
-                   const int vectors = vectors_of(run.first + p);
-                   for (Index r = 0; r < n; ++r) {
-                     const Index b = begin + first + r;
-                     const auto use_unit = use(b);
-                     const T *gates = kCarriesDh ? kept(t, b) : nullptr, *dh_row = dh + b * width,
-                             *q_row = q + b * width;
-                     for (int v = 0; v < vectors; ++v) {
-                       const Index unit = (run.first + p) * kWidth + v * V;
-                       use_unit(unit, beside(gates, dh_row, q_row, unit, Vec<T>::load(sums + (r * vectors + v) * V)));
-                     }
-                   }
+                   send_tile(t, run.first + p, begin + first, n, sums, use);
                  },
                  [&](Index p, Index first, Index n) {
                    const Index unit = (run.first + p) * kWidth;
@@ -200,6 +190,20 @@ struct Backward {
                  });
              return !interrupted(task.pulse, run.count * (end - begin) * depth * kWidth);
            });
+  }
+
+  // A tile's sums for rows [begin, begin + n), with what goes round W_hh added.
+  template <class Use>
+  RECURRA_INLINE void send_tile(Index t, Index panel, Index begin, Index n, const T *sums, Use use) {
+    const int vectors = vectors_of(panel);
+    for (Index b = begin; b < begin + n; ++b) {
+      const auto use_unit = use(b);
+      const T *gates = kCarriesDh ? kept(t, b) : nullptr, *dh_row = dh + b * width, *q_row = q + b * width;
+      for (int v = 0; v < vectors; ++v, sums += V) {
+        const Index unit = panel * kWidth + v * V;
+        use_unit(unit, beside(gates, dh_row, q_row, unit, Vec<T>::load(sums)));
+      }
+    }
   }
 
   int vectors_of(Index panel) const {

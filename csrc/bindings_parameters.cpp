@@ -1,4 +1,6 @@
 // Parameters from Python: read-only views, a checked load that replaces all of them at once, and the optimisers.
+#include <numeric>
+
 #include "arguments.h"
 #include "bindings.h"
 #include "optimiser.h"
@@ -158,6 +160,30 @@ std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle 
   return pointers;
 }
 
+// Of all gradients' elements, in float64. Eight chains, so that the compiler makes vectors of them.
+template <class T>
+double square_sum(const Holder<T> &parameters, py::handle grads) {
+  std::vector<py::array> held;
+  const std::vector<const T *> gradients = gradients_of(*parameters, grads, held);
+  const WithoutGil released;
+  double sums[8] = {};
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const Index size = parameters->entries[i].size;
+    Index k = 0;
+    for (; k + 8 <= size; k += 8) {
+      for (int lane = 0; lane < 8; ++lane) {
+        const double value = static_cast<double>(gradients[i][k + lane]);
+        sums[lane] += value * value;
+      }
+    }
+    for (int lane = 0; k + lane < size; ++lane) {
+      const double value = static_cast<double>(gradients[i][k + lane]);
+      sums[lane] += value * value;
+    }
+  }
+  return std::accumulate(sums, sums + 8, 0.0);
+}
+
 template <class T>
 void adam(const Holder<T> &parameters, py::handle grads, py::handle means, py::handle squares, long long count,
           double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled) {
@@ -199,6 +225,7 @@ void bind(py::module_ &module, const char *name) {
       .def("snapshot", snapshot<T>)
       .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict")
       .def("check_gradients", check_gradients<T>, py::arg("grads"))
+      .def("square_sum", square_sum<T>, py::arg("grads"))
       .def("zero_gradients", zero_gradients<T>, py::arg("grads"))
       .def("adam", adam<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"), py::arg("lr"),
            py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("decoupled"))

@@ -130,7 +130,7 @@ def test_dropout_draws_from_the_generator():
     first, generator = layer.forward(x, rng=7)[0], np.random.default_rng(7)
     assert_same_bits(layer.forward(x, rng=generator)[0], first)
     assert not np.array_equal(layer.forward(x, rng=generator)[0], first)
-    expected = np.random.default_rng(7).random((4, 5, 6)) >= 0.3
+    expected = np.random.default_rng(7).random((4, 5, 6), np.float32) >= 0.3
     assert_same_bits(first, (expected * (1 / 0.7)).astype(np.float32))
     layer.p = 0
     assert_same_bits(layer.forward(x)[0], x)  # needs none

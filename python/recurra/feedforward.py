@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _core
 from ._checks import check_array, check_flag, check_number, check_rng, shown
+from ._masks import dropout_mask
 from .module import Array, Module
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class Dropout(Stateless):
             return x, StatelessTape(self, x, 1)
         if rng is None:
             raise ValueError("rng: expected an integer or a numpy.random.Generator, as dropout is on, got None")
-        mask = ((check_rng("rng", rng).random(x.shape) >= self._p) * (1 / (1 - self._p))).astype(x.dtype)
+        mask = dropout_mask(check_rng("rng", rng), x.shape, self._p, x.dtype)
         y = np.multiply(x, mask, out=np.empty_like(x))
         return y, StatelessTape(self, y, mask)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _core
 from ._checks import check_flag, check_number, check_rng, check_size, shown
+from ._masks import dropout_mask
 from .module import Array, Module
 
 if TYPE_CHECKING:
@@ -130,11 +131,8 @@ class _Recurrent(Module):
         features = self.hidden_size * (2 if self.bidirectional else 1)
 
         def draw(steps: int, batch: int) -> list[Array]:
-            keep = 1 / (1 - rate)
-            return [
-                ((generator.random((steps, batch, features)) >= rate) * keep).astype(self.dtype)
-                for _ in range(self.num_layers - 1)
-            ]
+            shape = steps, batch, features
+            return [dropout_mask(generator, shape, rate, self.dtype) for _ in range(self.num_layers - 1)]
 
         return draw
 

@@ -168,16 +168,16 @@ def clip_grad_norm(model: Module | Iterable[Module], max_norm: float, *, error_i
     """
     limit = check_number("max_norm", max_norm, "a number above 0", 5e-324, INFINITY)
     check_flag("error_if_nonfinite", error_if_nonfinite)
-    gradients = [gradient for layer in leaves_of(model) for gradient in layer.grads.values()]
-    with np.errstate(over="ignore"):
-        norm = math.sqrt(sum(float(np.einsum("i,i", g.ravel(), g.ravel(), dtype=np.float64)) for g in gradients))
+    layers = leaves_of(model)
+    norm = math.sqrt(sum(layer._parameters.square_sum(layer.grads) for layer in layers))
     if not math.isfinite(norm):
         if error_if_nonfinite:
             raise FloatingPointError(f"grads: expected a finite norm, got {norm}")
         warnings.warn(f"grads: expected a finite norm, got {norm}; not clipped", RuntimeWarning, stacklevel=2)
     elif norm > limit:
-        for gradient in gradients:
-            np.multiply(gradient, limit / (norm + 1e-6), out=gradient)  # PyTorch's margin
+        for layer in layers:
+            for gradient in layer.grads.values():
+                np.multiply(gradient, limit / (norm + 1e-6), out=gradient)  # PyTorch's margin
     return norm
 
 
