@@ -7,6 +7,7 @@ import pytest
 
 import recurra
 from configs import assert_same_bits
+from recurra.generate import _without_embedding
 from refused import refused
 
 C = 7
@@ -67,6 +68,30 @@ def test_is_the_whole_text_read_anew(cell, options):
     assert text.dtype == np.int64
     assert text.tolist() == expected
     assert len(set(expected)) > 2
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [
+        (recurra.RNN, {"nonlinearity": "relu"}),
+        (recurra.LSTM, {"num_layers": 2}),
+        (recurra.GRU, {"num_layers": 2}),
+        (recurra.GRU, {"reset_after": False}),
+    ],
+)
+def test_the_embedding_multiplied_in_gives_the_same_bits(cell, options, dtype, bias):
+    model = make_model(cell, dtype, bias=bias, **options)
+    assert _without_embedding(model, C - 1) is model
+    folded = _without_embedding(model, C)
+    assert len(folded.leaves()) == 2
+    tokens = np.random.default_rng(2).integers(0, C, (9, 5))
+    y, states = model.run(tokens)
+    same, same_states = folded.run(tokens)
+    assert_same_bits(same, y)
+    for state, same_state in zip(states, same_states, strict=True):
+        assert_same_bits(np.array(same_state), np.array(state))
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"top_k": 1}, {"temperature": 1e-300}], ids=str)
