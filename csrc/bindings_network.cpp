@@ -1,7 +1,7 @@
 // Recurrent layers and their tapes from Python.
-#include "arguments.h"
 #include "bindings.h"
 #include "dispatch.h"
+#include "forward_arguments.h"
 #include "tapes.h"
 
 namespace recurra {
@@ -71,11 +71,11 @@ class PyNetwork {
   // A cell returns the state alone, here and below.
   py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
                   py::handle wish) {
-    Run run(*this, x, hx, lengths, batch_first, table, wish);
+    ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
     py::object y, target;
-    run.allocate_states(*this);
+    run.allocate_states();
     if (run.layout.single) {
       y = target = run.h_n;
     } else if (out.is_none()) {
@@ -91,13 +91,13 @@ class PyNetwork {
     run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
     run.forward(network_, sequences, nullptr);
     if (target.ptr() != y.ptr()) y[py::ellipsis()] = target;
-    return run.layout.single ? run.states(*this) : py::object(py::make_tuple(y, run.states(*this)));
+    return run.layout.single ? run.states() : py::object(py::make_tuple(y, run.states()));
   }
 
   // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
   py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
                     py::handle table, py::handle wish) {
-    Run run(*this, x, hx, lengths, batch_first, table, wish);
+    ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
     const Layout &layout = run.layout;
     if (!masks.is_none()) {
       const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
@@ -115,7 +115,7 @@ class PyNetwork {
     }
     auto memory =
         std::make_shared<TapeMemory<T>>(layout.steps, layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
-    run.allocate_states(*this);
+    run.allocate_states();
     const py::array y =
         layout.single ? py::reinterpret_borrow<py::array>(run.h_n) : new_array<T>(layout.shape(features()));
     run.call.y = layout.template strided<T>(y);
@@ -124,8 +124,8 @@ class PyNetwork {
     tape->layout = layout;
     tape->shape = network_.shape;
     tape->memory = std::move(memory);
-    if (layout.single) return py::make_tuple(run.states(*this), tape);
-    return py::make_tuple(y, run.states(*this), tape);
+    if (layout.single) return py::make_tuple(run.states(), tape);
+    return py::make_tuple(y, run.states(), tape);
   }
 
   py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dcells,
@@ -146,10 +146,10 @@ class PyNetwork {
     call.doutputs = by_layer(doutputs, "doutputs", network_.shape.layers, layout, arguments);
     call.dcells =
         by_layer(dcells, "dcells", network_.shape.kind == kLstm ? network_.shape.layers : 0, layout, arguments);
-    const auto [dh, dc] = split_state(dstate, "dstate", "dh_n", "dc_n");
-    const Shape states = layout.state_shape(state_count(), hidden());
-    call.dh_n = arguments.state(dh, "dh_n", layout, state_count(), hidden());
-    call.dc_n = arguments.state(dc, "dc_n", layout, state_count(), hidden());
+    const auto [dh, dc] = split_state(network_.shape, dstate, "dstate", "dh_n", "dc_n");
+    const Shape states = layout.state_shape(network_.shape.states(), network_.shape.hidden_size);
+    call.dh_n = arguments.state(dh, "dh_n", layout, network_.shape.states(), network_.shape.hidden_size);
+    call.dc_n = arguments.state(dc, "dc_n", layout, network_.shape.states(), network_.shape.hidden_size);
     call.grads = gradient_targets(*network_.parameters, grads, arguments);
 
     py::object dx = py::none();
@@ -165,7 +165,7 @@ class PyNetwork {
     const py::array dh0 = new_array<T>(states);
     call.dh0 = pointer<T>(dh0);
     py::object dprevious = dh0;
-    if (has_cell_state()) {
+    if (network_.shape.has_cell_state()) {
       const py::array dc0 = new_array<T>(states);
       call.dc0 = pointer<T>(dc0);
       dprevious = py::make_tuple(dh0, dc0);
@@ -189,137 +189,8 @@ class PyNetwork {
   }
 
  private:
-  Index hidden() const { return network_.shape.hidden_size; }
-  Index features() const { return network_.shape.directions * hidden(); }
-  Index state_count() const { return network_.shape.layers * network_.shape.directions; }
-  bool has_cell_state() const { return network_.shape.kind == kLstm; }
+  Index features() const { return network_.shape.features(); }
   const char *features_symbol() const { return network_.shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
-
-  // h and c of a state that may be None; c is None for cells that have none.
-  std::pair<py::object, py::object> split_state(py::handle state, const char *name, const char *h,
-                                                const char *c) const {
-    if (!has_cell_state()) return {py::reinterpret_borrow<py::object>(state), py::none()};
-    if (state.is_none()) return {py::none(), py::none()};
-    const bool pair = (py::isinstance<py::tuple>(state) || py::isinstance<py::list>(state)) && py::len(state) == 2;
-    if (!pair) refuse_type(name, std::string("a pair (") + h + ", " + c + ")", type_name(state));
-    const auto members = py::reinterpret_borrow<py::sequence>(state);
-    return {members[0], members[1]};
-  }
-
-  // The checked arguments of a forward call, and the states it returns.
-  struct Run {
-    Arguments<T> arguments;
-    Layout layout;
-    std::vector<Index> lengths, tokens;
-    ForwardCall<T> call;
-    py::object h_n, c_n;  // not py::array, whose constructor makes one
-
-    // With a table (alphabet, input_size), x is tokens that stand for its rows.
-    Run(const PyNetwork &self, py::handle x, py::handle hx, py::handle given_lengths, bool batch_first,
-        py::handle table, py::handle wish) {
-      const NetworkShape &shape = self.network_.shape;
-      layout.single = shape.single;
-      const Index full = shape.single ? 1 : 2;  // axes of a batch, beside the features
-      const bool of_tokens = is_integers(x) && py::reinterpret_borrow<py::array>(x).ndim() <= full;
-      const py::array array = of_tokens ? py::reinterpret_borrow<py::array>(x) : typed_array<T>(x, "x");
-      const Index axes = array.ndim() - (of_tokens ? 0 : 1);
-      if ((axes != full && axes != full - 1) || (!of_tokens && array.shape(axes) != shape.input_size)) {
-        refuse_value("x", expected_x(shape, batch_first), shape_text(array));
-      }
-      layout.unbatched = axes != full;
-      layout.batch_first = batch_first && !layout.unbatched;
-      layout.steps = shape.single ? 1 : array.shape(layout.batch_first ? 1 : 0);
-      layout.batch = layout.unbatched ? 1 : array.shape(layout.batch_first || shape.single ? 0 : 1);
-      Index bytes = 8 * (shape.input_size + 8 * self.features());  // more than any array of the call takes
-      if (__builtin_mul_overflow(bytes, layout.steps, &bytes) || __builtin_mul_overflow(bytes, layout.batch, &bytes)) {
-        refuse_value("x", "sizes that fit in memory", shape_text(array));
-      }
-      if (layout.unbatched && !given_lengths.is_none()) {
-        refuse_value("lengths", "None, as x has no batch", type_name(given_lengths));
-      }
-      lengths = lengths_of(given_lengths, layout.batch, layout.steps);
-      if (of_tokens) {
-        call.alphabet = shape.input_size;
-        if (!table.is_none()) {
-          const py::array rows = arguments.keep(typed_array<T>(table, "table"));
-          call.alphabet = rows.shape(0);
-          check_shape(rows, "table", [] { return "(num_embeddings, input_size)"; }, {call.alphabet, shape.input_size});
-          call.table = pointer<T>(contiguous<T>(rows) ? rows : arguments.keep(copied(rows)));
-        }
-        const char *range = call.table ? "tokens in 0..num_embeddings-1 = 0.." : "tokens in 0..input_size-1 = 0..";
-        tokens = integers_of(array, "x", range, call.alphabet - 1);
-        if (tokens.empty()) tokens.push_back(0);  // null would mean that there are none
-        call.tokens = {tokens.data(),
-                       layout.single        ? 0
-                       : layout.batch_first ? 1
-                                            : layout.batch,
-                       layout.batch_first ? layout.steps : 1};
-      } else {
-        call.x = layout.strided<const T>(arguments.keep(readable_in_place<T>(array) ? array : copied(array)));
-      }
-      const auto [h, c] = self.split_state(hx, "hx", "h0", "c0");
-      call.h0 = arguments.state(h, "h0", layout, self.state_count(), self.hidden());
-      call.c0 = arguments.state(c, "c0", layout, self.state_count(), self.hidden());
-      call.wish = wish_of(wish);
-      call.signalled = signalled;
-    }
-
-    static std::string expected_x(const NetworkShape &shape, bool batch_first) {
-      Layout layout{batch_first, false, shape.single, 0, 0};
-      std::string expected;
-      for (const bool unbatched : {false, true}) {
-        layout.unbatched = unbatched;
-        expected += (unbatched ? " or " : "") + layout.symbols("input_size") + " = " +
-                    layout.symbols(std::to_string(shape.input_size));
-      }
-      return expected;
-    }
-
-    void allocate_states(const PyNetwork &self) {
-      const Shape states = layout.state_shape(self.state_count(), self.hidden());
-      const auto allocate = [&](py::object &array) {
-        py::array made = new_array<T>(states);
-        T *data = pointer<T>(made);
-        array = std::move(made);
-        return data;
-      };
-      call.h_n = allocate(h_n);
-      if (self.has_cell_state()) call.c_n = allocate(c_n);
-    }
-
-    py::object states(const PyNetwork &self) const {
-      return self.has_cell_state() ? py::object(py::make_tuple(h_n, c_n)) : py::object(h_n);
-    }
-
-    // Whether writing to `out` could change an argument before it is read. Bounds only, so sometimes yes in vain.
-    bool overlaps(const py::array &out) const {
-      const auto [begin, end] = bounds(out);
-      for (const py::array &array : arguments.kept()) {
-        const auto [from, to] = bounds(array);
-        if (begin < to && from < end) return true;
-      }
-      return false;
-    }
-
-    static std::pair<std::uintptr_t, std::uintptr_t> bounds(const py::array &array) {
-      auto low = reinterpret_cast<std::uintptr_t>(array.data()), high = low + sizeof(T);
-      for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
-        if (array.shape(axis) == 0) return {low, low};
-        const auto reach = static_cast<std::uintptr_t>((array.shape(axis) - 1) * array.strides(axis));
-        (array.strides(axis) < 0 ? low : high) += reach;
-      }
-      return {low, high};
-    }
-
-    void forward(Network<T> &network, const Sequences &sequences, TapeMemory<T> *tape) {
-      Outcome outcome{};
-      {
-        const WithoutGil released;
-        outcome = network.forward(sequences, call, tape);
-      }
-      if (outcome == Outcome::kInterrupted) throw py::error_already_set();
-    }
-  };
 
   // One array a layer from a dict {layer: array} or None; null where there is none.
   std::vector<Strided<const T>> by_layer(py::handle given, const std::string &name, Index layers, const Layout &layout,

@@ -39,6 +39,10 @@ struct NetworkShape {
   int directions;
   bool bias;
   bool single;  // a cell, which takes one step; its parameters' names lack the suffix "_l0"
+
+  Index features() const { return directions * hidden_size; }
+  Index states() const { return layers * directions; }
+  bool has_cell_state() const { return kind == kLstm; }
 };
 
 // What one layer leaves for the way back; arrays are compact, (rows, …), see Rows.
