@@ -225,7 +225,7 @@ def main():
     options.add_argument("--output", type=Path, help="default: results/<machine>.json beside this file")
     values = options.parse_args()
     values.modes = [mode == "training" for mode in values.modes]
-    name = re.sub(r"\W+", "-", cpu_model()).strip("-").lower() or "machine"
+    name = re.sub(r"\W+", "-", f"{cpu_model()} {recurra.build_info()['isa']}").strip("-").lower()
     path = values.output or HERE / "results" / f"{name}.json"
     report = run(values)
     summary(report)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 import recurra
@@ -25,6 +27,13 @@ def parse(options, arguments=None):
         options.error("--seed starts at 0, --threads at 1")
     recurra.set_num_threads(values.threads)
     return values
+
+
+def restart_with(threads):
+    """Starts the program anew if NumPy's BLAS has another number of threads, as it reads it while it is loaded."""
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    if not limits.items() <= os.environ.items():
+        os.execve(sys.executable, sys.orig_argv, os.environ | limits)
 
 
 def figure(width=8, height=4, rows=1, columns=1):

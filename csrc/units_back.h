@@ -1,0 +1,159 @@
+// One step of one row on the way back, as far as it isn't a product: where its numbers are, and the cell's reverse on a
+// vector of its units.
+#pragma once
+
+#include "packing.h"
+
+namespace recurra {
+namespace RECURRA_ISA_NAMESPACE {
+
+// The row of `deltas` that belongs to (t, b): BPTT visits steps from a sequence's last to its first.
+RECURRA_INLINE Index visited_row(const Rows &rows, bool reverse, Index t, Index b) {
+  return reverse ? rows.offset[t] + b : rows.offset[rows.steps] - rows.offset[t + 1] + b;
+}
+
+// Where the state that entered step t of sequence b stands: an earlier step's row in `compact` (row stride `stride`),
+// or the caller's initial state, or null for zeros.
+template <class T>
+RECURRA_INLINE const T *entering(const Rows &rows, bool reverse, Index t, Index b, const T *compact, Index stride,
+                                 const T *initial, Index hidden_size) {
+  if (reverse ? b < rows.alive[t + 1] : t > 0) {
+    return compact + (rows.offset[reverse ? t + 1 : t - 1] + b) * stride;
+  }
+  return initial ? initial + rows.order[b] * hidden_size : nullptr;
+}
+
+template <class Cell, class T>
+struct UnitsBack {
+  static constexpr Index V = Vec<T>::size;
+  static constexpr bool kCarriesDh =
+      Cell::kSplitCandidate || Cell::kResetBefore;  // h_t reaches h_{t+1} beside W_hh too
+
+  const BackwardTask<T> &task;
+  const Rows &rows;
+  const Index H;
+  const Index width;  // of a row of state gradients
+
+  T *dc;  // what reaches c_{t-1} through c_t, [row][width]
+  T *dh;  // dh_{t+1}, for the direct way through z
+  T *q;   // reset before: the gradient of r ∘ h_{t-1}
+
+  UnitsBack(const BackwardTask<T> &of, Index row_count, Arena &arena)
+      : task(of), rows(of.rows), H(of.hidden_size), width(ceil_div(H, V) * V) {
+    dc = arena.take<T>(Cell::kCellState ? row_count * width : 0);
+    dh = arena.take<T>(kCarriesDh ? row_count * width : 0);
+    q = arena.take<T>(Cell::kResetBefore ? row_count * width : 0);
+  }
+
+  Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
+  T *delta(Index t, Index b) const {
+    return task.deltas + visited_row(rows, task.reverse, t, task.first + b) * task.delta_stride;
+  }
+  const T *kept(Index t, Index b) const { return task.kept + (rows.offset[t] + task.first + b) * task.kept_stride; }
+  Index caller_row(Index b) const { return rows.order[task.first + b] * H; }
+
+  const T *entering_h(Index t, Index b) const {
+    return entering(rows, task.reverse, t, task.first + b, task.out.base, task.out.row_stride, task.h0, H);
+  }
+  static Vec<T> get_or_zero(const T *row, Index unit, Index lanes) {
+    return row ? get(row + unit, lanes) : Vec<T>::zero();
+  }
+
+  // Where the numbers of row b at step t are. Found once a row: a store of a vector may, for all the compiler knows,
+  // change any of the strides, and finding them anew for every vector took as long as the arithmetic.
+  struct Row {
+    const T *dy[2], *dcell, *kept, *c, *c_prev, *h, *h_prev;
+    T *delta, *dc, *dh;
+  };
+  RECURRA_INLINE Row row_of(Index t, Index b) const {
+    Row row{};
+    const Index sorted = task.first + b;
+    for (int i = 0; i < 2; ++i) {
+      row.dy[i] = task.dy[i].base ? row_at(task.dy[i], rows, t, sorted) : nullptr;
+    }
+    row.kept = kept(t, b);
+    if constexpr (Cell::kCellState) {
+      row.dcell = task.dcell.base ? row_at(task.dcell, rows, t, sorted) : nullptr;
+      row.c = task.cells + (rows.offset[t] + sorted) * H;
+      row.c_prev = entering(rows, task.reverse, t, sorted, task.cells, H, task.c0, H);
+      row.dc = dc + b * width;
+    }
+    if constexpr (kCarriesDh) {
+      row.h_prev = entering_h(t, b);
+      row.dh = dh + b * width;
+    } else {
+      row.h = row_at(task.out, rows, t, sorted);
+    }
+    row.delta = delta(t, b);
+    return row;
+  }
+
+  // One vector of a row's units, given what reaches h_t from the step after it.
+  RECURRA_INLINE void unit_back(const Row &row, Index unit, Vec<T> from_next) const {
+    const Index lanes = H - unit;
+    ReverseVectors<T> s;
+    s.dh = from_next;
+    for (const T *dy : row.dy) {
+      if (dy) {
+        s.dh = s.dh + get(dy + unit, lanes);
+      }
+    }
+    for (int k = 0; k < Cell::kKept; ++k) {
+      s.kept[k] = get(row.kept + k * H + unit, lanes);
+    }
+    if constexpr (Cell::kCellState) {
+      s.dc = Vec<T>::load(row.dc + unit);
+      if (row.dcell) {
+        s.dc = s.dc + get(row.dcell + unit, lanes);
+      }
+      s.c = get(row.c + unit, lanes);
+      s.c_prev = get_or_zero(row.c_prev, unit, lanes);
+    }
+    if constexpr (kCarriesDh) {
+      s.dh.store(row.dh + unit);
+      s.h_prev = get_or_zero(row.h_prev, unit, lanes);
+    } else {
+      s.h = get(row.h + unit, lanes);
+    }
+    Cell::reverse(s);
+    if constexpr (Cell::kCellState) {
+      s.dc.store(row.dc + unit);
+    }
+    for (int k = Cell::kResetBefore ? 1 : 0; k < Cell::kDeltas; ++k) {
+      put(s.delta[k], row.delta + k * H + unit, lanes);
+    }
+  }
+
+  // Fetches what unit_back will touch of a row's units [from, to).
+  RECURRA_INLINE void fetch_units(const Row &row, Index from, Index to) const {
+    for (Index unit = from; unit < to; unit += V) {
+      for (int k = 0; k < Cell::kKept; ++k) {
+        fetch(row.kept + k * H + unit);
+      }
+      if constexpr (Cell::kCellState) {
+        fetch(row.c + unit);
+      }
+      if constexpr (kCarriesDh) {
+        fetch(row.h_prev + unit);
+      }
+      fetch(row.dy[0] + unit);  // a prefetch of nowhere is harmless
+      for (int k = 0; k < Cell::kDeltas; ++k) {
+        fetch_to_write(row.delta + k * H + unit);
+      }
+    }
+  }
+
+  // Adds to C_t what goes round W_hh: through z, and with reset before through r ∘ h too.
+  RECURRA_INLINE Vec<T> beside(const T *gates, const T *dh_row, const T *q_row, Index unit, Vec<T> sum) const {
+    if constexpr (kCarriesDh) {
+      if constexpr (Cell::kResetBefore) {
+        sum = fma(get(gates + unit, H - unit), Vec<T>::load(q_row + unit), sum);
+      }
+      return fma(get(gates + H + unit, H - unit), Vec<T>::load(dh_row + unit), sum);
+    }
+    return sum;
+  }
+};
+
+}  // namespace RECURRA_ISA_NAMESPACE
+}  // namespace recurra
