@@ -1,6 +1,7 @@
 // Lets Ctrl-C end a long call: the kernels report their work, and every now and then somebody asks for signals.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 
@@ -18,14 +19,17 @@ class Interrupt {
  public:
   explicit Interrupt(bool (*signalled)()) : signalled_(signalled) {}
 
-  Pulse pulse(int member, int members) { return {kPulseBudget, poll, meet, this, members, member == 0}; }
+  Pulse pulse(int member, int members) {
+    note_cpu(member);
+    return {kPulseBudget, poll, meet, this, member, members};
+  }
   bool stopped() const { return stop_.load(std::memory_order_relaxed); }
 
  private:
   static bool poll(Pulse *pulse) {
     auto &self = *static_cast<Interrupt *>(pulse->shared);
     pulse->credit = kPulseBudget;
-    if (pulse->master && self.signalled_) {  // only the caller's own thread may ask Python
+    if (pulse->member == 0 && self.signalled_) {  // only the caller's own thread may ask Python
       const auto now = std::chrono::steady_clock::now();
       if (now >= self.next_) {
         self.next_ = now + kSignalInterval;
@@ -38,20 +42,46 @@ class Interrupt {
   // A barrier of our own, since OpenMP's can't be left: a member that is told to stop won't come any more.
   static bool meet(Pulse *pulse) {
     auto &self = *static_cast<Interrupt *>(pulse->shared);
+    self.note_cpu(pulse->member);
     const unsigned phase = self.phase_.load(std::memory_order_relaxed);
     if (self.arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == pulse->members) {
       self.arrived_.store(0, std::memory_order_relaxed);
       self.phase_.store(phase + 1, std::memory_order_release);
     } else {
       for (int turns = 0; self.phase_.load(std::memory_order_acquire) == phase && !self.stopped(); ++turns) {
+        if (turns == kSpins) self.part(pulse->member, pulse->members);
         turns < kSpins ? relax() : yield();
       }
     }
     return !self.stopped();
   }
 
+  // Two threads of a team that wake up on one CPU may stay there for long, and would take turns: a GRU of 256 units
+  // took by two threads as long as by one. So one that has waited looks where the others were, and leaves their CPU.
+  // The caller's own thread stays where it is.
+  void part(int member, int members) {
+    const int cpu = note_cpu(member);
+    for (int other = 0; member > 0 && other < std::min(members, kNoted); ++other) {
+      if (other != member && cpus_[other].load(std::memory_order_relaxed) == cpu) {
+        leave_cpu(cpu);
+        note_cpu(member);
+        return;
+      }
+    }
+  }
+  int note_cpu(int member) {
+    const int cpu = current_cpu();
+    if (member < kNoted && cpus_[member].load(std::memory_order_relaxed) != cpu) {  // so as not to disturb the others
+      cpus_[member].store(cpu, std::memory_order_relaxed);
+    }
+    return cpu;
+  }
+
+  static constexpr int kNoted = 64;
+
   bool (*signalled_)();
   std::atomic<bool> stop_{false};
+  std::atomic<int> cpus_[kNoted];  // where each member ran lately
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<unsigned> phase_{0};
   std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + kSignalInterval;

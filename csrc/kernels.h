@@ -51,8 +51,7 @@ struct Pulse {
   bool (*poll)(Pulse *);
   bool (*meet)(Pulse *);
   void *shared;
-  int members;
-  bool master;
+  int member, members;
 };
 
 // One direction of one layer over the sorted rows [first, last).

@@ -85,4 +85,25 @@ inline void relax() {
 }
 inline void yield() { sched_yield(); }
 
+// Where this thread runs now; -1 if that can't be told.
+inline int current_cpu() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// Goes to another of the CPUs that this thread may use, if there is one.
+inline void leave_cpu([[maybe_unused]] int cpu) {
+#if defined(__linux__)
+  cpu_set_t mine, others;
+  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof mine, &mine) != 0) return;
+  others = mine;
+  CPU_CLR(cpu, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof mine, &mine);
+#endif
+}
+
 }  // namespace recurra
