@@ -93,7 +93,13 @@ def floor(spec, rates):
     Hoisted FLOPs ÷ peak + T · max(recurrent FLOPs ÷ peak, weight bytes in L2 ÷ its rate + the rest ÷ L3's), for
     training with two such walks and two more products, + activations ÷ their own rate.
     """
-    _, steps, inputs, hidden = spec.shape
+    inputs = [spec.shape.inputs] + [spec.directions * spec.shape.hidden] * (spec.layers - 1)
+    return sum(spec.directions * layer_floor(spec, size, rates) for size in inputs)
+
+
+def layer_floor(spec, inputs, rates):
+    """The same of one direction of one layer."""
+    _, steps, _, hidden = spec.shape
     gates, rows = GATES[spec.cell], spec.rows
     peak = rates["fma_gflops"] * 1e9 * (0.5 if spec.dtype == "float64" else 1)
     size = gates * hidden * hidden * (8 if spec.dtype == "float64" else 4)

@@ -48,7 +48,7 @@ bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long l
   const int team = threads(rows, 1);
   const Index work = kernels.linear_work();
   const Workspace memory(checked_product(team * work, sizeof(T)));
-  Interrupt interrupt(signalled);
+  Interrupt interrupt(signalled, team);
   run_team(team, [&](int member, int members) {
     Pulse pulse = interrupt.pulse(member, members);
     LinearTask<T> task{};
@@ -90,7 +90,7 @@ bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, cons
   };
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
-  Interrupt interrupt(signalled);
+  Interrupt interrupt(signalled, team);
   run_team(team, [&](int member, int members) {
     Pulse pulse = interrupt.pulse(member, members);
     LinearTask<T> task{};

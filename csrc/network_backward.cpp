@@ -39,7 +39,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
 
-  Interrupt interrupt(call.signalled);
+  Interrupt interrupt(call.signalled, plan.threads);
   std::atomic<int> team{1};
   const auto through_time = [&](Index layer, int direction, int slice, int part, int parts, Pulse &pulse, T *own_work) {
     const LayerTape<T> &kept = tape.layers[layer];

@@ -70,7 +70,7 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
   const PackedPtr<T> packed = packed_forward(version);
   if (tape) tape->version = version;
 
-  Interrupt interrupt(call.signalled);
+  Interrupt interrupt(call.signalled, plan.threads);
   std::atomic<int> team{1};
   const auto copy_input = [&](Index first, Index last) {
     for_rows(rows, first, last, [&](Index t, Index b, Index row) {

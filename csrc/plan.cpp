@@ -47,7 +47,7 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   const bool by_unit = work.step_work >= kStepWork && work.panels >= threads &&
                        (work.batch < 2 * threads || work.hidden_bytes > l2_bytes());
   const int split = by_direction ? kSplitDirections : by_unit ? kSplitUnits : kSplitBatch;
-  plan.split = static_cast<int>(choice(wish.split, split));
+  plan.split = static_cast<int>(std::clamp<Index>(choice(wish.split, split), kSplitNothing, kSplitUnits));
   const Index pieces_of[] = {1, work.batch, work.directions, threads};
   const Index pieces = pieces_of[plan.split];
   threads = std::max<Index>(1, std::min(threads, work.rows > 0 ? pieces : 1));

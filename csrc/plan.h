@@ -18,7 +18,7 @@ struct Work {
   int directions;
   Index multiply_adds;    // of the whole call
   Index step_work;        // multiply-adds with the recurrent weights in one step of one direction
-  Index panels;           // of hidden units, the pieces in which they can be shared out
+  Index panels;           // whole ones of the way back, the larger pieces in which hidden units are shared out
   Index projected_bytes;  // of one row of the hoisted projection
   Index hidden_bytes;     // of one direction's recurrent weights
   Index panel_row_bytes;  // of one row of a weight panel, and so of the panel per unit of depth

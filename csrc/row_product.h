@@ -131,7 +131,7 @@ struct Panels {
   const T *weights, *last_weights;
   Index stride;
   Index depth;
-  const T *ahead;  // the weights that come next, or null
+  const T *ahead;  // the panel that comes next, or null; several at once fetch nothing
 };
 
 // The products of n rows with these panels. Row r of panel p begins at from + p * from_panel_stride + r * from_stride,

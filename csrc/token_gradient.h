@@ -26,7 +26,7 @@ struct TokenWork {
   }
 };
 
-// The same gradient for one-hot rows: delta columns [first, last) of the block's rows are summed token by token, from
+// One block's share of the gradient: delta columns [first, last) of the block's rows are summed token by token, from
 // zero and in the rows' order, and each sum is added to sums[token] (stride `width`), which begin at those columns.
 template <class T>
 void block_token_gradient(TokenWork<T> &work, const Index *tokens, Index count, const T *deltas, Index delta_stride,

@@ -134,9 +134,11 @@ struct UnitsBack {
         fetch(row.c + unit);
       }
       if constexpr (kCarriesDh) {
-        fetch(row.h_prev + unit);
+        fetch(row.h_prev ? row.h_prev + unit : nullptr);
       }
-      fetch(row.dy[0] + unit);  // a prefetch of nowhere is harmless
+      if (row.dy[0]) {
+        fetch(row.dy[0] + unit);
+      }
       for (int k = 0; k < Cell::kDeltas; ++k) {
         fetch_to_write(row.delta + k * H + unit);
       }

@@ -11,11 +11,12 @@ struct UnitsForward {
   using Layout = ForwardLayout<Cell, T>;
   static constexpr Index V = Vec<T>::size;
   static constexpr int G = Cell::kGates;
+  static_assert(Cell::kUnitVectors == 1 || Cell::kActivated == 0, "an uneven panel's sums aren't activated");
 
   const ForwardTask<T> &task;
   const Rows &rows;
   const Index H;
-  const Index width;  // of a row of hidden state: one odd number of lines, or rows 4 KB apart fight for one L1 set
+  const Index width;  // of a row of hidden state: not a multiple of 128 bytes, or rows 4 KB apart fight for one L1 set
 
   T *state[2];  // h_{t-1} and h_t, [row][width]
   T *cell;      // c_{t-1}, then c_t

@@ -378,3 +378,10 @@ def test_a_plot_needs_matplotlib_and_an_epoch(tmp_path, monkeypatch):
     with refused(ValueError, "history"):
         recurra.History().plot(tmp_path / "losses.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    model, other = recurra.Linear(2, 1, seed=0), recurra.Linear(2, 1, seed=1)
+    batch = [(np.ones((3, 2), np.float32), np.ones((3, 1), np.float32))]
+    with pytest.raises(ValueError, match="optimizer: expected one of the model's parameters"):
+        recurra.fit(model, batch, recurra.mse, recurra.SGD([model, other], lr=0.1))

@@ -94,6 +94,24 @@ def test_the_embedding_multiplied_in_gives_the_same_bits(cell, options, dtype, b
         assert_same_bits(np.array(same_state), np.array(state))
 
 
+def test_a_subclass_stays_what_it_is():
+    class Negated(recurra.Sequential):
+        def run(self, *arguments):
+            y, states = super().run(*arguments)
+            return -y, states
+
+    class Sized(recurra.GRU):
+        def __init__(self, size):
+            super().__init__(size, size, seed=0)
+
+    for model in (
+        Negated(recurra.Embedding(C, 4, seed=0), recurra.GRU(4, 8, seed=1), recurra.Linear(8, C, seed=2)),
+        recurra.Sequential(recurra.Embedding(C, 8, seed=0), Sized(8), recurra.Linear(8, C, seed=2)),
+    ):
+        expected = slowly(lambda text, model=model: model.run(text)[0], [1, 2], 20, np.zeros(20), temperature=0)
+        assert recurra.generate(model, [1, 2], 20, temperature=0).tolist() == expected
+
+
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"top_k": 1}, {"temperature": 1e-300}], ids=str)
 def test_greedy(options):
     model = make_model(recurra.LSTM)

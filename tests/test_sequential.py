@@ -407,3 +407,8 @@ def test_an_embedding_of_empty_sequences():
     y, tape = model.forward(np.zeros((2, 5), np.int64), lengths=np.zeros(5, np.int64))
     model.backward(tape, np.ones_like(y))
     assert not any(gradient.any() for gradient in model.grads.values())
+
+
+def test_last_wants_time_major_layers():
+    with pytest.raises(ValueError, match="expected time-major ones before Last"):
+        recurra.Sequential(recurra.GRU(3, 4, batch_first=True, seed=0), recurra.Last())

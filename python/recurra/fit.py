@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ._checks import check_flag, check_number, check_rng, check_size, shown
 from .history import History
-from .optim import clip_grad_norm
+from .module import Module
+from .optim import Optimiser, clip_grad_norm
 from .sequential import as_model
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ def fit(
     """
     model = as_model(model)
     check_size("epochs", epochs)
+    if isinstance(model, Module) and isinstance(optimizer, Optimiser):
+        own = {id(layer._parameters) for layer in model.leaves()}
+        if any(id(layer._parameters) not in own for layer in optimizer.layers):
+            raise ValueError("optimizer: expected one of the model's parameters, got one of another model's")
     _check_batches("batches", batches, epochs)
     if validation is not None:
         _check_batches("validation", validation, epochs)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._checks import check_index, check_number, check_rng, check_size, shown
 from .embedding import Embedding
-from .layers import GRU, _Recurrent
+from .layers import GRU, LSTM, RNN, _Recurrent
 from .linear import Linear
 from .sequential import Sequential, as_model
 
@@ -88,9 +88,9 @@ def _without_embedding(model: Any, length: int) -> Any:
     A step then looks its projection up instead of reading all of W_ih: at H = 256 half of a GRU's weights. The numbers
     are the same to the bit, since a row of the product is the beginning of the same chain: the bias, then the inputs.
     """
-    members = [layer for _, layer in model._members] if isinstance(model, Sequential) else []
-    if len(members) < 2 or not isinstance(members[0], Embedding) or not isinstance(members[1], _Recurrent):
-        return model
+    members = [layer for _, layer in model._members] if type(model) is Sequential else []
+    if len(members) < 2 or type(members[0]) is not Embedding or type(members[1]) not in {RNN, LSTM, GRU}:
+        return model  # a subclass may compute something else
     embedding, layer = members[:2]
     if embedding.num_embeddings > length:
         return model
@@ -99,7 +99,7 @@ def _without_embedding(model: Any, length: int) -> Any:
     names = [f"bias_{kind}_l{k}" for k in range(layer.num_layers) for kind in ("ih", "hh")]
     weights |= {name: np.zeros(rows, layer.dtype) for name in names if not layer.bias}
     start, rest = weights["bias_ih_l0"] + weights["bias_hh_l0"], np.zeros(rows, layer.dtype)
-    if isinstance(layer, GRU) and layer.reset_after:  # b_hn is for W_hn h alone
+    if type(layer) is GRU and layer.reset_after:  # b_hn is for W_hn h alone
         apart = slice(2 * layer.hidden_size, None)
         start[apart], rest[apart] = weights["bias_ih_l0"][apart], weights["bias_hh_l0"][apart]
     product = Linear(layer.input_size, rows, dtype=layer.dtype, seed=0)

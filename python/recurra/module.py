@@ -62,7 +62,7 @@ class Module:
         return self._params
 
     def zero_grad(self) -> None:
-        """Sets `grads` to 0, in place."""
+        """Sets `grads` to 0, in place; ValueError if one of them isn't a writeable C-contiguous array any more."""
         for layer in self.leaves():
             layer._parameters.zero_gradients(layer.grads)
 

@@ -173,7 +173,7 @@ def clip_grad_norm(model: Module | Iterable[Module], max_norm: float, *, error_i
     if not math.isfinite(norm):
         if error_if_nonfinite:
             raise FloatingPointError(f"grads: expected a finite norm, got {norm}")
-        warnings.warn(f"grads: expected a finite norm, got {norm}; not clipped", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"grads: expected a finite norm, got {norm}; they stay as they are", RuntimeWarning, stacklevel=2)
     elif norm > limit:
         for layer in layers:
             for gradient in layer.grads.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from statistics import median
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from .contestants import Unsupported
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 OURS = "recurra"
+# Seconds before a turn of several threads: NumPy's BLAS and others keep theirs spinning for up to 30 ms after a call,
+# on CPUs that the next contestant needs.
+REST = 0.05
 
 
 class Disagreement(Exception):  # noqa: N818 (the message is the error)
@@ -130,5 +134,6 @@ def race(
     for k in range(rounds):
         progress(f"{spec}: round {k + 1} of {rounds}")
         for name in list(runners)[:: -1 if k % 2 else 1]:
+            sleep(REST * (spec.threads > 1))
             result.seconds[name].append(runners[name].time(calls[name]))
     return result
