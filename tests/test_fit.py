@@ -351,7 +351,8 @@ def test_errors_of_batches():
         refuses(TypeError, "batches", batches=wrong)
     refuses(TypeError, "x", batches=[(x.astype(float), target)])
     refuses(ValueError, "target", batches=[(x, target[1:])])
-    refuses(ValueError, "rng", model=make_model(0.5))
+    with refused(ValueError, "rng"):
+        train(make_model(0.5))
     with refused(ValueError, "validation"):
         train(make_model(), validation=[])
 
