@@ -72,9 +72,7 @@ class Sequential(Module):
             names = ", ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"layers: expected nothing recurrent after Last, which leaves no time axis, got {names}")
         if Last in kinds and any(getattr(layer, "batch_first", False) for _, layer in self._members):
-            raise ValueError(
-                "layers: expected time-major ones before Last, which takes (T, B, F), got batch_first=True"
-            )
+            raise ValueError("layers: expected time-major ones before Last, which takes (T, B, F), not batch_first")
         self._state_count = sum(recurrent)
         self._first = next((i for i, (_, layer) in enumerate(self._members) if layer.leaves()), len(self._members))
 
