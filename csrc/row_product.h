@@ -14,54 +14,19 @@ constexpr Index kRowGroup = 8;  // panels whose sums wait for each other, so tha
 constexpr int row_panels(int vectors) { return vectors == 1 ? kRowPanels : vectors == 4 ? 2 : 4; }
 
 // to[p][:] = from[p][:] + Σ_k row[k] * panel[p][k][:], p < P, C vectors wide, one fma chain per element; panels stand
-// panel_stride apart, their beginnings from_stride, the results C vectors.
+// panel_stride apart, their beginnings from_stride, the results C vectors. After them comes one more of N vectors, if N
+// isn't 0: the last of a row of units that isn't a whole number of panels.
 template <class T>
 using RowTile = void (*)(const T *from, Index from_stride, const T *row, const T *panel, Index panel_stride,
-                         Index depth, T *to);
+                         Index depth, T *to, const T *last_from, const T *last_panel);
 
-template <int P, int C, class T>
+template <int P, int C, int N, class T>
 __attribute__((noinline)) void row_tile(const T *from, Index from_stride, const T *row, const T *panel,
-                                        Index panel_stride, Index depth, T *to) {
+                                        Index panel_stride, Index depth, T *to, const T *last_from,
+                                        const T *last_panel) {
   constexpr int V = Vec<T>::size;
-  Vec<T> sum[P][C];
+  Vec<T> sum[P][C], last[N ? N : 1];
 #pragma GCC unroll 8
-  for (int p = 0; p < P; ++p) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      sum[p][c] = Vec<T>::load(from + p * from_stride + c * V);
-    }
-  }
-  for (Index k = 0; k < depth; ++k, panel += C * V) {
-    const Vec<T> a = Vec<T>::broadcast(row[k]);
-#pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) {
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) {
-        sum[p][c] = fma(a, Vec<T>::load(panel + p * panel_stride + c * V), sum[p][c]);
-      }
-    }
-  }
-#pragma GCC unroll 8
-  for (int p = 0; p < P; ++p) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      sum[p][c].store(to + (p * C + c) * V);
-    }
-  }
-}
-
-// The same with one more panel, N vectors wide: the last of a row of units that isn't a whole number of panels.
-template <class T>
-using UnevenTile = void (*)(const T *from, Index from_stride, const T *row, const T *panel, Index panel_stride,
-                            Index depth, T *to, const T *last_from, const T *last_panel);
-
-template <int P, int N, class T>
-__attribute__((noinline)) void uneven_tile(const T *from, Index from_stride, const T *row, const T *panel,
-                                           Index panel_stride, Index depth, T *to, const T *last_from,
-                                           const T *last_panel) {
-  constexpr int V = Vec<T>::size, C = kPanelVectors;
-  Vec<T> sum[P][C], last[N];
-#pragma GCC unroll 2
   for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
@@ -74,7 +39,7 @@ __attribute__((noinline)) void uneven_tile(const T *from, Index from_stride, con
   }
   for (Index k = 0; k < depth; ++k, panel += C * V, last_panel += N * V) {
     const Vec<T> a = Vec<T>::broadcast(row[k]);
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
@@ -86,7 +51,7 @@ __attribute__((noinline)) void uneven_tile(const T *from, Index from_stride, con
       last[c] = fma(a, Vec<T>::load(last_panel + c * V), last[c]);
     }
   }
-#pragma GCC unroll 2
+#pragma GCC unroll 8
   for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
@@ -99,26 +64,21 @@ __attribute__((noinline)) void uneven_tile(const T *from, Index from_stride, con
   }
 }
 
+// Of `panels` panels of `vectors` vectors, and one of last_vectors, or 0; only full panels have one after them.
 template <class T>
-inline UnevenTile<T> uneven_tile_for(Index panels, int last_vectors) {
-  static constexpr UnevenTile<T> tiles[2][kPanelVectors - 1] = {
-      {uneven_tile<1, 1, T>, uneven_tile<1, 2, T>, uneven_tile<1, 3, T>},
-      {uneven_tile<2, 1, T>, uneven_tile<2, 2, T>, uneven_tile<2, 3, T>},
+inline RowTile<T> row_tile_for(Index panels, int vectors, int last_vectors) {
+  static constexpr RowTile<T> even[kPanelVectors][kRowPanels] = {
+      {row_tile<1, 1, 0, T>, row_tile<2, 1, 0, T>, row_tile<3, 1, 0, T>, row_tile<4, 1, 0, T>, row_tile<5, 1, 0, T>,
+       row_tile<6, 1, 0, T>, row_tile<7, 1, 0, T>, row_tile<8, 1, 0, T>},
+      {row_tile<1, 2, 0, T>, row_tile<2, 2, 0, T>, row_tile<3, 2, 0, T>, row_tile<4, 2, 0, T>},
+      {row_tile<1, 3, 0, T>, row_tile<2, 3, 0, T>, row_tile<3, 3, 0, T>, row_tile<4, 3, 0, T>},
+      {row_tile<1, 4, 0, T>, row_tile<2, 4, 0, T>},
   };
-  return tiles[panels - 1][last_vectors - 1];
-}
-
-// tiles[vectors - 1][panels - 1]
-template <class T>
-inline RowTile<T> row_tile_for(Index panels, int vectors) {
-  static constexpr RowTile<T> tiles[kPanelVectors][kRowPanels] = {
-      {row_tile<1, 1, T>, row_tile<2, 1, T>, row_tile<3, 1, T>, row_tile<4, 1, T>, row_tile<5, 1, T>, row_tile<6, 1, T>,
-       row_tile<7, 1, T>, row_tile<8, 1, T>},
-      {row_tile<1, 2, T>, row_tile<2, 2, T>, row_tile<3, 2, T>, row_tile<4, 2, T>},
-      {row_tile<1, 3, T>, row_tile<2, 3, T>, row_tile<3, 3, T>, row_tile<4, 3, T>},
-      {row_tile<1, 4, T>, row_tile<2, 4, T>},
+  static constexpr RowTile<T> uneven[2][kPanelVectors - 1] = {
+      {row_tile<1, kPanelVectors, 1, T>, row_tile<1, kPanelVectors, 2, T>, row_tile<1, kPanelVectors, 3, T>},
+      {row_tile<2, kPanelVectors, 1, T>, row_tile<2, kPanelVectors, 2, T>, row_tile<2, kPanelVectors, 3, T>},
   };
-  return tiles[vectors - 1][panels - 1];
+  return last_vectors ? uneven[panels - 1][last_vectors - 1] : even[vectors - 1][panels - 1];
 }
 
 // `count` panels, alike and `stride` apart, and after them perhaps one of last_vectors vectors. More than one in all
@@ -162,13 +122,10 @@ RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *ro
   for (Index p = 0; p < panels.count; p += most) {
     const Index count = smaller(most, panels.count - p);
     const T *begin = from + p * from_panel_stride, *weights = panels.weights + p * panels.stride;
-    if (p + count == panels.count && panels.last_vectors) {
-      uneven_tile_for<T>(count, panels.last_vectors)(begin, from_panel_stride, rows[0], weights, panels.stride,
-                                                     panels.depth, sums + p * width, last_from, panels.last_weights);
-    } else {
-      row_tile_for<T>(count, panels.vectors)(begin, from_panel_stride, rows[0], weights, panels.stride, panels.depth,
-                                             sums + p * width);
-    }
+    const int last_vectors = p + count == panels.count ? panels.last_vectors : 0;
+    row_tile_for<T>(count, panels.vectors, last_vectors)(begin, from_panel_stride, rows[0], weights, panels.stride,
+                                                         panels.depth, sums + p * width, last_from,
+                                                         panels.last_weights);
   }
   start(panels.count, sums);
   for (Index p = 0; p < all; ++p) {
