@@ -266,7 +266,8 @@ inline PlanWish wish_of(py::handle object) {
                                                       {"chunk", &wish.chunk},
                                                       {"alternate", &wish.alternate},
                                                       {"tile_rows", &wish.tile_rows},
-                                                      {"depth_block", &wish.depth_block}};
+                                                      {"depth_block", &wish.depth_block},
+                                                      {"stretch", &wish.stretch}};
   for (const auto &[key, value] : py::cast<py::dict>(object)) {
     bool known = false;
     for (const auto &[name, member] : members) {

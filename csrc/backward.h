@@ -211,8 +211,10 @@ struct Backward : UnitsBack<Cell, T> {
 
   bool run() {
     const Index steps = rows.steps;
-    start();
-    for (Index s = 0; s < steps; ++s) {
+    if (task.first_step == 0) {
+      start();
+    }
+    for (Index s = task.first_step; s < task.last_step; ++s) {
       const Index t = task.reverse ? s : steps - 1 - s;
       const Index after = task.reverse ? t - 1 : t + 1;
       const Index n = alive(t), going = s == 0 ? 0 : smaller(alive(after), n);

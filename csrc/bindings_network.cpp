@@ -256,6 +256,7 @@ py::dict last_plan_dict() {
   result["alternate"] = last.plan.alternate;
   result["tile_rows"] = last.plan.tile_rows;
   result["depth_block"] = last.plan.depth_block;
+  result["stretch"] = last.plan.stretch;
   return result;
 }
 

@@ -130,9 +130,18 @@ bool block_gradient(GradientWork<T> &work, const T *const *factors, Index count,
 struct Visit {
   const Rows &rows;
   bool reverse;
-  Index t, b = 0;
+  Index t, b;
 
-  Visit(const Rows &of, bool backwards) : rows(of), reverse(backwards), t(backwards ? 0 : of.steps - 1) { settle(); }
+  Visit(const Rows &of, bool backwards, Index row) : rows(of), reverse(backwards) {
+    const Index at = reverse ? row : rows.offset[rows.steps] - 1 - row;  // the place in `offset` order
+    Index least = 0, most = rows.steps;                                  // offset[least] <= at < offset[most]
+    while (most - least > 1) {
+      const Index middle = least + (most - least) / 2;
+      (rows.offset[middle] <= at ? least : most) = middle;
+    }
+    t = least;
+    b = reverse ? row - rows.offset[t] : row - (rows.offset[rows.steps] - rows.offset[t + 1]);
+  }
   void settle() {
     while (t >= 0 && t < rows.steps && b >= rows.alive[t]) {
       t += reverse ? 1 : -1;
@@ -176,8 +185,8 @@ struct Gradient {
   bool add_block(GradientWork<T> &work, const Span &span, const T *const *factors, Index from, Index count,
                  Index columns, T *weight, T *bias) const {
     const Index row = span.row * H + first(span);
-    return block_gradient(work, factors, count, columns, task.deltas + from * task.delta_stride + span.delta * H,
-                          task.delta_stride, first(span), last(span), weight + row * columns,
+    return block_gradient(work, factors, count, columns, delta_row(task.deltas, from) + span.delta * H,
+                          task.deltas.stride, first(span), last(span), weight + row * columns,
                           bias ? bias + row : nullptr, from > 0, task.pulse);
   }
 
@@ -185,11 +194,11 @@ struct Gradient {
   bool add_token_block(GradientWork<T> &work, TokenWork<T> &token_work, const Span &span, Index from,
                        Index count) const {
     const Index row = span.row * H + first(span);
-    const T *deltas = task.deltas + from * task.delta_stride + span.delta * H;
+    const T *deltas = delta_row(task.deltas, from) + span.delta * H;
     if (task.bias_ih) {
-      block_sums(deltas, task.delta_stride, count, first(span), last(span), task.bias_ih + row, from > 0);
+      block_sums(deltas, task.deltas.stride, count, first(span), last(span), task.bias_ih + row, from > 0);
     }
-    block_token_gradient(token_work, work.tokens, count, deltas, task.delta_stride, first(span), last(span),
+    block_token_gradient(token_work, work.tokens, count, deltas, task.deltas.stride, first(span), last(span),
                          task.token_sums + span.delta * H + first(span), kSumsWidth * H);
     return !interrupted(task.pulse, count * (last(span) - first(span)));
   }
@@ -199,6 +208,8 @@ struct Gradient {
   void start_tokens(TokenWork<T> &token_work) const {
     for (Index token = 0; token < task.alphabet; ++token) {
       token_work.slot[token] = -1;
+    }
+    for (Index token = 0; task.from == 0 && token < task.alphabet; ++token) {
       for (const Span &span : Cell::kInputSpans) {
         T *sums = task.token_sums + (token * kSumsWidth + span.delta) * H;
         for (Index i = first(span); i < last(span); ++i) {
@@ -246,9 +257,9 @@ struct Gradient {
     if (task.tokens) {
       start_tokens(token_work);
     }
-    Visit input(rows, task.reverse), hidden(rows, task.reverse);
-    for (Index from = 0; from < total; from += kBlockRows) {
-      const Index count = smaller(kBlockRows, total - from);
+    Visit input(rows, task.reverse, task.from), hidden(rows, task.reverse, task.from);
+    for (Index from = task.from; from < task.to; from += kBlockRows) {
+      const Index count = smaller(kBlockRows, task.to - from);
       for (Index i = 0; i < count; ++i, input.next()) {
         if (task.tokens) {
           work.tokens[i] = task.tokens[rows.offset[input.t] + input.b];
@@ -280,10 +291,7 @@ struct Gradient {
         }
       }
     }
-    if (task.tokens && !finish_tokens(work)) {
-      return false;
-    }
-    return true;
+    return !task.tokens || task.to < total || finish_tokens(work);
   }
 };
 

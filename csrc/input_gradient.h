@@ -49,8 +49,7 @@ bool input_gradient(const InputGradientTask<T> *task) {
         ++at;
       }
       for (int d = 0; d < task->directions; ++d) {
-        work.deltas[d][i] =
-            task->deltas[d] + visited_row(rows, d == 1, at, begin + i - rows.offset[at]) * task->delta_stride;
+        work.deltas[d][i] = delta_row(task->deltas[d], visited_row(rows, d == 1, at, begin + i - rows.offset[at]));
       }
     }
     for (Index column = 0; column < I; column += full) {

@@ -98,6 +98,7 @@ Plan Network<T>::plan(const Sequences &sequences, const PlanWish &wish, int prod
   work.panels = H * bytes / (4 * active_kernels().vector_bytes);
   work.projected_bytes = cell_.projected(H) * bytes;
   work.hidden_bytes = cell_.gates * H * H * bytes;
+  work.delta_bytes = cell_.deltas * H * bytes;
   work.panel_row_bytes = 4 * active_kernels().vector_bytes;
   return choose_plan(work, wish);
 }

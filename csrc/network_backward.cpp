@@ -5,6 +5,41 @@
 #include "views.h"
 
 namespace recurra {
+namespace {
+
+// Steps of BPTT, in the order of visits, and the blocks of rows that are complete after them.
+struct Stretch {
+  Index first_step, last_step;
+  Index from, to;
+};
+
+// `blocks` complete blocks in each stretch but the last; 0: all in one.
+std::vector<Stretch> stretches_of(const Rows &rows, Index blocks) {
+  const Index total = rows.offset[rows.steps];
+  if (blocks == 0 || blocks > total / kBlockRows) return {{0, rows.steps, 0, total}};
+  std::vector<Stretch> stretches;
+  Index first_step = 0, from = 0;
+  for (Index s = 1; s <= rows.steps; ++s) {
+    const Index visited = total - rows.offset[rows.steps - s];
+    if (visited - from < blocks * kBlockRows && s < rows.steps) continue;
+    const Index to = s == rows.steps ? total : visited / kBlockRows * kBlockRows;
+    stretches.push_back({first_step, s, from, to});
+    first_step = s;
+    from = to;
+  }
+  return stretches;
+}
+
+// Rows of a ring of deltas: a step's own beside fewer than `blocks` blocks that wait for their products, or beside those
+// of the step that it goes back from.
+Index ring_of(const Rows &rows, Index blocks) {
+  const Index live = rows.batch + std::max(blocks * kBlockRows, rows.batch);
+  Index ring = kBlockRows;
+  while (ring < live) ring *= 2;
+  return ring;
+}
+
+}  // namespace
 
 template <class T>
 Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &call) {
@@ -19,29 +54,35 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   Index most_rows = 0;
   for (int s = 0; s < slices; ++s) most_rows = std::max(most_rows, bounds[s + 1] - bounds[s]);
 
+  // Rows of both directions are needed together for the input's gradient, and one ends where the other begins.
+  const std::vector<Stretch> stretches = stretches_of(rows, shape.directions == 1 ? plan.stretch : 0);
   const Index delta_stride = padded_stride<T>(cell_.deltas * H);
+  const Index ring = stretches.size() > 1 ? ring_of(rows, plan.stretch) : total;
   const Index alphabet = tape.tokens.data() ? tape.alphabet : 0;
-  const Index widest = std::max({cell_.backward_work(most_rows, H), kernels_of<T>().gradient_work(alphabet),
-                                 kernels_of<T>().input_gradient_work()});
+  const Index walk = cell_.backward_work(most_rows, H);
+  const Index widest = std::max(kernels_of<T>().gradient_work(alphabet), kernels_of<T>().input_gradient_work());
   std::array<T *, 2> deltas{}, from_above{};
-  T *grads = nullptr, *work = nullptr;
+  T *grads = nullptr, *walks = nullptr, *work = nullptr;
   std::array<T *, 2> token_sums{};
   const auto cut = [&](Cutter cutter) {
-    for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(checked_product(total, delta_stride));
+    for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(checked_product(ring, delta_stride));
     for (T *&buffer : from_above) buffer = cutter.take<T>(shape.layers > 1 ? checked_product(total, features) : 0);
     grads = cutter.take<T>(parameters->memory.size());
     for (int d = 0; d < shape.directions; ++d) {
       token_sums[d] = cutter.take<T>(checked_product(alphabet, cell_.deltas * H));
     }
+    walks = cutter.take<T>(checked_product(plan.threads, walk));  // last from stretch to stretch
     work = cutter.take<T>(checked_product(plan.threads, widest));
     return cutter.used();
   };
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
 
+  const Index wrap = stretches.size() > 1 ? ring - 1 : -1;
   Interrupt interrupt(call.signalled, plan.threads);
   std::atomic<int> team{1};
-  const auto through_time = [&](Index layer, int direction, int slice, int part, int parts, Pulse &pulse, T *own_work) {
+  const auto through_time = [&](Index layer, int direction, int slice, int part, int parts, const Stretch &stretch,
+                                Pulse &pulse) {
     const LayerTape<T> &kept = tape.layers[layer];
     const Index k = layer * shape.directions + direction, first = direction * H;
     BackwardTask<T> task{};
@@ -66,11 +107,12 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.dc_n = state_at(call.dc_n, k, sequences, H);
     task.dh0 = state_at(call.dh0, k, sequences, H);
     task.dc0 = state_at(call.dc0, k, sequences, H);
-    task.deltas = deltas[direction];
-    task.delta_stride = delta_stride;
+    task.deltas = {deltas[direction], delta_stride, wrap};
+    task.first_step = stretch.first_step;
+    task.last_step = stretch.last_step;
     task.part = part;
     task.parts = parts;
-    task.work = own_work;
+    task.work = walks + std::max({slice, part, plan.split == kSplitDirections ? direction : 0}) * walk;
     task.plan = &plan;
     task.pulse = &pulse;
     cell_.backward(&task);
@@ -80,7 +122,8 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     const LayerTape<T> &below = tape.layers[layer - 1];
     return {below.masked.size() ? below.masked.data() : below.out.data(), 0, features, true};
   };
-  const auto weights = [&](Index layer, int direction, int part, int parts, Pulse &pulse, T *own_work) {
+  const auto weights = [&](Index layer, int direction, int part, int parts, const Stretch &stretch, Pulse &pulse,
+                           T *own_work) {
     const LayerTape<T> &kept = tape.layers[layer];
     const Index k = layer * shape.directions + direction;
     const std::size_t at = entry(layer, direction);
@@ -102,8 +145,9 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.h0 = state_at<const T>(tape.h0.data(), k, sequences, H);
     task.kept = kept.kept[direction].data();
     task.kept_stride = padded_stride<T>(cell_.kept * H);
-    task.deltas = deltas[direction];
-    task.delta_stride = delta_stride;
+    task.deltas = {deltas[direction], delta_stride, wrap};
+    task.from = stretch.from;
+    task.to = stretch.to;
     task.weight_ih = gradient(at);
     task.weight_hh = gradient(at + 1);
     task.bias_ih = shape.bias ? gradient(at + 2) : nullptr;
@@ -124,9 +168,8 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.directions = shape.directions;
     for (int d = 0; d < shape.directions; ++d) {
       task.packed[d] = packed->memory.data() + backward_at_[layer * shape.directions + d];
-      task.deltas[d] = deltas[d];
+      task.deltas[d] = {deltas[d], delta_stride, wrap};
     }
-    task.delta_stride = delta_stride;
     task.work = own_work;
     task.plan = &plan;
     task.pulse = &pulse;
@@ -139,8 +182,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   const auto table_gradient = [&](Index first, Index last, Pulse &pulse, T *own_work) {
     if (total == 0) return std::fill(call.dtable + first * inputs(0), call.dtable + last * inputs(0), T(0));
     InputGradientTask<T> task = input_task(0, table_rows, first, last, pulse, own_work);
-    for (int d = 0; d < shape.directions; ++d) task.deltas[d] = token_sums[d];
-    task.delta_stride = cell_.deltas * H;
+    for (int d = 0; d < shape.directions; ++d) task.deltas[d] = {token_sums[d], cell_.deltas * H, -1};
     task.dx = {call.dtable, 0, inputs(0), true};
     cell_.input_gradient(&task);
   };
@@ -159,21 +201,27 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     const bool by_direction = plan.split == kSplitDirections, by_unit = plan.split == kSplitUnits;
     if (member == 0 && call.dx) clear_padding(sequences, 0, rows.batch, call.dx, shape.input_size);
     for (Index layer = shape.layers - 1; layer >= 0; --layer) {
-      for (int s = 0; s < slices; ++s) {
-        for (int direction = 0; direction < shape.directions; ++direction) {
-          const bool mine = by_unit || (by_direction ? direction : s) % members == member;
-          if (!mine || interrupt.stopped()) continue;
-          through_time(layer, direction, s, by_unit ? member : 0, by_unit ? members : 1, pulse, own_work);
+      for (const Stretch &stretch : stretches) {
+        for (int s = 0; s < slices; ++s) {
+          for (int direction = 0; direction < shape.directions; ++direction) {
+            const bool mine = by_unit || (by_direction ? direction : s) % members == member;
+            if (!mine || interrupt.stopped()) continue;
+            through_time(layer, direction, s, by_unit ? member : 0, by_unit ? members : 1, stretch, pulse);
+          }
         }
+        team_barrier(members);
+        for (int direction = 0; direction < shape.directions && !interrupt.stopped(); ++direction) {
+          if (stretch.to > stretch.from || total == 0)
+            weights(layer, direction, member, members, stretch, pulse, own_work);
+        }
+        if ((layer > 0 || call.dx) && !interrupt.stopped()) {
+          const Index first = rows.offset[rows.steps - stretch.last_step];
+          const Index count = rows.offset[rows.steps - stretch.first_step] - first;
+          input_gradient(layer, first + count * member / members, first + count * (member + 1) / members, pulse,
+                         own_work);
+        }
+        team_barrier(members);
       }
-      team_barrier(members);
-      for (int direction = 0; direction < shape.directions && !interrupt.stopped(); ++direction) {
-        weights(layer, direction, member, members, pulse, own_work);
-      }
-      if ((layer > 0 || call.dx) && !interrupt.stopped()) {
-        input_gradient(layer, total * member / members, total * (member + 1) / members, pulse, own_work);
-      }
-      team_barrier(members);
     }
     if (call.dtable && !interrupt.stopped()) {
       table_gradient(alphabet * member / members, alphabet * (member + 1) / members, pulse, own_work);

@@ -9,7 +9,8 @@ enum Split { kSplitNothing, kSplitBatch, kSplitDirections, kSplitUnits };
 
 // Choices that the caller makes; -1 leaves a choice to choose_plan. The names are those of Plan.
 struct PlanWish {
-  Index threads = -1, split = -1, fused = -1, chunk = -1, alternate = -1, tile_rows = -1, depth_block = -1;
+  Index threads = -1, split = -1, fused = -1, chunk = -1, alternate = -1, tile_rows = -1, depth_block = -1,
+        stretch = -1;
 };
 
 // What decides.
@@ -21,6 +22,7 @@ struct Work {
   Index panels;           // whole ones of the way back, the larger pieces in which hidden units are shared out
   Index projected_bytes;  // of one row of the hoisted projection
   Index hidden_bytes;     // of one direction's recurrent weights
+  Index delta_bytes;      // of one row's gradients of pre-activations
   Index panel_row_bytes;  // of one row of a weight panel, and so of the panel per unit of depth
 };
 

@@ -7,10 +7,6 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// Rows summed from zero before they are added to the total. It fixes the order of every weight gradient's sum, so it
-// is the same on all machines. 128: long sums stay accurate, and a panel of a block, 16 KB on AVX2, stays in L1 while a
-// band of deltas meets it; with 256 rows products at H=512 reached 50 instead of 68 GFLOP/s.
-constexpr Index kBlockRows = 128;
 constexpr Index kTokenColumns = 256;  // delta columns at once, so that a block's sums stay in L2
 
 template <class T>

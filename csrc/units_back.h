@@ -12,6 +12,11 @@ RECURRA_INLINE Index visited_row(const Rows &rows, bool reverse, Index t, Index 
   return reverse ? rows.offset[t] + b : rows.offset[rows.steps] - rows.offset[t + 1] + b;
 }
 
+template <class T>
+RECURRA_INLINE T *delta_row(const Deltas<T> &deltas, Index visited) {
+  return deltas.base + (visited & deltas.wrap) * deltas.stride;
+}
+
 // Where the state that entered step t of sequence b stands: an earlier step's row in `compact` (row stride `stride`),
 // or the caller's initial state, or null for zeros.
 template <class T>
@@ -47,7 +52,7 @@ struct UnitsBack {
 
   Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
   T *delta(Index t, Index b) const {
-    return task.deltas + visited_row(rows, task.reverse, t, task.first + b) * task.delta_stride;
+    return delta_row(task.deltas, visited_row(rows, task.reverse, t, task.first + b));
   }
   const T *kept(Index t, Index b) const { return task.kept + (rows.offset[t] + task.first + b) * task.kept_stride; }
   Index caller_row(Index b) const { return rows.order[task.first + b] * H; }

@@ -103,6 +103,30 @@ def test_every_plan(cell, dtype):
     assert all(seen["tile_rows", n] for n in range(1, 9))
 
 
+@every_dtype
+@every_cell
+def test_products_of_the_way_back_between_stretches(cell, dtype):
+    """The deltas then lie in a ring, which long sequences and large batches go round several times."""
+    ran_as = Counter()
+    shapes = [{"T": 150, "B": 3}, {"T": 40, "B": 33}, {"T": 5, "B": 131}, {"T": 9, "B": 64}, {"T": 401, "B": 1}]
+    for k, shape in enumerate(shapes):
+        fixed = shape | {"hidden_size": 1 + 3 * k, "lengths": k % 2 == 0}
+        for rng, config, data, layer in draw_cases(cell, dtype, 1, seed=10 + k, bidirectional=False, **fixed):
+            total = data.lengths.sum() if config.lengths else config.T * config.B
+            expected, ran = calls.both(layer, config, data, plan={"stretch": 0}, rng=1)
+            assert ran[1]["stretch"] == 0
+            for stretch in (1, 2, 3):
+                split = {"threads": int(rng.integers(1, 4)), "split": int(rng.choice((1, 3)))}
+                results, ran = calls.both(layer, config, data, plan=split | {"stretch": stretch}, rng=1)
+                assert ran[1]["stretch"] == min(stretch, max(1, total // 128))
+                assert_same_bits(results, expected, f"{config}, {stretch} blocks")
+                ran_as[ran[1]["stretch"], ran[1]["split"]] += total >= 256
+    assert all(any(n and key[0] == stretch for key, n in ran_as.items()) for stretch in (1, 2, 3))
+    assert not INFO["openmp"] or all(
+        any(n and key[1] == split for key, n in ran_as.items()) for split in ("batch", "unit")
+    )
+
+
 def sliced(array):
     """Every other element along every axis of something larger."""
     larger = np.full([2 * n for n in array.shape], np.nan, array.dtype)

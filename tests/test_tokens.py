@@ -68,13 +68,20 @@ def test_tokens_are_one_hot_rows_to_the_bit(cell, dtype):
     rng = np.random.default_rng([CELLS.index(cell), np.dtype(dtype).itemsize])
     compared = 0
     for case in range(16):
-        fixed = {"T": 40, "B": 33} if case == 0 else {}  # more rows than a block of the gradient
+        # More rows than a block of the gradient.
+        fixed = {"T": 40, "B": 33, "bidirectional": case == 0} if case < 2 else {}
         config, data, layer, tokens = draw_case(rng, cell, dtype, **fixed)
         layer.dropout = 0.3 if config.num_layers > 1 else 0.0
         expected, _ = calls.both(layer, config, data, rng=1)
         plain = calls.plain(layer, config, data)
         del expected["dx"]
-        for plan in (None, {"threads": 2, "split": 1}, {"fused": 1}, {"chunk": 3, "threads": 2, "split": 2}):
+        for plan in (
+            None,
+            {"threads": 2, "split": 1},
+            {"fused": 1},
+            {"chunk": 3, "threads": 2, "split": 2},
+            {"stretch": 1},
+        ):
             assert_same_bits(of_tokens(layer, config, data, tokens, plan), expected, f"{config} by {plan}")
             state = calls.as_state(config, data.h0, data.c0)
             y, state_n = layer(config.layout(tokens), state, lengths=data.lengths)
