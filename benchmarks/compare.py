@@ -61,15 +61,39 @@ def specs(kind, cells, modes):
                 yield from (replace(base, shape=s, carried=True) for s in STEPS)
 
 
-def machine_rates():
-    """What benchmarks/rates.cpp measures here, on one of the CPUs that the race runs on, and the activations' rate."""
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "rates"
+class Machine:
+    """benchmarks/rates.cpp, on one of the CPUs that the race runs on: a context, in which it can be asked."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        program = Path(self.folder.name) / "rates"
         command = [os.environ.get("CXX", "c++"), "-O3", "-march=native", "-ffp-contract=fast", "-std=c++17"]
         subprocess.run([*command, HERE / "rates.cpp", "-o", program], check=True)
-        pin = ["taskset", "-c", str(min(choose_cpus(1)))] if choose_cpus(1) else []
-        lines = subprocess.run([*pin, program], check=True, capture_output=True, text=True).stdout.split()
-    rates = {name: float(value) for name, value in (line.split("=") for line in lines)}
+        self.command = ["taskset", "-c", str(min(choose_cpus(1))), program] if choose_cpus(1) else [program]
+        self.process = subprocess.Popen(
+            [*self.command, "pace"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+        self.folder.cleanup()
+
+    def rates(self):
+        """The best of many moments, with the activations' rates."""
+        lines = subprocess.run(self.command, check=True, capture_output=True, text=True).stdout.split()
+        return {name: float(value) for name, value in (line.split("=") for line in lines)} | activation_rates()
+
+    def gflops(self):
+        """float32 multiply-adds, as fast as they are now."""
+        self.process.stdin.write("\n")
+        return float(self.process.stdout.readline())
+
+
+def activation_rates():
+    """Nanoseconds a value, the best of some moments."""
+    rates = {}
     x = np.random.default_rng(0).standard_normal(2048).astype(np.float32)
     for name, function in (("sigmoid", recurra.functional.sigmoid), ("tanh", recurra.functional.tanh)):
         seconds = min(timed(lambda function=function: function(x)) for _ in range(20))
@@ -118,9 +142,9 @@ def layer_floor(spec, inputs, rates):
     return 2 * projection + 2 * walk + product + cells
 
 
-def run(options):
+def run(options, machine):
     """Every row, printed as it comes, by the worker processes of its number of threads."""
-    rates = machine_rates()
+    rates = machine.rates()
     print(cpu_model(), recurra.build_info()["isa"], rates, sep="\n")
     records, rows = (
         [],
@@ -138,14 +162,24 @@ def run(options):
                 if spec.threads != threads:
                     continue
                 wanted = {n: w for n, w in workers.items() if n not in VARIANTS or kind in {"ragged", "step"}}
+                speeds = []
                 try:
-                    result = race(wanted, spec, options.rounds, options.milliseconds / 1e3, progress.show)
+                    result = race(
+                        wanted,
+                        spec,
+                        options.rounds,
+                        options.milliseconds / 1e3,
+                        progress.show,
+                        lambda speeds=speeds: speeds.append(machine.gflops()),
+                    )
                 except WorkerError as error:
                     progress.clear()
                     print(f"{kind} {spec}: {error}")
                     continue
                 record = {"kind": kind, **result.record()}
-                record["floor"] = floor(spec, rates) / result.median(OURS) if threads == 1 else None
+                if threads == 1:  # others use the machine too: the floor is that of its speed between the rounds
+                    record["pace"] = median(speeds) / rates["fma_gflops"]
+                    record["floor"] = floor(spec, rates) / record["pace"] / result.median(OURS)
                 if kind == "ragged":
                     full = race({OURS: workers[OURS]}, replace(spec, ragged=False), options.rounds, 0.005)
                     record["full"] = full.median(OURS) * 1e6
@@ -160,7 +194,7 @@ def run(options):
 def line(kind, spec, result, record):
     """One row as text."""
     best = result.best_other
-    floor_text = f"{record['floor']:.2f} of floor" if record["floor"] else ""
+    floor_text = f"{record['floor']:.2f} of floor, pace {record['pace']:.2f}" if "floor" in record else ""
     return (
         f"{kind:13} {spec.threads} {spec.cell:4} {spec.mode:9} {spec.shape!s:14} {result.median(OURS) * 1e6:10.1f} µs  "
         f"{result.gflops:6.1f} GFLOP/s  {result.speedup(best):5.2f} × {best:12} {floor_text}"
@@ -233,7 +267,8 @@ def main():
     values.modes = [mode == "training" for mode in values.modes]
     name = re.sub(r"\W+", "-", f"{cpu_model()} {recurra.build_info()['isa']}").strip("-").lower()
     path = values.output or HERE / "results" / f"{name}.json"
-    report = run(values)
+    with Machine() as machine:
+        report = run(values, machine)
     summary(report)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n")

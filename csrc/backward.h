@@ -2,7 +2,7 @@
 //
 // Only dh_{t-1} = δ_t · W_hh is sequential. Each tile of that product is handed to the reverse of the cell for the same
 // units, one step earlier. A team may share out the units, and meet after every step. The weights' gradients are large
-// products over all steps afterwards: gradient.h.
+// products over many steps, afterwards or between stretches of the walk: gradient.h.
 #pragma once
 
 #include "row_product.h"
@@ -101,7 +101,8 @@ struct Backward : UnitsBack<Cell, T> {
             weights(end),
             kWidth * G * H,
             depth,
-            ahead};
+            ahead,
+            run.backwards};
   }
 
   // visit(run) for runs of this part's panels.
@@ -218,7 +219,7 @@ struct Backward : UnitsBack<Cell, T> {
       const Index t = task.reverse ? s : steps - 1 - s;
       const Index after = task.reverse ? t - 1 : t + 1;
       const Index n = alive(t), going = s == 0 ? 0 : smaller(alive(after), n);
-      if (!step(t, after, going, n, task.plan->alternate && s % 2 == 1)) {
+      if (!step(t, after, going, n, s % 2 == 1 && (task.plan->alternate || n == 1))) {
         return false;
       }
       if (task.reverse ? !end(t, alive(t + 1), n) : t == 0 && !end(t, 0, n)) {

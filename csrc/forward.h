@@ -94,7 +94,7 @@ struct Forward : UnitsForward<Cell, T> {
     const T *ahead = run.next < 0 || !task.plan->alternate ? nullptr : weights + run.next * stride;
     const int last = run.uneven ? Layout::unit_vectors(H, run.first + run.count - 1) * G : 0;
     weights += run.first * stride;
-    return {run.count - (last ? 1 : 0), vectors, last, weights, weights + (run.count - 1) * stride, stride, H, ahead};
+    return {run.count - (last ? 1 : 0), vectors, last, weights, weights + (run.count - 1) * stride, stride, H, ahead, run.backwards};
   }
   // Where the projection of chunk row `row` is.
   const T *projected_at(Index panel, Index row) const {
@@ -149,7 +149,7 @@ struct Forward : UnitsForward<Cell, T> {
 
   bool step(Index s, Index row) {
     const Index t = time_of(task, s), n = alive(t), count = last_panel - first_panel;
-    const bool backwards = task.plan->alternate && s % 2 == 1;
+    const bool backwards = s % 2 == 1 && (task.plan->alternate || n == 1);
     const bool uneven = count > 0 && Layout::unit_vectors(H, last_panel - 1) < Cell::kUnitVectors;
     for (int half = 0; half < (Cell::kResetBefore ? 2 : 1); ++half) {
       const bool done = panel_runs(count, n, uneven, backwards, [&](PanelRun run) {

@@ -1,4 +1,4 @@
-// Gradients of weights: large products over all time steps at once, after BPTT has left the deltas.
+// Gradients of weights: large products over many time steps at once, after BPTT has left their deltas.
 #pragma once
 
 #include "token_gradient.h"

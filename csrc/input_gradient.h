@@ -1,4 +1,4 @@
-// Gradient of a layer's input: one large product over all time steps, after BPTT has left the deltas.
+// Gradient of a layer's input: one large product over many time steps, after BPTT has left their deltas.
 #pragma once
 
 #include "backward.h"

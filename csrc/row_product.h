@@ -92,6 +92,7 @@ struct Panels {
   Index stride;
   Index depth;
   const T *ahead;  // the panel that comes next, or null; several at once fetch nothing
+  bool backwards;
 };
 
 // The products of n rows with these panels. Row r of panel p begins at from + p * from_panel_stride + r * from_stride,
@@ -119,7 +120,8 @@ RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *ro
   for (Index p = 0; p < all; ++p) {
     prepare(p, Index(0), Index(1));
   }
-  for (Index p = 0; p < panels.count; p += most) {
+  const Index stride = panels.backwards ? -most : most;  // `most` is a power of two
+  for (Index p = panels.backwards ? (panels.count - 1) & -most : 0; p >= 0 && p < panels.count; p += stride) {
     const Index count = smaller(most, panels.count - p);
     const T *begin = from + p * from_panel_stride, *weights = panels.weights + p * panels.stride;
     const int last_vectors = p + count == panels.count ? panels.last_vectors : 0;
@@ -138,6 +140,7 @@ struct PanelRun {
   Index first, count;
   bool uneven;
   Index next;
+  bool backwards;
 };
 
 // visit(run) for balanced runs of `panels` panels: one by one for several rows, else up to kRowGroup. For one row
@@ -154,7 +157,7 @@ RECURRA_INLINE bool panel_runs(Index panels, Index rows, bool uneven, bool backw
     const Index next = i + 1 == runs ? -1 : start(backwards ? run - 1 : run + 1);
     const Index first = start(run), end = start(run + 1);
     const bool last = joins && run == runs - 1;
-    if (!visit(PanelRun{first, end - first + (last ? 1 : 0), last, next})) {
+    if (!visit(PanelRun{first, end - first + (last ? 1 : 0), last, next, backwards})) {
       return false;
     }
   }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 
 import recurra
@@ -34,6 +35,13 @@ def restart_with(threads):
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     if not limits.items() <= os.environ.items():
         os.execve(sys.executable, sys.orig_argv, os.environ | limits)
+
+
+def timed(call, *arguments, **options):
+    """The seconds of a call, and what it returns."""
+    start = time.perf_counter()
+    result = call(*arguments, **options)
+    return time.perf_counter() - start, result
 
 
 def figure(width=8, height=4, rows=1, columns=1):

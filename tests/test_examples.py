@@ -49,7 +49,7 @@ def test_hello_rnn_learns_the_sentence(cells):
     """From the loss of a network that knows nothing to one that recites; NumPy's begins where recurra's does."""
     options = ["--cell", *cells] if len(cells) == 1 else []
     out, figures = hello("--epochs", "120", "--seed", "0", *options)
-    names = ("loss_0", "loss_100", "numpy_loss_100", "recited", "seconds", "numpy_seconds")
+    names = ("loss_0", "loss_100", "numpy_loss_100", "recited", "seconds", "numpy_seconds", "fast_numpy_seconds")
     assert list(figures) == [f"{cell}_{name}" for cell in cells for name in names]
     firsts = re.findall(r"^ +0 +(\d\.\d{4}) +(\d\.\d{4})$", out, re.MULTILINE)
     assert len(firsts) == len(cells)

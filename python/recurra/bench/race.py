@@ -90,6 +90,7 @@ def race(
     rounds: int,
     seconds: float,
     progress: Callable[[str], None] = lambda _: None,
+    before_round: Callable[[], None] = lambda: None,
 ) -> Result:
     """Runs one row.
 
@@ -98,6 +99,7 @@ def race(
         rounds: how often each gets its turn; the order turns round every time.
         seconds: what a turn should at least take; a slow call is a turn.
         progress: told what is happening.
+        before_round: called before every round.
 
     Raises:
         Disagreement: recurra and NumPy don't compute the same.
@@ -133,6 +135,7 @@ def race(
     result.seconds = {name: [] for name in runners}
     for k in range(rounds):
         progress(f"{spec}: round {k + 1} of {rounds}")
+        before_round()
         for name in list(runners)[:: -1 if k % 2 else 1]:
             sleep(REST * (spec.threads > 1))
             result.seconds[name].append(runners[name].time(calls[name]))
