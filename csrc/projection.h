@@ -3,6 +3,7 @@
 #pragma once
 
 #include "packing.h"
+#include "row_product.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -84,6 +85,27 @@ struct Projection {
     });
   }
 
+  // The same for a single row, several panels at once: a step by itself, as when streaming.
+  void project_row(const T *x) {
+    alignas(64) T sums[kRowPanels * kPanelVectors * V];
+    for (Index panel = first_panel, n; panel < last_panel; panel += n) {
+      const int vectors = Layout::unit_vectors(H, panel) * G;
+      const Index units = Layout::kUnits * G;
+      n = smaller(row_panels(vectors), last_panel - panel);
+      while (Layout::unit_vectors(H, panel + n - 1) * G < vectors) {  // the last may be uneven, and goes by itself
+        --n;
+      }
+      row_tile_for<T>(n, vectors, 0)(packed.bias + panel * units, units, x,
+                                     packed.input + panel * units * task.input_size, units * task.input_size,
+                                     task.input_size, sums, nullptr, nullptr);
+      for (Index p = 0; p < n; ++p) {
+        for (Index i = 0; i < vectors * V; i += V) {
+          Vec<T>::load(sums + p * vectors * V + i).store(panel_at(panel + p) + i);
+        }
+      }
+    }
+  }
+
   // The rows of a table are projected once, however often their tokens come, unless this slice is smaller than the
   // table.
   bool by_table() const { return task.table && (task.last - task.first) * rows.steps >= task.alphabet; }
@@ -121,8 +143,9 @@ struct Projection {
     }
   }
 
+  bool looks_up() const { return task.tokens && (!task.table || by_table()); }
   void project_panel(Index panel, Index count) {
-    if (task.tokens && (!task.table || by_table())) {
+    if (looks_up()) {
       look_up(panel, count, panel_at(panel));
     } else {
       project(panel, inputs, count, panel_at(panel));
@@ -142,6 +165,10 @@ struct Projection {
           inputs[count] = row_at(task.x, rows, t, task.first + b);
         }
       }
+    }
+    if (count == 1 && !task.plan->fused && !looks_up()) {
+      project_row(inputs[0]);
+      return true;
     }
     for (Index panel = first_panel; !task.plan->fused && panel < last_panel; ++panel) {
       project_panel(panel, count);
