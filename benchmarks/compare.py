@@ -180,6 +180,8 @@ def run(options, machine):
                 if threads == 1:  # others use the machine too: the floor is that of its speed between the rounds
                     record["pace"] = median(speeds) / rates["fma_gflops"]
                     record["floor"] = floor(spec, rates) / record["pace"] / result.median(OURS)
+                if kind == "threads":
+                    add_best_of_both(record, records)
                 if kind == "ragged":
                     full = race({OURS: workers[OURS]}, replace(spec, ragged=False), options.rounds, 0.005)
                     record["full"] = full.median(OURS) * 1e6
@@ -191,10 +193,21 @@ def run(options, machine):
     return {"machine": {"cpu": cpu_model(), "system": platform.platform(), "rates": rates}, "rows": records}
 
 
+def add_best_of_both(record, records):
+    """To a row of two threads: the ratio to the best peer with one thread or two, if the row of one has run."""
+    key = ("cell", "mode", "batch", "steps", "input_size", "hidden_size")
+    for one in records:
+        if one["kind"] == "plain" and all(one[name] == record[name] for name in key):
+            peers = [t["median"] for r in (one, record) for name, t in r["microseconds"].items() if name != OURS]
+            record["best_of_both"] = min(peers) / record["microseconds"][OURS]["median"]
+
+
 def line(kind, spec, result, record):
     """One row as text."""
     best = result.best_other
     floor_text = f"{record['floor']:.2f} of floor, pace {record['pace']:.2f}" if "floor" in record else ""
+    if "best_of_both" in record:
+        floor_text = f"{record['best_of_both']:.2f} × the best of one thread and two"
     return (
         f"{kind:13} {spec.threads} {spec.cell:4} {spec.mode:9} {spec.shape!s:14} {result.median(OURS) * 1e6:10.1f} µs  "
         f"{result.gflops:6.1f} GFLOP/s  {result.speedup(best):5.2f} × {best:12} {floor_text}"
@@ -211,6 +224,8 @@ def summary(report):
     groups = {}
     for record in report["rows"]:
         groups.setdefault((record["kind"], record["threads"], record["mode"]), []).append(best_ratio(record))
+        if "best_of_both" in record:
+            groups.setdefault(("best of both", 2, record["mode"]), []).append(record["best_of_both"])
     for (kind, threads, mode), ratios in groups.items():
         mean = exp(sum(map(log, ratios)) / len(ratios))
         print(
