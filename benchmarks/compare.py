@@ -170,7 +170,7 @@ def run(options, machine):
                         options.rounds,
                         options.milliseconds / 1e3,
                         progress.show,
-                        lambda speeds=speeds: speeds.append(machine.gflops()),
+                        (lambda speeds=speeds: speeds.append(machine.gflops())) if threads == 1 else lambda: None,
                     )
                 except WorkerError as error:
                     progress.clear()

@@ -94,7 +94,15 @@ struct Forward : UnitsForward<Cell, T> {
     const T *ahead = run.next < 0 || !task.plan->alternate ? nullptr : weights + run.next * stride;
     const int last = run.uneven ? Layout::unit_vectors(H, run.first + run.count - 1) * G : 0;
     weights += run.first * stride;
-    return {run.count - (last ? 1 : 0), vectors, last, weights, weights + (run.count - 1) * stride, stride, H, ahead, run.backwards};
+    return {run.count - (last ? 1 : 0),
+            vectors,
+            last,
+            weights,
+            weights + (run.count - 1) * stride,
+            stride,
+            H,
+            ahead,
+            run.backwards};
   }
   // Where the projection of chunk row `row` is.
   const T *projected_at(Index panel, Index row) const {

@@ -133,13 +133,7 @@ struct Visit {
   Index t, b;
 
   Visit(const Rows &of, bool backwards, Index row) : rows(of), reverse(backwards) {
-    const Index at = reverse ? row : rows.offset[rows.steps] - 1 - row;  // the place in `offset` order
-    Index least = 0, most = rows.steps;                                  // offset[least] <= at < offset[most]
-    while (most - least > 1) {
-      const Index middle = least + (most - least) / 2;
-      (rows.offset[middle] <= at ? least : most) = middle;
-    }
-    t = least;
+    t = step_of(rows, reverse ? row : rows.offset[rows.steps] - 1 - row);
     b = reverse ? row - rows.offset[t] : row - (rows.offset[rows.steps] - rows.offset[t + 1]);
   }
   void settle() {

@@ -37,14 +37,10 @@ bool input_gradient(const InputGradientTask<T> *task) {
   const Index I = task->input_size, H = task->hidden_size;
   Arena arena{reinterpret_cast<char *>(task->work)};
   InputGradientWork<T> work(arena, kInputGradientRows);
-  Index t = 0;
   for (Index begin = task->first; begin < task->last; begin += kInputGradientRows) {
     const Index count = smaller(kInputGradientRows, task->last - begin);
-    while (rows.offset[t + 1] <= begin) {
-      ++t;
-    }
-    const Index first_t = t;
-    for (Index i = 0, at = t; i < count; ++i) {
+    const Index first_t = step_of(rows, begin);
+    for (Index i = 0, at = first_t; i < count; ++i) {
       while (rows.offset[at + 1] <= begin + i) {
         ++at;
       }

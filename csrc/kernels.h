@@ -19,7 +19,7 @@ struct Plan {
   int fused = 0;          // 1: each step multiplies its own input; 0: the input projection is hoisted, chunk by chunk
   Index chunk = 0;        // time steps in a hoisted chunk
   int alternate = 0;      // 1: the weights exceed L2, so panels are walked backwards on odd steps, to use first what it
-                          // still holds, and each fetches the next
+                          // still holds, and each fetches the next; a single row always walks so, for what L1 holds
   int tile_rows = 0;      // largest number of batch rows in a register tile
   Index depth_block = 0;  // depth of a product done over all rows before the next block of its panel is touched
   Index stretch = 0;      // blocks of kBlockRows rows that BPTT visits before the products of its deltas; 0: all

@@ -54,15 +54,14 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   Index most_rows = 0;
   for (int s = 0; s < slices; ++s) most_rows = std::max(most_rows, bounds[s + 1] - bounds[s]);
 
-  // Rows of both directions are needed together for the input's gradient, and one ends where the other begins.
-  const std::vector<Stretch> stretches = stretches_of(rows, shape.directions == 1 ? plan.stretch : 0);
+  const std::vector<Stretch> stretches = stretches_of(rows, plan.stretch);
   const Index delta_stride = padded_stride<T>(cell_.deltas * H);
-  const Index ring = stretches.size() > 1 ? ring_of(rows, plan.stretch) : total;
+  const Index ring = stretches.size() > 1 ? std::min(total, ring_of(rows, plan.stretch)) : total;
   const Index alphabet = tape.tokens.data() ? tape.alphabet : 0;
-  const Index walk = cell_.backward_work(most_rows, H);
-  const Index widest = std::max(kernels_of<T>().gradient_work(alphabet), kernels_of<T>().input_gradient_work());
+  const Index walk = cell_.backward_work(most_rows, H);  // lasts from stretch to stretch
+  const Index widest = walk + std::max(kernels_of<T>().gradient_work(alphabet), kernels_of<T>().input_gradient_work());
   std::array<T *, 2> deltas{}, from_above{};
-  T *grads = nullptr, *walks = nullptr, *work = nullptr;
+  T *grads = nullptr, *work = nullptr;
   std::array<T *, 2> token_sums{};
   const auto cut = [&](Cutter cutter) {
     for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(checked_product(ring, delta_stride));
@@ -71,18 +70,17 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     for (int d = 0; d < shape.directions; ++d) {
       token_sums[d] = cutter.take<T>(checked_product(alphabet, cell_.deltas * H));
     }
-    walks = cutter.take<T>(checked_product(plan.threads, walk));  // last from stretch to stretch
     work = cutter.take<T>(checked_product(plan.threads, widest));
     return cutter.used();
   };
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
 
-  const Index wrap = stretches.size() > 1 ? ring - 1 : -1;
+  const Index wrap = ring < total ? ring - 1 : -1;
   Interrupt interrupt(call.signalled, plan.threads);
   std::atomic<int> team{1};
   const auto through_time = [&](Index layer, int direction, int slice, int part, int parts, const Stretch &stretch,
-                                Pulse &pulse) {
+                                Pulse &pulse, T *own_work) {
     const LayerTape<T> &kept = tape.layers[layer];
     const Index k = layer * shape.directions + direction, first = direction * H;
     BackwardTask<T> task{};
@@ -112,7 +110,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.last_step = stretch.last_step;
     task.part = part;
     task.parts = parts;
-    task.work = walks + std::max({slice, part, plan.split == kSplitDirections ? direction : 0}) * walk;
+    task.work = own_work;
     task.plan = &plan;
     task.pulse = &pulse;
     cell_.backward(&task);
@@ -206,19 +204,18 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
           for (int direction = 0; direction < shape.directions; ++direction) {
             const bool mine = by_unit || (by_direction ? direction : s) % members == member;
             if (!mine || interrupt.stopped()) continue;
-            through_time(layer, direction, s, by_unit ? member : 0, by_unit ? members : 1, stretch, pulse);
+            through_time(layer, direction, s, by_unit ? member : 0, by_unit ? members : 1, stretch, pulse, own_work);
           }
         }
         team_barrier(members);
         for (int direction = 0; direction < shape.directions && !interrupt.stopped(); ++direction) {
-          if (stretch.to > stretch.from || total == 0)
-            weights(layer, direction, member, members, stretch, pulse, own_work);
+          weights(layer, direction, member, members, stretch, pulse, own_work + walk);
         }
         if ((layer > 0 || call.dx) && !interrupt.stopped()) {
           const Index first = rows.offset[rows.steps - stretch.last_step];
           const Index count = rows.offset[rows.steps - stretch.first_step] - first;
           input_gradient(layer, first + count * member / members, first + count * (member + 1) / members, pulse,
-                         own_work);
+                         own_work + walk);
         }
         team_barrier(members);
       }

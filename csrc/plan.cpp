@@ -62,9 +62,10 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   plan.alternate = static_cast<int>(choice(wish.alternate, work.hidden_bytes > l2_bytes() / 2));
   plan.tile_rows = static_cast<int>(std::clamp<Index>(choice(wish.tile_rows, 8), 1, 8));
   plan.depth_block = std::max<Index>(1, choice(wish.depth_block, l2_bytes() / 2 / work.panel_row_bytes));
-  const bool gathers = threads > 1 || work.directions == 2 || work.rows * work.delta_bytes <= l2_bytes();
-  plan.stretch =
-      std::clamp<Index>(choice(wish.stretch, gathers ? 0 : 1), 0, std::max<Index>(1, work.rows / kBlockRows));
+  // With two directions dx needs the deltas of both, and more threads would have to wait for each other.
+  const bool one_walk = threads == 1 && work.directions == 1;
+  const Index stretch = choice(wish.stretch, work.rows * work.delta_bytes > l2_bytes() ? 1 : 0);
+  plan.stretch = one_walk ? std::clamp<Index>(stretch, 0, std::max<Index>(1, work.rows / kBlockRows)) : 0;
   return plan;
 }
 

@@ -168,7 +168,7 @@ struct Projection {
     }
     if (count == 1 && !task.plan->fused && !looks_up()) {
       project_row(inputs[0]);
-      return true;
+      return !interrupted(task.pulse, task.input_size * (last_panel - first_panel) * Layout::kUnits * G);
     }
     for (Index panel = first_panel; !task.plan->fused && panel < last_panel; ++panel) {
       project_panel(panel, count);

@@ -12,6 +12,16 @@ RECURRA_INLINE Index visited_row(const Rows &rows, bool reverse, Index t, Index 
   return reverse ? rows.offset[t] + b : rows.offset[rows.steps] - rows.offset[t + 1] + b;
 }
 
+// The step of a compact row.
+RECURRA_INLINE Index step_of(const Rows &rows, Index row) {
+  Index least = 0, most = rows.steps;  // offset[least] <= row < offset[most]
+  while (most - least > 1) {
+    const Index middle = least + (most - least) / 2;
+    (rows.offset[middle] <= row ? least : most) = middle;
+  }
+  return least;
+}
+
 template <class T>
 RECURRA_INLINE T *delta_row(const Deltas<T> &deltas, Index visited) {
   return deltas.base + (visited & deltas.wrap) * deltas.stride;

@@ -58,13 +58,9 @@ def train(cell, initial, x, target, epochs, fast=False, lr=0.01, beta1=0.9, beta
     grads, flat_grad = as_one(initial)
     m, v, scratch = (np.zeros_like(flat) for _ in range(3))
     weight, bias = params["weight"], params["bias"]
-    own = [name for name in params if "_l0" in name]
-    layer = (
-        NUMPY_LAYERS[cell]({name: params[name] for name in own}, len(x), batch=1)
-        if fast
-        else PlainLayer(cell, {name: params[name] for name in own})
-    )
-    layer.grads = {name: grads[name] for name in own}
+    weights = {name: value for name, value in params.items() if "_l0" in name}
+    layer = NUMPY_LAYERS[cell](weights, len(x), batch=1) if fast else PlainLayer(cell, weights)
+    layer.grads = {name: grads[name] for name in weights}
     x = x[:, None]
     losses = []
     for epoch in range(1, epochs + 1):

@@ -20,6 +20,7 @@ import pytest
 import calls
 import recurra
 from configs import CELLS, assert_same_bits, draw_config, make_data, make_layer
+from recurra import _core
 
 DTYPES = (np.float32, np.float64)
 INFO = recurra.build_info()
@@ -107,24 +108,34 @@ def test_every_plan(cell, dtype):
 @every_cell
 def test_products_of_the_way_back_between_stretches(cell, dtype):
     """The deltas then lie in a ring, which long sequences and large batches go round several times."""
-    ran_as = Counter()
-    shapes = [{"T": 150, "B": 3}, {"T": 40, "B": 33}, {"T": 5, "B": 131}, {"T": 9, "B": 64}, {"T": 401, "B": 1}]
-    for k, shape in enumerate(shapes):
-        fixed = shape | {"hidden_size": 1 + 3 * k, "lengths": k % 2 == 0}
-        for rng, config, data, layer in draw_cases(cell, dtype, 1, seed=10 + k, bidirectional=False, **fixed):
-            total = data.lengths.sum() if config.lengths else config.T * config.B
-            expected, ran = calls.both(layer, config, data, plan={"stretch": 0}, rng=1)
+    seen = Counter()
+    shapes = [(150, 3), (40, 33), (12, 100), (10, 127), (5, 131), (9, 64), (401, 1), (3, 300)]
+    for k, (T, B) in enumerate(shapes):
+        fixed = {"T": T, "B": B, "hidden_size": 1 + 13 * k, "lengths": k % 2 == 0, "bidirectional": False}
+        for _, config, data, layer in draw_cases(cell, dtype, 1, seed=10 + k, **fixed):
+            total = data.lengths.sum() if config.lengths else T * B
+            expected, ran = calls.both(layer, config, data, plan={"threads": 1, "stretch": 0}, rng=1)
             assert ran[1]["stretch"] == 0
             for stretch in (1, 2, 3):
-                split = {"threads": int(rng.integers(1, 4)), "split": int(rng.choice((1, 3)))}
-                results, ran = calls.both(layer, config, data, plan=split | {"stretch": stretch}, rng=1)
+                results, ran = calls.both(layer, config, data, plan={"threads": 1, "stretch": stretch}, rng=1)
                 assert ran[1]["stretch"] == min(stretch, max(1, total // 128))
                 assert_same_bits(results, expected, f"{config}, {stretch} blocks")
-                ran_as[ran[1]["stretch"], ran[1]["split"]] += total >= 256
-    assert all(any(n and key[0] == stretch for key, n in ran_as.items()) for stretch in (1, 2, 3))
-    assert not INFO["openmp"] or all(
-        any(n and key[1] == split for key, n in ran_as.items()) for split in ("batch", "unit")
-    )
+                seen[stretch] += total > 256 * stretch
+            calls.both(layer, config, data, plan={"threads": 2, "stretch": 1}, rng=1)
+            assert _core.last_plan()["stretch"] == (_core.last_plan()["threads"] == 1)
+    assert all(seen[stretch] for stretch in (1, 2, 3))
+
+
+def test_when_the_way_back_goes_in_stretches():
+    """With one thread and one direction, once the deltas of all steps exceed any L2."""
+    x = np.zeros((600, 64, 1), np.float32)
+    for directions, threads, steps, stretch in ((1, 1, 600, 1), (1, 1, 2, 0), (2, 1, 600, 0), (1, 2, 600, 0)):
+        layer = recurra.LSTM(1, 32, bidirectional=directions == 2, seed=0)
+        layer._plan = {"threads": threads}
+        y, _, tape = layer.forward(x[:steps])
+        layer.backward(tape, y)
+        ran = _core.last_plan()
+        assert ran["stretch"] == (stretch if ran["threads"] == threads else 1)
 
 
 def sliced(array):

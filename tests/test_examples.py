@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import recurra
@@ -60,6 +62,18 @@ def test_hello_rnn_learns_the_sentence(cells):
         assert figures[f"{cell}_loss_100"] < 0.2
         assert figures[f"{cell}_numpy_loss_100"] < 0.2
         assert figures[f"{cell}_recited"] == 1
+
+
+@pytest.mark.parametrize("kind", [recurra.RNN, recurra.LSTM, recurra.GRU])
+def test_hello_numpy_trains_the_same_plain_and_fast(kind, monkeypatch):
+    monkeypatch.syspath_prepend(str(HELLO.parent))
+    train = importlib.import_module("hello_numpy").train
+    initial = kind(5, 4, seed=0).state_dict() | recurra.Linear(4, 3, seed=1).state_dict()
+    rng = np.random.default_rng(2)
+    x, target = (rng.standard_normal((7, n)).astype(np.float32) for n in (5, 3))
+    plain, fast = (train(kind.__name__.lower(), initial, x, target, 20, fast=fast) for fast in (False, True))
+    assert plain == pytest.approx(fast, rel=1e-4)
+    assert plain[-1] < plain[0] / 1.05
 
 
 def test_hello_rnn_repeats_and_depends_on_the_seed():

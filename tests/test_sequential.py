@@ -10,6 +10,7 @@ import pytest
 
 import recurra
 from configs import assert_same_bits, max_error, numeric_gradient
+from recurra import _core
 from refused import refused
 
 T, B, I, H, C = 6, 4, 3, 5, 2  # noqa: E741
@@ -400,6 +401,23 @@ def test_an_embedding_is_projected_by_row_or_by_token(kind, options, padding):
     assert_same_bits(own, got)
     with pytest.raises(ValueError, match=r"^x: expected tokens in 0\.\.num_embeddings-1 = 0\.\.10, got 11"):
         model.forward(tokens + tokens.max() % 2 + 1)
+
+
+@pytest.mark.parametrize("kind", [recurra.RNN, recurra.LSTM, recurra.GRU])
+def test_an_embedding_and_a_way_back_in_stretches(kind):
+    layer = kind(6, 5, seed=1)
+    model = recurra.Sequential(recurra.Embedding(11, 6, seed=0), layer)
+    tokens = np.random.default_rng(2).integers(0, 11, (60, 9))
+    assert model._table(tokens) is not None
+    results = []
+    for stretch in (0, 1, 3):
+        layer._plan = {"threads": 1, "stretch": stretch}
+        y, tape = model.forward(tokens)
+        results.append({name: np.zeros_like(value) for name, value in model.params.items()})
+        model.backward(tape, y, grads=results[-1])
+        assert _core.last_plan()["stretch"] == stretch
+    assert_same_bits(results[1], results[0])
+    assert_same_bits(results[2], results[0])
 
 
 def test_an_embedding_of_empty_sequences():

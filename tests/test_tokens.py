@@ -10,6 +10,7 @@ import pytest
 import calls
 import recurra
 from configs import CELLS, assert_same_bits, draw_config, make_data, make_layer
+from recurra import _core
 
 DTYPES = (np.float32, np.float64)
 
@@ -66,7 +67,7 @@ def of_tokens(layer, config, data, tokens, plan):
 @pytest.mark.parametrize("cell", CELLS)
 def test_tokens_are_one_hot_rows_to_the_bit(cell, dtype):
     rng = np.random.default_rng([CELLS.index(cell), np.dtype(dtype).itemsize])
-    compared = 0
+    compared = in_stretches = 0
     for case in range(16):
         # More rows than a block of the gradient.
         fixed = {"T": 40, "B": 33, "bidirectional": case == 0} if case < 2 else {}
@@ -80,14 +81,16 @@ def test_tokens_are_one_hot_rows_to_the_bit(cell, dtype):
             {"threads": 2, "split": 1},
             {"fused": 1},
             {"chunk": 3, "threads": 2, "split": 2},
-            {"stretch": 1},
+            {"threads": 1, "stretch": 1},
         ):
             assert_same_bits(of_tokens(layer, config, data, tokens, plan), expected, f"{config} by {plan}")
+            in_stretches += _core.last_plan()["stretch"] == 1 and config.T * config.B > 1000
             state = calls.as_state(config, data.h0, data.c0)
             y, state_n = layer(config.layout(tokens), state, lengths=data.lengths)
             assert_same_bits(calls.as_results(config, y, state_n), plain)
         compared += sum(value.size for value in expected.values())
     assert compared > 100_000
+    assert in_stretches
 
 
 @pytest.mark.parametrize("kind", [recurra.RNN, recurra.LSTM, recurra.GRU])
