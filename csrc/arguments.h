@@ -229,6 +229,16 @@ inline bool is_integers(py::handle object) {
   return kind == 'i' || kind == 'u';
 }
 
+// Where the i-th value of an array is: "3", or "(1, 2)" if it has several axes.
+inline std::string index_text(const py::array &array, Index i) {
+  std::string text;
+  for (Index axis = array.ndim() - 1; axis >= 0; --axis) {
+    text = std::to_string(i % array.shape(axis)) + (text.empty() ? "" : ", ") + text;
+    i /= array.shape(axis);
+  }
+  return array.ndim() == 1 ? text : "(" + text + ")";
+}
+
 // A copy of integers in 0..most, of any integer dtype and layout: the caller's may change while it is used.
 inline std::vector<Index> integers_of(const py::array &array, const char *name, const std::string &range, Index most) {
   refuse_masked(array, name);
@@ -240,7 +250,7 @@ inline std::vector<Index> integers_of(const py::array &array, const char *name, 
     if (result[i] < 0 || result[i] > most) {
       const auto flat = array.attr("ravel")();
       refuse_value(name, range + std::to_string(most),
-                   std::string(py::str(flat[py::int_(i)])) + " at index " + std::to_string(i));
+                   std::string(py::str(flat[py::int_(i)])) + " at index " + index_text(array, static_cast<Index>(i)));
     }
   }
   return result;

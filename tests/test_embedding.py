@@ -44,7 +44,7 @@ def test_gradients_add_up_and_may_go_elsewhere():
     expected = np.array([[0, 0], [2, 2], [0, 0], [1, 1.0]])
     assert_same_bits(layer.grads["weight"], expected)
     assert_same_bits(own["weight"], expected)
-    with pytest.raises(RuntimeError, match=r"^tape: expected one that is left"):
+    with pytest.raises(RuntimeError, match=r"^tape: expected an unused one"):
         layer.backward(tape, np.ones_like(y))
 
 

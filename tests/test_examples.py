@@ -53,12 +53,12 @@ def test_hello_rnn_learns_the_sentence(cells):
     out, figures = hello("--epochs", "120", "--seed", "0", *options)
     names = ("loss_0", "loss_100", "numpy_loss_100", "recited", "seconds", "numpy_seconds", "fast_numpy_seconds")
     assert list(figures) == [f"{cell}_{name}" for cell in cells for name in names]
-    firsts = re.findall(r"^ +0 +(\d\.\d{4}) +(\d\.\d{4})$", out, re.MULTILINE)
+    firsts = re.findall(r"^ +0 +(\d\.\d\de\S+) +(\d\.\d\de\S+)$", out, re.MULTILINE)
     assert len(firsts) == len(cells)
     for cell, (ours, numpys) in zip(cells, firsts, strict=True):
-        assert figures[f"{cell}_loss_0"] == pytest.approx(float(ours), abs=1e-3)  # of four digits each
+        assert figures[f"{cell}_loss_0"] == pytest.approx(float(ours), abs=6e-3)  # of three digits
         assert float(ours) > 1.5
-        assert abs(float(ours) - float(numpys)) <= 1.01e-4  # four digits are printed
+        assert abs(float(ours) - float(numpys)) <= 1.01e-2
         assert figures[f"{cell}_loss_100"] < 0.2
         assert figures[f"{cell}_numpy_loss_100"] < 0.2
         assert figures[f"{cell}_recited"] == 1

@@ -79,9 +79,7 @@ class Stateless(Module):
         if tape.layer is not self:
             raise RuntimeError("tape: expected one of this layer, got one of another")
         if tape.consumed:
-            raise RuntimeError(
-                "tape: expected one that is left, got one that backward has consumed; retain=True keeps it"
-            )
+            raise RuntimeError("tape: expected an unused one, got one that backward has consumed; retain=True keeps it")
         check_array("dy", dy, tape.dtype)
         if dy.shape != tape.shape:
             raise ValueError(f"dy: expected y's shape {tape.shape}, got {dy.shape}")
