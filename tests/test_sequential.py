@@ -430,3 +430,22 @@ def test_an_embedding_of_empty_sequences():
 def test_last_wants_time_major_layers():
     with pytest.raises(ValueError, match="expected time-major ones before Last"):
         recurra.Sequential(recurra.GRU(3, 4, batch_first=True, seed=0), recurra.Last())
+
+
+def test_layers_that_do_not_fit_are_refused():
+    gru, pair = recurra.GRU(8, 16, seed=0), recurra.GRU(8, 16, bidirectional=True, seed=0)
+    message = r"^layers: expected layer {}, {}, with {} = {}, what the one before it gives, got {}$"
+    for layers, values in (
+        ((gru, recurra.Linear(8, 1)), (1, "Linear", "in_features", 16, 8)),
+        ((pair, recurra.Tanh(), recurra.Dropout(0.5), recurra.Linear(16, 1)), (3, "Linear", "in_features", 32, 16)),
+        ((recurra.Embedding(5, 3), recurra.LSTM(5, 4)), (1, "LSTM", "input_size", 3, 5)),
+        ((recurra.Sequential(gru, recurra.Last()), recurra.Linear(15, 1)), (2, "Linear", "in_features", 16, 15)),
+    ):
+        with pytest.raises(ValueError, match=message.format(*values)):
+            recurra.Sequential(*layers)
+
+    class Wider(recurra.Tanh):
+        """May give any number of features."""
+
+    recurra.Sequential(gru, Wider(), recurra.Linear(8, 1))
+    recurra.Sequential(pair, recurra.ReLU(), recurra.Linear(32, 5), recurra.LSTM(5, 4))
