@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 OURS = "recurra"
-# Seconds before a turn of several threads: NumPy's BLAS and others keep theirs spinning for up to 30 ms after a call,
-# on CPUs that the next contestant needs.
-REST = 0.05
+# Seconds before a turn of several threads: NumPy's BLAS keeps its own spinning for up to 110 ms after a call, on CPUs
+# that the next contestant needs. With 50 ms an LSTM took 5.5 ms in its turns after NumPy's, else 2.1.
+REST = 0.15
 
 
 class Disagreement(Exception):  # noqa: N818 (the message is the error)
