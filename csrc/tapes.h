@@ -14,7 +14,8 @@ std::vector<T *> gradient_targets(const Parameters<T> &parameters, py::handle gr
 constexpr const char *kOtherLayer = "tape: expected one of this layer, got one of another";
 constexpr const char *kConsumed =
     "tape: expected an unused one, got one that backward has consumed; retain=True keeps it";
-constexpr const char *kOutdatedTape = "tape: expected one made with the present weights, got one from before they changed";
+constexpr const char *kOutdatedTape =
+    "tape: expected one made with the present weights, got one from before they changed";
 
 // A tape without a state of its own to lose: it serves once, or more often if it is retained.
 class Once {
