@@ -22,8 +22,8 @@ struct ActivationConstants<float> {
   static constexpr float kTwiceTanhOne = 20.0f;
   static constexpr float kRound = 0x1.8p23f + 127;  // its low bits become the exponent field of 2^n
   static constexpr int kExponentShift = 23;
-  static constexpr int kHeadroom = 24;  // 2^-24 e^104 is finite
-  static constexpr float kScale = 0x1p-24f;
+  static constexpr int kHeadroom = 24;
+  static constexpr float kScale = 0x1p-24f;  // 2^-kHeadroom: times e^104 it is finite
   // (1 - e^-r - r) / r^2 on |r| <= ln2/2, relative to e^-r
   static constexpr float kExp[] = {-0x1.fffffcp-2f, 0x1.55548cp-3f, -0x1.555858p-5f, 0x1.123da6p-7f, -0x1.6ac142p-10f};
 };
@@ -37,7 +37,7 @@ struct ActivationConstants<double> {
   static constexpr double kRound = 0x1.8p52 + 1023;
   static constexpr int kExponentShift = 52;
   static constexpr int kHeadroom = 54;
-  static constexpr double kScale = 0x1p-54;
+  static constexpr double kScale = 0x1p-54;  // times e^746 it is finite
   static constexpr double kExp[] = {-0x1.000000000000ap-1,  0x1.55555555554f9p-3,   -0x1.555555555083ep-5,
                                     0x1.1111111127d12p-7,   -0x1.6c16c18438b27p-10, 0x1.a01a012a0e169p-13,
                                     -0x1.a01999e25d12cp-16, 0x1.71df25b58a64bp-19,  -0x1.28ad9b8b5ddb9p-22,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 import numpy as np
 
 from ._checks import check_array, check_flag, check_rng, shown
+from ._features import check_features
 from .cells import _Cell
 from .embedding import Embedding
-from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
-from .layers import GRU, LSTM, RNN, _Recurrent
-from .linear import Linear
+from .feedforward import Dropout, Last
+from .layers import _Recurrent
 from .module import Array, Module
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Sequential(Module):
             raise ValueError(f"layers: expected nothing recurrent after Last, which leaves no time axis, got {names}")
         if Last in kinds and any(getattr(layer, "batch_first", False) for _, layer in self._members):
             raise ValueError("layers: expected time-major ones before Last, which takes (T, B, F), not batch_first")
-        _check_features([layer for _, layer in self._members])
+        check_features([layer for _, layer in self._members])
         self._state_count = sum(recurrent)
         self._first = next((i for i, (_, layer) in enumerate(self._members) if layer.leaves()), len(self._members))
 
@@ -313,27 +313,6 @@ def _flatten(layers: Sequence[Module]) -> Iterator[tuple[str, Any]]:
             yield from ((f"{i}.{prefix}", member) for prefix, member in layer._members)
         else:
             yield f"{i}.", layer
-
-
-def _check_features(layers: Sequence[Any]) -> None:
-    """That each takes as many features as the one before it gives, as far as both are known."""
-    given: int | None = None
-    for i, layer in enumerate(layers):
-        kind = type(layer)
-        taken = next((name for name in ("in_features", "input_size") if hasattr(layer, name)), None)
-        if taken and given not in (None, getattr(layer, taken)):
-            raise ValueError(
-                f"layers: expected layer {i}, {kind.__name__}, with {taken} = {given}, what the one before it gives, "
-                f"got {getattr(layer, taken)}"
-            )
-        if kind is Linear:
-            given = layer.out_features
-        elif kind is Embedding:
-            given = layer.embedding_dim
-        elif kind in (RNN, LSTM, GRU):
-            given = layer.hidden_size * (2 if layer.bidirectional else 1)
-        elif kind not in (Dropout, Last, ReLU, Sigmoid, Tanh):
-            given = None  # somebody's own
 
 
 def _check_gradient(gradient: State, like: State) -> None:
