@@ -15,9 +15,9 @@ template <class Cell, class T>
 struct Backward : UnitsBack<Cell, T> {
   using Units = UnitsBack<Cell, T>;
   using typename Units::Row;
-  using Units::alive, Units::beside, Units::caller_row, Units::delta, Units::dc, Units::dh, Units::entering_h;
-  using Units::fetch_units, Units::get_or_zero, Units::H, Units::kCarriesDh, Units::kept, Units::q, Units::row_of;
-  using Units::rows, Units::task, Units::unit_back, Units::V, Units::width;
+  using Units::add_lines, Units::alive, Units::aside, Units::caller_row, Units::dc, Units::delta, Units::entering_h;
+  using Units::get_or_zero, Units::H, Units::kBeside, Units::kept, Units::row_of, Units::rows, Units::task;
+  using Units::unit_back, Units::V, Units::width;
   static constexpr int G = Cell::kGates;
   static constexpr Index kWidth = kPanelVectors * V;
 
@@ -27,6 +27,7 @@ struct Backward : UnitsBack<Cell, T> {
 
   T *stash;
   const T **delta_rows;
+  Row *step_rows;  // of the step that is being visited
   alignas(64) T zeros[kWidth] = {};
 
   Backward(const BackwardTask<T> &of, Index row_count)
@@ -40,14 +41,15 @@ struct Backward : UnitsBack<Cell, T> {
         last_panel(ceil_div(H, kWidth) * (of.part + 1) / of.parts) {
     stash = work_arena.take<T>(row_count * kWidth);
     delta_rows = work_arena.take<const T *>(row_count);
+    step_rows = work_arena.take<Row>(row_count);
   }
 
   Index first_unit() const { return first_panel * kWidth; }
   Index last_unit() const { return smaller(last_panel * kWidth, H); }
-  // use(b)(unit, gradient) for what step t of rows [begin, end) sends to the state that entered it; ahead(b, from, to)
-  // comes some time before, for units [from, to).
-  template <class Use, class Ahead>
-  bool send_back(Index t, Index begin, Index end, bool backwards, Use use, Ahead ahead) {
+  // use(b, unit, gradient) for what step t of rows [begin, end) sends to the state that entered it;
+  // name(b, unit, lines) comes some time before, once a panel, and names the lines that use will touch.
+  template <class Use, class Name>
+  bool send_back(Index t, Index begin, Index end, bool backwards, Use use, Name name) {
     const Index depth = Cell::kHiddenSpans[0].count * H;
     for (Index b = begin; b < end; ++b) {
       delta_rows[b] = delta(t, b);
@@ -57,12 +59,11 @@ struct Backward : UnitsBack<Cell, T> {
                  *task.plan, end - begin, delta_rows + begin, panels_of(0, depth, run), zeros, 0, 0, zeros, stash,
                  [](Index, T *) {},
                  [&](Index p, Index first, Index n, const T *sums) {
-                   send_tile(t, run.first + p, begin + first, n, sums, use);
+                   send_tile(run.first + p, begin + first, n, sums, use);
                  },
-                 [&](Index p, Index first, Index n) {
-                   const Index unit = (run.first + p) * kWidth;
+                 [&](Index p, Index first, Index n, Lines &lines) {
                    for (Index b = begin + first; b < begin + first + n; ++b) {
-                     ahead(b, unit, unit + vectors_of(run.first + p) * V);
+                     name(b, (run.first + p) * kWidth, lines);
                    }
                  });
              return !interrupted(task.pulse, run.count * (end - begin) * depth * kWidth);
@@ -71,14 +72,13 @@ struct Backward : UnitsBack<Cell, T> {
 
   // A tile's sums for rows [begin, begin + n), with what goes round W_hh added.
   template <class Use>
-  RECURRA_INLINE void send_tile(Index t, Index panel, Index begin, Index n, const T *sums, Use use) {
+  RECURRA_INLINE void send_tile(Index panel, Index begin, Index n, const T *sums, Use use) {
     const int vectors = vectors_of(panel);
     for (Index b = begin; b < begin + n; ++b) {
-      const auto use_unit = use(b);
-      const T *gates = kCarriesDh ? kept(t, b) : nullptr, *dh_row = dh + b * width, *q_row = q + b * width;
       for (int v = 0; v < vectors; ++v, sums += V) {
         const Index unit = panel * kWidth + v * V;
-        use_unit(unit, beside(gates, dh_row, q_row, unit, Vec<T>::load(sums)));
+        const Vec<T> sum = Vec<T>::load(sums);
+        use(b, unit, kBeside ? sum + Vec<T>::load(aside + b * width + unit) : sum);
       }
     }
   }
@@ -120,7 +120,7 @@ struct Backward : UnitsBack<Cell, T> {
   // Every part has done its units; false: the call is to end.
   bool all_here() const { return task.parts == 1 || task.pulse->meet(task.pulse); }
 
-  // Reset before, the second half: q = δ_n · W_hn, and δ_r from it.
+  // Reset before, the second half: q = δ_n · W_hn, δ_r from it, and its share of what goes beside W_h{r,z}.
   bool reset_back(Index t, Index n, bool backwards) {
     for (Index b = 0; b < n; ++b) {
       delta_rows[b] = delta(t, b) + 2 * H;
@@ -133,35 +133,36 @@ struct Backward : UnitsBack<Cell, T> {
             for (Index r = 0; r < count; ++r) {
               const Index b = first + r;
               const T *h_prev = entering_h(t, b), *reset = kept(t, b);
-              T *q_row = q + b * width, *delta_row = delta(t, b);
+              T *aside_row = aside + b * width, *delta_row = delta(t, b);
               for (int v = 0; v < vectors; ++v) {
                 const Index unit = (run.first + p) * kWidth + v * V, lanes = H - unit;
                 const Vec<T> sum = Vec<T>::load(sums + (r * vectors + v) * V);
-                sum.store(q_row + unit);
-                put(Cell::reverse_reset(sum, get_or_zero(h_prev, unit, lanes), get(reset + unit, lanes)),
+                Vec<T> beside = Vec<T>::load(aside_row + unit);
+                put(Cell::reverse_reset(sum, get_or_zero(h_prev, unit, lanes), get(reset + unit, lanes), beside),
                     delta_row + unit, lanes);
+                beside.store(aside_row + unit);
               }
             }
           },
-          [](Index, Index, Index) {});
+          [](Index, Index, Index, Lines &) {});
       return !interrupted(task.pulse, run.count * n * H * kWidth);
     });
   }
 
   // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
   bool step(Index t, Index after, Index going, Index n, bool backwards) {
-    const auto back = [this, t](Index b) {
-      return [this, row = row_of(t, b)](Index unit, Vec<T> from_next) { unit_back(row, unit, from_next); };
-    };
-    const auto ahead = [this, t](Index b, Index from, Index to) { fetch_units(row_of(t, b), from, to); };
-    if (going > 0 && !send_back(after, 0, going, backwards, back, ahead)) {
+    for (Index b = 0; b < n; ++b) {
+      step_rows[b] = row_of(t, b);
+    }
+    const auto back = [this](Index b, Index unit, Vec<T> from_next) { unit_back(step_rows[b], unit, from_next); };
+    const auto name = [this](Index b, Index unit, Lines &lines) { add_lines(step_rows[b], unit, lines); };
+    if (going > 0 && !send_back(after, 0, going, backwards, back, name)) {
       return false;
     }
     for (Index b = going; b < n; ++b) {
-      const Row row = row_of(t, b);
       const T *dh_n = task.dh_n ? task.dh_n + caller_row(b) : nullptr;
       for (Index unit = first_unit(); unit < last_unit(); unit += V) {
-        unit_back(row, unit, get_or_zero(dh_n, unit, H - unit));
+        unit_back(step_rows[b], unit, get_or_zero(dh_n, unit, H - unit));
       }
     }
     if constexpr (Cell::kResetBefore) {
@@ -174,12 +175,10 @@ struct Backward : UnitsBack<Cell, T> {
   bool end(Index t, Index begin, Index end) {
     if (!send_back(
             t, begin, end, false,
-            [this](Index b) {
-              return [this, row = task.dh0 + caller_row(b)](Index unit, Vec<T> gradient) {
-                put(gradient, row + unit, H - unit);
-              };
+            [this](Index b, Index unit, Vec<T> gradient) {
+              put(gradient, task.dh0 + caller_row(b) + unit, H - unit);
             },
-            [](Index, Index, Index) {})) {
+            [](Index, Index, Lines &) {})) {
       return false;
     }
     for (Index b = begin; Cell::kCellState && b < end; ++b) {

@@ -43,12 +43,37 @@ RECURRA_INLINE void put(Vec<T> v, T *to, Index lanes) {
 constexpr bool kTwoPasses = kAccumulators == 3 * kPanelVectors;
 constexpr Index kPassRows = 5;
 
-// Lines that a tile fetches into L2 on the way, one at every so many k: of the next panel, which would otherwise come
-// from L3 no faster than its latency allows. A null `from` fetches nothing.
+// Addresses of cache lines that are to be fetched. Asked for all at once, all but the first two dozen would be dropped.
+class Lines {
+ public:
+  // The lines of the panel's width from `from` on.
+  template <class T>
+  RECURRA_INLINE void add(const T *from) {
+    constexpr Index line = kLineBytes / static_cast<Index>(sizeof(T)), width = kPanelVectors * Vec<T>::size;
+    for (Index i = 0; i < width; i += line) {
+      at_[count_++] = from + i;
+    }
+    if (reinterpret_cast<std::uintptr_t>(from) % kLineBytes) {
+      at_[count_++] = from + width - 1;
+    }
+  }
+  const void *const *begin() const { return at_; }
+  const void *const *end() const { return at_ + count_; }
+  Index count() const { return count_; }
+
+ private:
+  const void *at_[512];  // of a tile of 8 rows on AVX-512, 12 numbers each, in 5 lines
+  Index count_ = 0;
+};
+
+// What a tile fetches on the way, at every so many k: a line of the panel that comes next, which would otherwise come
+// from L3 no faster than its latency allows, and one of those that will be needed when the tile is done.
 template <class T>
 struct Ahead {
-  const T *from;
-  Index every;
+  const T *panel;  // null: none
+  const void *const *lines;
+  Index line_count;
+  Index every;  // 0: nothing at all
 };
 
 // to[r][:] = from[r][:] + Σ_k rows[r][k] * panel[k][:], r < R, C vectors wide, one fma chain per element.
@@ -78,8 +103,14 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *
     }
     for (Index k = 0, next = 0; k < depth; ++k) {
       if (kAhead && pass == 0 && k == next) {  // one more instruction per k is 3 % of a tile that fetches nothing
-        __builtin_prefetch(ahead.from, 0, 2);
-        ahead.from += kLineBytes / static_cast<Index>(sizeof(T));
+        if (ahead.panel) {
+          __builtin_prefetch(ahead.panel, 0, 2);
+          ahead.panel += kLineBytes / static_cast<Index>(sizeof(T));
+        }
+        if (ahead.line_count > 0) {
+          __builtin_prefetch(*ahead.lines++);
+          --ahead.line_count;
+        }
         next += ahead.every;
       }
       Vec<T> column[kPass];
@@ -136,7 +167,7 @@ template <class T>
 inline Tile<T> tile_for(Index rows, int vectors, const Ahead<T> &ahead) {
   RECURRA_TILE_TABLE(Tile<T>, tiles, tile, one_pass_or_two)
   RECURRA_TILE_TABLE(Tile<T>, fetching, fetching_tile, one_pass_or_two)
-  return (ahead.from ? fetching : tiles)[vectors - 1][rows - 1];
+  return (ahead.every ? fetching : tiles)[vectors - 1][rows - 1];
 }
 
 // A block's outer products, summed from zero: Σ_k a[k][r] * panel[k][:], r < R, written over or added to `to`, whose
@@ -226,17 +257,22 @@ struct NextPanel {
   static constexpr Index kLine = kLineBytes / static_cast<Index>(sizeof(T));
 
   const T *panel;
-  Index size, depth, every, taken = 0;
+  Index size, depth, pace, taken = 0;
 
   NextPanel(const T *next, Index panel_depth, Index width, Index rows, Index most)
-      : panel(next),
-        size(panel_depth * width),
-        depth(panel_depth),
-        every(larger(1, ceil_div(rows, most) * kLine / width)) {}
+      : panel(next), size(panel_depth * width), depth(panel_depth), pace(ceil_div(rows, most) * kLine / width) {}
 
-  RECURRA_INLINE Ahead<T> take() {
-    const Ahead<T> ahead{panel && taken < size ? panel + taken : nullptr, every};
-    taken += ceil_div(depth, every) * kLine;
+  // A tile's share, beside lines of its own.
+  RECURRA_INLINE Ahead<T> take(const void *const *lines = nullptr, Index line_count = 0) {
+    Ahead<T> ahead{panel && taken < size ? panel + taken : nullptr, lines, line_count, 0};
+    if (ahead.panel || line_count > 0) {
+      ahead.every = ahead.panel ? pace : depth;
+      if (line_count > 0) {
+        ahead.every = smaller(ahead.every, depth / line_count);
+      }
+      ahead.every = larger(ahead.every, 1);
+      taken += ceil_div(depth, ahead.every) * kLine;
+    }
     return ahead;
   }
 };
@@ -246,10 +282,10 @@ constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its
 // The product of all rows with one panel. Each row's chain starts at from[row] and runs through the segments; then
 // finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
 // A panel deeper than block goes in stretches over all rows, so that a stretch stays in L1/L2 while the rows pass;
-// the sums wait in `stash` (rows x vectors), which keeps the chain as it is. prepare(first, count) comes before a
-// tile's last product: the time to fetch what finish will touch. `ahead` is the panel that comes next, or null.
+// the sums wait in `stash` (rows x vectors), which keeps the chain as it is. prepare(first, count, lines) comes before
+// a tile's last product and names the lines that finish will touch. `ahead` is the panel that comes next, or null.
 struct Unprepared {
-  RECURRA_INLINE void operator()(Index, Index) const {}
+  RECURRA_INLINE void operator()(Index, Index, Lines &) const {}
 };
 template <class T, class Finish, class Prepare = Unprepared>
 RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride, const Segment<T> *segments,
@@ -267,10 +303,11 @@ RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index 
       const bool last = s + 1 == count && k + depth == segment.depth;
       NextPanel<T> next(last ? ahead : nullptr, depth, width, rows, most);
       balanced_tiles(rows, most, vectors, [&](Index first, Index n) __attribute__((always_inline)) {
+        Lines lines;
         if (last) {
-          prepare(first, n);
+          prepare(first, n, lines);
         }
-        const Ahead<T> fetched = next.take();
+        const Ahead<T> fetched = next.take(lines.begin(), lines.count());
         tile_for<T>(n, vectors, fetched)(started ? stash + first * width : from + first * from_stride,
                                          started ? width : from_stride, segment.rows + first, segment.row_offset + k,
                                          segment.panel + k * width, depth, last ? scratch : stash + first * width,

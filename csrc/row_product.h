@@ -98,7 +98,7 @@ struct Panels {
 // The products of n rows with these panels. Row r of panel p begins at from + p * from_panel_stride + r * from_stride,
 // that of an uneven last panel at last_from.
 // start(count, sums) gets each tile of `count` rows, or all panels of one row as if they were rows; then come
-// finish(p, first, count, sums) and before them prepare(p, first, count), as in panel_product.
+// finish(p, first, count, sums) and before them prepare(p, first, count, lines), as in panel_product.
 template <class T, class Start, class Finish, class Prepare>
 RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *rows, const Panels<T> &panels,
                                    const T *from, Index from_stride, Index from_panel_stride, const T *last_from,
@@ -111,14 +111,18 @@ RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *ro
           start(count, sums);
           finish(Index(0), first, count, sums);
         },
-        [&](Index first, Index count) { prepare(Index(0), first, count); });
+        [&](Index first, Index count, Lines &lines) { prepare(Index(0), first, count, lines); });
     return;
   }
   alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * Vec<T>::size];
   const Index width = panels.vectors * Vec<T>::size, most = row_panels(panels.vectors);
   const Index all = panels.count + (panels.last_vectors ? 1 : 0);
   for (Index p = 0; p < all; ++p) {
-    prepare(p, Index(0), Index(1));
+    Lines lines;
+    prepare(p, Index(0), Index(1), lines);
+    for (const void *line : lines) {
+      fetch(line);
+    }
   }
   const Index stride = panels.backwards ? -most : most;  // `most` is a power of two
   for (Index p = panels.backwards ? (panels.count - 1) & -most : 0; p >= 0 && p < panels.count; p += stride) {

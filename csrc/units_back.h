@@ -41,8 +41,7 @@ RECURRA_INLINE const T *entering(const Rows &rows, bool reverse, Index t, Index 
 template <class Cell, class T>
 struct UnitsBack {
   static constexpr Index V = Vec<T>::size;
-  static constexpr bool kCarriesDh =
-      Cell::kSplitCandidate || Cell::kResetBefore;  // h_t reaches h_{t+1} beside W_hh too
+  static constexpr bool kBeside = Cell::kSplitCandidate || Cell::kResetBefore;  // h_{t-1} reaches h_t beside W_hh too
 
   const BackwardTask<T> &task;
   const Rows &rows;
@@ -50,14 +49,12 @@ struct UnitsBack {
   const Index width;  // of a row of state gradients
 
   T *dc;  // what reaches c_{t-1} through c_t, [row][width]
-  T *dh;  // dh_{t+1}, for the direct way through z
-  T *q;   // reset before: the gradient of r ∘ h_{t-1}
+  T *aside;  // what reaches h_{t-1} beside W_hh, through z
 
   UnitsBack(const BackwardTask<T> &of, Index row_count, Arena &arena)
       : task(of), rows(of.rows), H(of.hidden_size), width(ceil_div(H, V) * V) {
     dc = arena.take<T>(Cell::kCellState ? row_count * width : 0);
-    dh = arena.take<T>(kCarriesDh ? row_count * width : 0);
-    q = arena.take<T>(Cell::kResetBefore ? row_count * width : 0);
+    aside = arena.take<T>(kBeside ? row_count * width : 0);
   }
 
   Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
@@ -78,7 +75,7 @@ struct UnitsBack {
   // change any of the strides, and finding them anew for every vector took as long as the arithmetic.
   struct Row {
     const T *dy[2], *dcell, *kept, *c, *c_prev, *h, *h_prev;
-    T *delta, *dc, *dh;
+    T *delta, *dc, *aside;
   };
   RECURRA_INLINE Row row_of(Index t, Index b) const {
     Row row{};
@@ -93,9 +90,9 @@ struct UnitsBack {
       row.c_prev = entering(rows, task.reverse, t, sorted, task.cells, H, task.c0, H);
       row.dc = dc + b * width;
     }
-    if constexpr (kCarriesDh) {
+    if constexpr (kBeside) {
       row.h_prev = entering_h(t, b);
-      row.dh = dh + b * width;
+      row.aside = aside + b * width;
     } else {
       row.h = row_at(task.out, rows, t, sorted);
     }
@@ -124,8 +121,7 @@ struct UnitsBack {
       s.c = get(row.c + unit, lanes);
       s.c_prev = get_or_zero(row.c_prev, unit, lanes);
     }
-    if constexpr (kCarriesDh) {
-      s.dh.store(row.dh + unit);
+    if constexpr (kBeside) {
       s.h_prev = get_or_zero(row.h_prev, unit, lanes);
     } else {
       s.h = get(row.h + unit, lanes);
@@ -134,41 +130,41 @@ struct UnitsBack {
     if constexpr (Cell::kCellState) {
       s.dc.store(row.dc + unit);
     }
+    if constexpr (kBeside) {
+      s.beside.store(row.aside + unit);
+    }
     for (int k = Cell::kResetBefore ? 1 : 0; k < Cell::kDeltas; ++k) {
       put(s.delta[k], row.delta + k * H + unit, lanes);
     }
   }
 
-  // Fetches what unit_back will touch of a row's units [from, to).
-  RECURRA_INLINE void fetch_units(const Row &row, Index from, Index to) const {
-    for (Index unit = from; unit < to; unit += V) {
-      for (int k = 0; k < Cell::kKept; ++k) {
-        fetch(row.kept + k * H + unit);
-      }
-      if constexpr (Cell::kCellState) {
-        fetch(row.c + unit);
-      }
-      if constexpr (kCarriesDh) {
-        fetch(row.h_prev ? row.h_prev + unit : nullptr);
-      }
-      if (row.dy[0]) {
-        fetch(row.dy[0] + unit);
-      }
-      for (int k = 0; k < Cell::kDeltas; ++k) {
-        fetch_to_write(row.delta + k * H + unit);
+  // The lines that unit_back will touch of a row's panel that begins at `unit`.
+  RECURRA_INLINE void add_lines(const Row &row, Index unit, Lines &lines) const {
+    const auto add = [&](const T *at) { lines.add(at + unit); };
+    for (int k = 0; k < Cell::kKept; ++k) {
+      add(row.kept + k * H);
+    }
+    for (int k = 0; k < Cell::kDeltas; ++k) {
+      add(row.delta + k * H);
+    }
+    for (const T *dy : row.dy) {
+      if (dy) {
+        add(dy);
       }
     }
-  }
-
-  // Adds to C_t what goes round W_hh: through z, and with reset before through r ∘ h too.
-  RECURRA_INLINE Vec<T> beside(const T *gates, const T *dh_row, const T *q_row, Index unit, Vec<T> sum) const {
-    if constexpr (kCarriesDh) {
-      if constexpr (Cell::kResetBefore) {
-        sum = fma(get(gates + unit, H - unit), Vec<T>::load(q_row + unit), sum);
+    if constexpr (Cell::kCellState) {
+      add(row.c);
+      if (row.c_prev) {
+        add(row.c_prev);
       }
-      return fma(get(gates + H + unit, H - unit), Vec<T>::load(dh_row + unit), sum);
     }
-    return sum;
+    if constexpr (kBeside) {
+      if (row.h_prev) {
+        add(row.h_prev);
+      }
+    } else {
+      add(row.h);
+    }
   }
 };
 

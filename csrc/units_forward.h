@@ -37,7 +37,7 @@ struct UnitsForward {
     update = work.take<T>(Cell::kResetBefore ? row_count * width : 0);
   }
 
-  // Fetches where apply will store what a tape keeps.
+  // Fetches where apply will store what a tape keeps: some 20 lines, which may be asked for at once.
   void fetch_units(Index t, Index panel, int vectors, Index first, Index n) const {
     for (Index b = first; task.kept && b < first + n; ++b) {
       const Index row = rows.offset[t] + task.first + b;

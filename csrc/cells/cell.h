@@ -27,6 +27,7 @@ struct ReverseVectors {
   Vec<T> h, h_prev;         // in
   Vec<T> c, c_prev;         // in
   Vec<T> delta[kMaxGates];  // out: gradients of the pre-activations
+  Vec<T> beside;            // out: what reaches h_{t-1} beside W_hh, where something does
 };
 
 // Columns of the deltas that meet rows of a weight: weight row `row` + i belongs to delta column `delta` + i, all

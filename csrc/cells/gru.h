@@ -49,6 +49,7 @@ struct Gru {
     v.delta[1] = v.dh * (v.h_prev - n) * sigmoid_slope(z);
     v.delta[2] = da_n * r;
     v.delta[3] = da_n;
+    v.beside = v.dh * z;
   }
 };
 
@@ -84,11 +85,13 @@ struct GruResetBefore {
     const Vec<T> z = v.kept[1], n = v.kept[2];
     v.delta[1] = v.dh * (v.h_prev - n) * sigmoid_slope(z);
     v.delta[2] = fnma(v.dh, z, v.dh) * tanh_slope(n);
+    v.beside = v.dh * z;
   }
 
-  // q = da_n · W_hn is the gradient of r ∘ h_{t-1}: da_r = q ∘ h_{t-1} ∘ r(1-r)
+  // q = da_n · W_hn is the gradient of r ∘ h_{t-1}: da_r = q ∘ h_{t-1} ∘ r(1-r), and q ∘ r goes beside W_h{r,z}.
   template <class T>
-  static RECURRA_INLINE Vec<T> reverse_reset(Vec<T> q, Vec<T> h_prev, Vec<T> r) {
+  static RECURRA_INLINE Vec<T> reverse_reset(Vec<T> q, Vec<T> h_prev, Vec<T> r, Vec<T> &beside) {
+    beside = fma(q, r, beside);
     return q * h_prev * sigmoid_slope(r);
   }
 };
