@@ -175,9 +175,7 @@ struct Backward : UnitsBack<Cell, T> {
   bool end(Index t, Index begin, Index end) {
     if (!send_back(
             t, begin, end, false,
-            [this](Index b, Index unit, Vec<T> gradient) {
-              put(gradient, task.dh0 + caller_row(b) + unit, H - unit);
-            },
+            [this](Index b, Index unit, Vec<T> gradient) { put(gradient, task.dh0 + caller_row(b) + unit, H - unit); },
             [](Index, Index, Lines &) {})) {
       return false;
     }

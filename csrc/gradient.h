@@ -1,130 +1,11 @@
 // Gradients of weights: large products over many time steps at once, after BPTT has left their deltas.
 #pragma once
 
+#include "block_gradient.h"
 #include "token_gradient.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
-
-constexpr Index kGroupPanels = 512 / kVectorBytes;  // panels packed at once: a quarter of a megabyte
-constexpr Index kBandColumns = 48;  // delta columns that meet all panels of a group; whole tiles of 3 rows and of 6
-
-template <class T>
-struct GradientWork {
-  T *inputs;         // packed rows of a block, [panel][row][column]
-  T *band;           // columns of its deltas, [row][kBandColumns]
-  const T **rows;    // inputs of a block
-  const T **resets;  // reset before: r of the same rows
-  Index *tokens;     // of a block
-
-  explicit GradientWork(Arena &arena) {
-    inputs = arena.take<T>(kGroupPanels * kBlockRows * kPanelVectors * Vec<T>::size);
-    band = arena.take<T>(kBlockRows * kBandColumns);
-    rows = arena.take<const T *>(kBlockRows);
-    resets = arena.take<const T *>(kBlockRows);
-    tokens = arena.take<Index>(kBlockRows);
-  }
-};
-
-// The columns [column, column + width) of a block's rows as a panel; a null row is zeros. With factors, row ∘ factor.
-template <class T>
-void pack_block(const T *const *rows, const T *const *factors, Index count, Index column, Index columns, Index width,
-                T *to) {
-  constexpr Index V = Vec<T>::size;
-  for (Index n = 0; n < count; ++n) {
-    for (Index i = 0; i < width; i += V, to += V) {
-      const Index lanes = columns - column - i;
-      Vec<T> v = rows[n] ? get(rows[n] + column + i, lanes) : Vec<T>::zero();
-      if (factors) {
-        v = v * get(factors[n] + column + i, lanes);
-      }
-      v.store(to);
-    }
-  }
-}
-
-// Sums of `count` rows of deltas, column by column, in columns [first, last).
-template <class T>
-void block_sums(const T *deltas, Index delta_stride, Index count, Index first, Index last, T *to, bool add) {
-  constexpr Index V = Vec<T>::size;
-  Index column = first;
-  for (; column + 4 * V <= last; column += 4 * V, to += 4 * V) {  // four chains at once, or each add waits for the last
-    Vec<T> sums[4] = {};
-    for (Index n = 0; n < count; ++n) {
-#pragma GCC unroll 4
-      for (int c = 0; c < 4; ++c) {
-        sums[c] = sums[c] + Vec<T>::load(deltas + n * delta_stride + column + c * V);
-      }
-    }
-    for (int c = 0; c < 4; ++c) {
-      (add ? Vec<T>::load(to + c * V) + sums[c] : sums[c]).store(to + c * V);
-    }
-  }
-  for (; column < last; column += V, to += V) {
-    const Index lanes = last - column;
-    Vec<T> sum = Vec<T>::zero();
-    for (Index n = 0; n < count; ++n) {
-      sum = sum + get(deltas + n * delta_stride + column, lanes);
-    }
-    put(add ? get(to, lanes) + sum : sum, to, lanes);
-  }
-}
-
-// Columns of a block's deltas beside each other: where they stand, each row is on a page of its own, and 128 pages are
-// more than the first TLB holds.
-template <class T>
-void copy_band(const T *deltas, Index delta_stride, Index count, Index columns, T *to) {
-  constexpr Index V = Vec<T>::size;
-  for (Index n = 0; n < count; ++n) {
-    for (Index i = 0; i < columns; i += V) {
-      put(get(deltas + n * delta_stride + i, columns - i), to + n * kBandColumns + i, columns - i);
-    }
-  }
-}
-
-// One block's share of dW[row][column] = Σ_n deltas[n][row] * inputs[n][column], and of its bias, for delta columns
-// [first, last), whose gradient begins at `weight`. The first block overwrites, later ones add.
-template <class T>
-bool block_gradient(GradientWork<T> &work, const T *const *factors, Index count, Index columns, const T *deltas,
-                    Index delta_stride, Index first, Index last, T *weight, T *bias, bool add, Pulse *pulse) {
-  constexpr Index V = Vec<T>::size;
-  constexpr Index full = kPanelVectors * V;
-  const bool copied = columns >= 128 && count >= kBlockRows / 2;  // below, the copy costs more than it saves
-  Index group = 0;
-  do {
-    const Index group_end = smaller(columns, group + kGroupPanels * full);
-    for (Index column = group; column < group_end; column += full) {
-      const Index width = smaller(full, ceil_div(columns - column, V) * V);
-      pack_block(work.rows, factors, count, column, columns, width, work.inputs + (column - group) * kBlockRows);
-    }
-    for (Index begin = first; begin < last; begin += kBandColumns) {
-      const Index size = smaller(kBandColumns, last - begin);
-      const T *band = deltas + begin;
-      if (copied) {
-        copy_band(band, delta_stride, count, size, work.band);
-        band = work.band;
-      }
-      const Index stride = copied ? kBandColumns : delta_stride;
-      if (bias && group == 0) {
-        block_sums(band, stride, count, Index(0), size, bias + begin - first, add);
-      }
-      for (Index column = group; column < group_end; column += full) {
-        const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(columns - column, V)));
-        for (Index row = 0; row < size; row += tile_rows(kPanelVectors)) {
-          const Index n = smaller(tile_rows(kPanelVectors), size - row);
-          outer_tile_for<T>(n, vectors)(band + row, stride, work.inputs + (column - group) * kBlockRows, count,
-                                        weight + (begin - first + row) * columns + column, columns, columns - column,
-                                        add);
-        }
-      }
-      if (interrupted(pulse, count * size * (group_end - group))) {
-        return false;
-      }
-    }
-    group = group_end;
-  } while (group < columns);
-  return true;
-}
 
 // Walks the rows in the order BPTT visited them.
 struct Visit {
@@ -148,12 +29,6 @@ struct Visit {
   }
 };
 
-// This part's share of [0, size), in whole register tiles.
-RECURRA_INLINE Index share(Index size, Index part, Index parts) {
-  const Index tiles = ceil_div(size, tile_rows(kPanelVectors));
-  return smaller(size, tiles * part / parts * tile_rows(kPanelVectors));
-}
-
 template <class Cell, class T>
 struct Gradient {
   const GradientTask<T> &task;
@@ -176,22 +51,60 @@ struct Gradient {
     }
   }
 
-  bool add_block(GradientWork<T> &work, const Span &span, const T *const *factors, Index from, Index count,
-                 Index columns, T *weight, T *bias) const {
-    const Index row = span.row * H + first(span);
-    return block_gradient(work, factors, count, columns, delta_row(task.deltas, from) + span.delta * H,
-                          task.deltas.stride, first(span), last(span), weight + row * columns,
-                          bias ? bias + row : nullptr, from > 0, task.pulse);
+  // Rows of the sides' weights, times H, whose gradients delta columns from gate * H on are; -1: they don't meet.
+  struct Meeting {
+    int row[kSides];
+
+    explicit Meeting(int gate) : row{-1, -1, -1} {
+      find(Cell::kInputSpans, gate, row[0]);
+      find(Cell::kHiddenSpans, gate, row[1]);
+      if constexpr (Cell::kResetBefore) {
+        find(Cell::kCandidateSpans, gate, row[2]);
+      }
+    }
+    template <std::size_t N>
+    static void find(const Span (&spans)[N], int gate, int &row) {
+      for (const Span &span : spans) {
+        if (gate >= span.delta && gate < span.delta + span.count) {
+          row = span.row + gate - span.delta;
+        }
+      }
+    }
+    bool goes_on(const Meeting &next, int gates) const {
+      bool same = true;
+      for (int side = 0; side < kSides; ++side) {
+        same = same && next.row[side] == (row[side] < 0 ? -1 : row[side] + gates);
+      }
+      return same;
+    }
+  };
+
+  // This part's share of all delta columns, as few strips as may be; returns their number.
+  int cut(Strip<T> *strips) const {
+    const Index I = task.input_size;
+    int count = 0;
+    for (int gate = 0, gates; gate < Cell::kDeltas; gate += gates) {
+      const Meeting meeting(gate);
+      for (gates = 1; gate + gates < Cell::kDeltas && meeting.goes_on(Meeting(gate + gates), gates);) {
+        ++gates;
+      }
+      const Index first = share(gates * H, task.part, task.parts), last = share(gates * H, task.part + 1, task.parts);
+      const auto begin = [&](int side, T *weight, Index columns) {
+        return weight && meeting.row[side] >= 0 ? weight + (meeting.row[side] * H + first) * columns : nullptr;
+      };
+      T *bias_hh = begin(1, task.bias_hh, 1);
+      strips[count++] = {gate * H + first,
+                         gate * H + last,
+                         {begin(0, task.weight_ih, I), begin(1, task.weight_hh, H), begin(2, task.weight_hh, H)},
+                         {begin(0, task.bias_ih, 1), bias_hh ? bias_hh : begin(2, task.bias_hh, 1)}};
+    }
+    return count;
   }
 
-  // The same with tokens: deltas are summed in token_sums, where this part's columns are its own.
+  // Instead of W_ih's gradient: a block's deltas are summed in token_sums, where this part's columns are its own.
   bool add_token_block(GradientWork<T> &work, TokenWork<T> &token_work, const Span &span, Index from,
                        Index count) const {
-    const Index row = span.row * H + first(span);
     const T *deltas = delta_row(task.deltas, from) + span.delta * H;
-    if (task.bias_ih) {
-      block_sums(deltas, task.deltas.stride, count, first(span), last(span), task.bias_ih + row, from > 0);
-    }
     block_token_gradient(token_work, work.tokens, count, deltas, task.deltas.stride, first(span), last(span),
                          task.token_sums + span.delta * H + first(span), kSumsWidth * H);
     return !interrupted(task.pulse, count * (last(span) - first(span)));
@@ -222,14 +135,15 @@ struct Gradient {
         turn_token_sums(sums, kSumsWidth * H, rows, task.input_size, task.weight_ih + row * task.input_size);
         continue;
       }
+      const Side<T> side{task.input_size, work.rows[0], nullptr};
+      const Strip<T> strip{0, rows, {task.weight_ih + row * task.input_size}, {}};
       for (Index from = 0; from < task.alphabet; from += kBlockRows) {
         const Index count = smaller(kBlockRows, task.alphabet - from);
         for (Index i = 0; i < count; ++i) {
-          work.rows[i] = task.table + (from + i) * task.input_size;
+          work.rows[0][i] = task.table + (from + i) * task.input_size;
         }
-        if (!block_gradient(work, static_cast<const T *const *>(nullptr), count, task.input_size,
-                            sums + from * kSumsWidth * H, kSumsWidth * H, Index(0), rows,
-                            task.weight_ih + row * task.input_size, static_cast<T *>(nullptr), from > 0, task.pulse)) {
+        if (!block_gradient(work, &side, 1, &strip, 1, count, sums + from * kSumsWidth * H, kSumsWidth * H, from > 0,
+                            task.pulse)) {
           return false;
         }
       }
@@ -251,38 +165,33 @@ struct Gradient {
     if (task.tokens) {
       start_tokens(token_work);
     }
-    Visit input(rows, task.reverse, task.from), hidden(rows, task.reverse, task.from);
+    const Side<T> sides[kSides] = {{task.tokens ? 0 : task.input_size, work.rows[0], nullptr},
+                                   {H, work.rows[1], nullptr},
+                                   {H, work.rows[1], work.rows[2]}};
+    Strip<T> strips[Cell::kDeltas];
+    const int strip_count = cut(strips);
+    Visit visit(rows, task.reverse, task.from);
     for (Index from = task.from; from < task.to; from += kBlockRows) {
       const Index count = smaller(kBlockRows, task.to - from);
-      for (Index i = 0; i < count; ++i, input.next()) {
+      for (Index i = 0; i < count; ++i, visit.next()) {
+        const Index row = rows.offset[visit.t] + visit.b;
         if (task.tokens) {
-          work.tokens[i] = task.tokens[rows.offset[input.t] + input.b];
+          work.tokens[i] = task.tokens[row];
         } else {
-          work.rows[i] = row_at(task.x, rows, input.t, input.b);
+          work.rows[0][i] = row_at(task.x, rows, visit.t, visit.b);
         }
+        work.rows[1][i] =
+            entering(rows, task.reverse, visit.t, visit.b, task.out.base, task.out.row_stride, task.h0, H);
+        work.rows[2][i] = task.kept + row * task.kept_stride;
       }
       for (const Span &span : Cell::kInputSpans) {
-        if (!(task.tokens
-                  ? add_token_block(work, token_work, span, from, count)
-                  : add_block(work, span, nullptr, from, count, task.input_size, task.weight_ih, task.bias_ih))) {
+        if (task.tokens && !add_token_block(work, token_work, span, from, count)) {
           return false;
         }
       }
-      for (Index i = 0; i < count; ++i, hidden.next()) {
-        work.rows[i] = entering(rows, task.reverse, hidden.t, hidden.b, task.out.base, task.out.row_stride, task.h0, H);
-        work.resets[i] = task.kept + (rows.offset[hidden.t] + hidden.b) * task.kept_stride;
-      }
-      for (const Span &span : Cell::kHiddenSpans) {
-        if (!add_block(work, span, nullptr, from, count, H, task.weight_hh, task.bias_hh)) {
-          return false;
-        }
-      }
-      if constexpr (Cell::kResetBefore) {
-        for (const Span &span : Cell::kCandidateSpans) {
-          if (!add_block(work, span, work.resets, from, count, H, task.weight_hh, task.bias_hh)) {
-            return false;
-          }
-        }
+      if (!block_gradient(work, sides, Cell::kResetBefore ? 3 : 2, strips, strip_count, count,
+                          delta_row(task.deltas, from), task.deltas.stride, from > 0, task.pulse)) {
+        return false;
       }
     }
     return !task.tokens || task.to < total || finish_tokens(work);

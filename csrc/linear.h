@@ -1,7 +1,7 @@
 // A fully connected layer, y = x Wᵀ + b, forward and backward, on the same tiles as the cells.
 #pragma once
 
-#include "gradient.h"
+#include "block_gradient.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -115,13 +115,14 @@ bool linear_backward(const LinearTask<T> *task) {
     for (Index i = first * in; i < last * in; ++i) task->dweight[i] = 0;
     for (Index i = first; bias && i < last; ++i) task->dbias[i] = 0;
   }
+  const Side<T> side{in, work.gradient.rows[0], nullptr};
+  const Strip<T> strip{first, last, {task->dweight + first * in}, {bias}};
   for (Index from = 0; from < task->rows; from += kBlockRows) {
     const Index count = smaller(kBlockRows, task->rows - from);
     for (Index i = 0; i < count; ++i) {
-      work.gradient.rows[i] = task->x + (from + i) * in;
+      work.gradient.rows[0][i] = task->x + (from + i) * in;
     }
-    if (!block_gradient(work.gradient, static_cast<const T *const *>(nullptr), count, in, task->dy + from * out, out,
-                        first, last, task->dweight + first * in, bias, from > 0, task->pulse)) {
+    if (!block_gradient(work.gradient, &side, 1, &strip, 1, count, task->dy + from * out, out, from > 0, task->pulse)) {
       return false;
     }
   }

@@ -48,7 +48,7 @@ struct UnitsBack {
   const Index H;
   const Index width;  // of a row of state gradients
 
-  T *dc;  // what reaches c_{t-1} through c_t, [row][width]
+  T *dc;     // what reaches c_{t-1} through c_t, [row][width]
   T *aside;  // what reaches h_{t-1} beside W_hh, through z
 
   UnitsBack(const BackwardTask<T> &of, Index row_count, Arena &arena)

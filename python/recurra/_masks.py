@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def dropout_mask(generator: np.random.Generator, shape: tuple[int, ...], rate: float, dtype: Any) -> Array:
     """Inverted dropout's factors (Srivastava et al. 2014): 0 with probability `rate`, else 1 / (1 - rate).
 
-    Drawn in float32 whatever the dtype is, which takes half the time of float64; so a rate is rounded to 24 bits.
+    Drawn as integers of 16 bits, to which the rate is rounded: a quarter of the time of a float32 each.
     """
-    keep = generator.random(shape, np.float32) >= rate
+    keep = generator.integers(0, 1 << 16, shape, np.uint16) >= round(rate * (1 << 16))
     mask: Array = np.multiply(keep, dtype.type(1 / (1 - rate)), dtype=dtype)
     return mask
