@@ -9,6 +9,7 @@
 #include "gradient.h"
 #include "input_gradient.h"
 #include "linear.h"
+#include "softmax.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -48,7 +49,8 @@ constexpr Kernels<T> kernels() {
           adam<T>,
           sgd<T>,
           sigmoid_of<T>,
-          tanh_of<T>};
+          tanh_of<T>,
+          softmax<T>};
 }
 
 #define RECURRA_STRING_(text) #text

@@ -194,6 +194,16 @@ struct LinearTask {
   Pulse *pulse;
 };
 
+// Of x (rows, columns): y = w softmax(x) and log Σ e^x.
+template <class T>
+struct SoftmaxTask {
+  Index rows, columns;
+  const T *x;
+  const double *weights;  // (rows), or null: 1
+  T *y;
+  double *log_sums;  // (rows)
+};
+
 template <class T>
 struct AdamTask {
   Index size;
@@ -231,6 +241,7 @@ struct Kernels {
   void (*sgd)(const SgdTask<T> *task);
   void (*sigmoid)(Index size, const T *x, T *y);
   void (*tanh)(Index size, const T *x, T *y);
+  void (*softmax)(const SoftmaxTask<T> *task);
 };
 
 struct KernelTable {

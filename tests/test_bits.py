@@ -333,6 +333,9 @@ for dtype in (np.float32, np.float64):
         results, ran = calls.both(make_layer(config, data.params), config, data)
         assert {r["isa"] for r in ran} == {sys.argv[1]}
         arrays |= {f"{config} {name}": a for name, a in results.items()}
+    for columns in (1, 5, 16, 31, 100):
+        x = rng.normal(0, 10, (3, columns)).astype(dtype)
+        arrays |= {f"softmax {columns} {x.dtype}": recurra.softmax(x)}
 np.savez(sys.argv[2], **arrays)
 """
 

@@ -336,6 +336,15 @@ def test_softmax(dtype):
         np.testing.assert_allclose(y.sum(axis=axis), 1, rtol=4 * eps)
     assert_same_bits(recurra.softmax(x), recurra.softmax(x, 2))
     assert_same_bits(x, before)
+    for columns in (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 100, 1001):  # about the widths of vectors, and what is left
+        x = np.random.default_rng(columns).uniform(-30, 30, (3, columns)).astype(dtype)
+        x[1] = -np.inf
+        x[1, columns // 2] = -1e30
+        exact = np.exp(x.astype(np.longdouble) - x.max(axis=1, keepdims=True))
+        y = recurra.softmax(x)
+        rtol = (8 + 30) * eps  # a difference of up to 60 is rounded by 30 eps before its exponential
+        np.testing.assert_allclose(y, exact / exact.sum(axis=1, keepdims=True), rtol=rtol, atol=0)
+        assert_same_bits(recurra.softmax(np.repeat(x, 2, axis=1)[:, ::2]), y)
     huge = recurra.softmax(np.array([[1e4, -1e4, 1e4], [-1e4, -1e4, 0], [np.nan, 0, 0]], dtype))
     assert huge[:2].tolist() == [[0.5, 0, 0.5], [0, 0, 1]]
     assert np.isnan(huge[2]).all()

@@ -5,6 +5,7 @@ None overflows, whatever the size of the logits.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,22 +76,11 @@ def cross_entropy(
     """
     flat, classes, w = _check_positions(logits, targets, weights, ignore_index)
     counts = np.flatnonzero(w)
-    everything = counts.size == w.size
-    if not everything:
-        flat, classes, w = flat[counts], classes[counts], w[counts]
-    rows, total = np.arange(w.size), w.sum()
-    z = flat - flat.max(axis=1, keepdims=True)
-    chosen = z[rows, classes]
-    np.exp(z, out=z)
-    sums = z.sum(axis=1)
-    value = float(np.dot(w, np.log(sums) - chosen) / total)
-    w = (w / total).astype(z.dtype)
-    z *= (w / sums)[:, None]
-    z[rows, classes] -= w
-    if everything:
-        return value, z.reshape(logits.shape)
-    gradient = np.zeros((targets.size, logits.shape[-1]), z.dtype)
-    gradient[counts] = z
+    shares = w / w.sum()
+    gradient, log_sums = _core.softmax(flat, shares)  # of the positions that count; zeros elsewhere
+    chosen, shares = classes[counts], shares[counts]
+    value = float(np.dot(shares, log_sums[counts] - flat[counts, chosen]))
+    gradient[counts, chosen] -= shares.astype(gradient.dtype)
     return value, gradient.reshape(logits.shape)
 
 
@@ -105,10 +95,9 @@ def softmax(x: Array, axis: int = -1) -> Array:
     axis = check_index("axis", axis, "an integer")
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis: expected one of x's {x.ndim}, got {axis}")
-    y: Array = np.subtract(x, x.max(axis=axis, keepdims=True, initial=-np.inf), out=np.empty_like(x))
-    np.exp(y, out=y)
-    y /= y.sum(axis=axis, keepdims=True)
-    return y
+    moved = np.moveaxis(x, axis, -1)
+    y: Array = _core.softmax(moved.reshape(math.prod(moved.shape[:-1]), moved.shape[-1]), None)[0]
+    return np.ascontiguousarray(np.moveaxis(y.reshape(moved.shape), -1, axis))
 
 
 def _check_pair(name: str, prediction: Array, target_name: str, target: Array) -> None:
