@@ -283,14 +283,26 @@ constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its
 // finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
 // A panel deeper than block goes in stretches over all rows, so that a stretch stays in L1/L2 while the rows pass;
 // the sums wait in `stash` (rows x vectors), which keeps the chain as it is. prepare(first, count, lines) comes before
-// a tile's last product and names the lines that finish will touch. `ahead` is the panel that comes next, or null.
+// a tile's last product and names the lines that finish will touch; place(first, scratch) may have its sums somewhere
+// else. `ahead` is the panel that comes next, or null.
 struct Unprepared {
   RECURRA_INLINE void operator()(Index, Index, Lines &) const {}
 };
-template <class T, class Finish, class Prepare = Unprepared>
+template <class T>
+struct Place {
+  T *at;
+  Index stride;
+};
+struct InScratch {
+  template <class T>
+  RECURRA_INLINE Place<T> operator()(Index, const Place<T> &scratch) const {
+    return scratch;
+  }
+};
+template <class T, class Finish, class Prepare = Unprepared, class Put = InScratch>
 RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride, const Segment<T> *segments,
                                   int count, Index block, Index most_rows, T *stash, const T *ahead, Finish finish,
-                                  Prepare prepare = Unprepared()) {
+                                  Prepare prepare = Unprepared(), Put place = InScratch()) {
   const Index width = vectors * Vec<T>::size;
   const Index most = smaller(most_rows, tile_rows(vectors));
   alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];
@@ -308,12 +320,12 @@ RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index 
           prepare(first, n, lines);
         }
         const Ahead<T> fetched = next.take(lines.begin(), lines.count());
+        const Place<T> to = last ? place(first, Place<T>{scratch, width}) : Place<T>{stash + first * width, width};
         tile_for<T>(n, vectors, fetched)(started ? stash + first * width : from + first * from_stride,
                                          started ? width : from_stride, segment.rows + first, segment.row_offset + k,
-                                         segment.panel + k * width, depth, last ? scratch : stash + first * width,
-                                         width, fetched);
+                                         segment.panel + k * width, depth, to.at, to.stride, fetched);
         if (last) {
-          finish(first, n, scratch);
+          finish(first, n, to.at);
         }
       });
       started = true;

@@ -72,15 +72,24 @@ bool dense(Index first, Index last, Index depth, Index columns, const T *a, cons
       const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(columns - column, V)));
       const Index width = vectors * V;
       const Segment<T> segment{work.rows, 0, panel, depth};
-      panel_product(count, vectors, from ? from + column : zeros, 0, &segment, 1, depth, kMaxTileRows, work.stash,
-                    column + full < columns ? panel + width * depth : nullptr, [&](Index row, Index n, const T *sums) {
-                      for (Index r = 0; r < n; ++r) {
-                        T *out = to + (begin + row + r) * columns + column;
-                        for (Index i = 0; i < width; i += V) {
-                          put(Vec<T>::load(sums + r * width + i), out + i, columns - column - i);
-                        }
-                      }
-                    });
+      T *out = to + begin * columns + column;
+      const bool whole = column + width <= columns;  // straight into the rows, 5 to 8 % of a call
+      panel_product(
+          count, vectors, from ? from + column : zeros, 0, &segment, 1, depth, kMaxTileRows, work.stash,
+          column + full < columns ? panel + width * depth : nullptr,
+          [&](Index row, Index n, const T *sums) {
+            for (Index r = row; !whole && r < row + n; ++r, sums += width) {
+              for (Index i = 0; i < width; i += V) {
+                put(Vec<T>::load(sums + i), out + r * columns + i, columns - column - i);
+              }
+            }
+          },
+          [&](Index row, Index n, Lines &lines) {
+            for (Index r = row; r < row + n; ++r) {
+              lines.add(out + r * columns);
+            }
+          },
+          [&](Index row, const Place<T> &scratch) { return whole ? Place<T>{out + row * columns, columns} : scratch; });
       panel += width * depth;
       if (interrupted(pulse, count * width * depth)) {
         return false;
