@@ -46,8 +46,8 @@ struct Backward : UnitsBack<Cell, T> {
 
   Index first_unit() const { return first_panel * kWidth; }
   Index last_unit() const { return smaller(last_panel * kWidth, H); }
-  // use(b, unit, gradient) for what step t of rows [begin, end) sends to the state that entered it;
-  // name(b, unit, lines) comes some time before, once a panel, and names the lines that use will touch.
+  // use(b)(unit, gradient) for what step t of rows [begin, end) sends to the state that entered it;
+  // name(b, unit, lines) comes some time before, once a whole panel, and names the lines that use will read.
   template <class Use, class Name>
   bool send_back(Index t, Index begin, Index end, bool backwards, Use use, Name name) {
     const Index depth = Cell::kHiddenSpans[0].count * H;
@@ -62,7 +62,8 @@ struct Backward : UnitsBack<Cell, T> {
                    send_tile(run.first + p, begin + first, n, sums, use);
                  },
                  [&](Index p, Index first, Index n, Lines &lines) {
-                   for (Index b = begin + first; b < begin + first + n; ++b) {
+                   const bool whole = vectors_of(run.first + p) == kPanelVectors;
+                   for (Index b = begin + first; whole && b < begin + first + n; ++b) {
                      name(b, (run.first + p) * kWidth, lines);
                    }
                  });
@@ -75,10 +76,11 @@ struct Backward : UnitsBack<Cell, T> {
   RECURRA_INLINE void send_tile(Index panel, Index begin, Index n, const T *sums, Use use) {
     const int vectors = vectors_of(panel);
     for (Index b = begin; b < begin + n; ++b) {
+      const auto use_unit = use(b);
       for (int v = 0; v < vectors; ++v, sums += V) {
         const Index unit = panel * kWidth + v * V;
         const Vec<T> sum = Vec<T>::load(sums);
-        use(b, unit, kBeside ? sum + Vec<T>::load(aside + b * width + unit) : sum);
+        use_unit(unit, kBeside ? sum + Vec<T>::load(aside + b * width + unit) : sum);
       }
     }
   }
@@ -154,7 +156,9 @@ struct Backward : UnitsBack<Cell, T> {
     for (Index b = 0; b < n; ++b) {
       step_rows[b] = row_of(t, b);
     }
-    const auto back = [this](Index b, Index unit, Vec<T> from_next) { unit_back(step_rows[b], unit, from_next); };
+    const auto back = [this](Index b) {
+      return [this, &row = step_rows[b]](Index unit, Vec<T> from_next) { unit_back(row, unit, from_next); };
+    };
     const auto name = [this](Index b, Index unit, Lines &lines) { add_lines(step_rows[b], unit, lines); };
     if (going > 0 && !send_back(after, 0, going, backwards, back, name)) {
       return false;
@@ -175,7 +179,11 @@ struct Backward : UnitsBack<Cell, T> {
   bool end(Index t, Index begin, Index end) {
     if (!send_back(
             t, begin, end, false,
-            [this](Index b, Index unit, Vec<T> gradient) { put(gradient, task.dh0 + caller_row(b) + unit, H - unit); },
+            [this](Index b) {
+              return [this, row = task.dh0 + caller_row(b)](Index unit, Vec<T> gradient) {
+                put(gradient, row + unit, H - unit);
+              };
+            },
             [](Index, Index, Lines &) {})) {
       return false;
     }

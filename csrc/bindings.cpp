@@ -98,30 +98,32 @@ py::tuple mse(py::handle prediction, py::handle target) {
   return mse_of<float>(first, typed_array<float>(target, "target"));
 }
 
-// (w softmax(x), log Σ e^x) of the rows of x.
+// Of the rows of x: softmax(x), or with weights (w softmax(x), maxima, log Σ e^(x - maximum)).
 template <class T>
-py::tuple softmax_of(const py::array &rows, py::handle weights) {
+py::object softmax_of(const py::array &rows, py::handle weights) {
   if (rows.ndim() != 2) refuse_value("x", "(N, C)", shape_text(rows));
-  const py::array x = contiguous<T>(rows) ? rows : copied(rows);
-  SoftmaxTask<T> task{x.shape(0), x.shape(1), pointer<T>(x), nullptr, nullptr, nullptr};
-  py::array w;
-  if (!weights.is_none()) {
-    w = typed_array<double>(weights, "weights");
-    check_shape(w, "weights", [] { return "(N,)"; }, {task.rows});
-    if (!contiguous<double>(w)) w = copied(w);
-    task.weights = pointer<double>(w);
-  }
-  const py::array y = new_array<T>(Shape(x)), log_sums = new_array<double>({task.rows});
-  task.y = pointer<T>(y);
-  task.log_sums = pointer<double>(log_sums);
-  {
+  const py::array x = contiguous<T>(rows) ? rows : copied(rows), y = new_array<T>(Shape(x));
+  SoftmaxTask<T> task{x.shape(0), x.shape(1), pointer<T>(x), nullptr, pointer<T>(y), nullptr, nullptr};
+  const auto run = [&task] {
     const WithoutGil released;
     kernels_of<T>().softmax(&task);
+  };
+  if (weights.is_none()) {
+    run();
+    return y;
   }
-  return py::make_tuple(y, log_sums);
+  py::array w = typed_array<double>(weights, "weights");
+  check_shape(w, "weights", [] { return "(N,)"; }, {task.rows});
+  if (!contiguous<double>(w)) w = copied(w);
+  const py::array maxima = new_array<double>({task.rows}), log_sums = new_array<double>({task.rows});
+  task.weights = pointer<double>(w);
+  task.maxima = pointer<double>(maxima);
+  task.log_sums = pointer<double>(log_sums);
+  run();
+  return py::make_tuple(y, maxima, log_sums);
 }
 
-py::tuple softmax(py::handle x, py::handle weights) {
+py::object softmax(py::handle x, py::handle weights) {
   if (py::isinstance<py::array_t<double>>(x)) return softmax_of<double>(typed_array<double>(x, "x"), weights);
   return softmax_of<float>(typed_array<float>(x, "x"), weights);
 }
@@ -138,7 +140,8 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
              [](py::handle x) { return activation_of(x, &Kernels<float>::sigmoid, &Kernels<double>::sigmoid); });
   module.def("tanh", [](py::handle x) { return activation_of(x, &Kernels<float>::tanh, &Kernels<double>::tanh); });
   module.def("mse", mse, py::arg("prediction"), py::arg("target"));
-  module.def("softmax", softmax, py::arg("x"), py::arg("weights"));
+  module.def("softmax", [](py::handle x) { return softmax(x, py::none()); }, py::arg("x"));
+  module.def("weighted_softmax", softmax, py::arg("x"), py::arg("weights"));
   bind_parameters(module);
   bind_network(module);
   bind_dense(module);

@@ -1,6 +1,7 @@
 // One block's share of weights' gradients: the products of its rows' deltas with what those weights met.
 #pragma once
 
+#include "arena.h"
 #include "panels.h"
 
 namespace recurra {
@@ -8,9 +9,8 @@ namespace RECURRA_ISA_NAMESPACE {
 
 constexpr Index kGroupPanels = 512 / kVectorBytes;  // panels packed at once: a quarter of a megabyte
 constexpr Index kBandColumns = 96;  // delta columns that meet all panels of a group; whole tiles of 3 rows and of 6
-constexpr Index kPackedRows =
-    kBlockRows + 1;        // of a packed panel: 16 KB apart, all would fight for the same lines of L1
-constexpr int kSides = 3;  // at most: x_t, h_{t-1}, and with reset before r ∘ h_{t-1}
+constexpr Index kPackedRows = kBlockRows + 1;  // of a packed panel; 16 KB apart, all would fight for a few lines of L1
+constexpr int kSides = 3;                      // at most: x_t, h_{t-1}, and with reset before r ∘ h_{t-1}
 
 // Rows of a block that its deltas meet; a null row is zeros. With factors, row ∘ factor.
 template <class T>
@@ -147,7 +147,7 @@ bool block_gradient(GradientWork<T> &work, const Side<T> *sides, int side_count,
       for (Index p = 0; p < size; ++p) {
         met += strip->weight[panels[p].side] ? 1 : 0;
       }
-      const bool copied = met * full >= 128 && count >= kBlockRows / 2;  // below, the copy costs more than it saves
+      const bool copied = met * full >= 256 && count >= kBlockRows / 2;  // below, the copy costs more than it saves
       for (Index begin = strip->first; begin < strip->last && (met > 0 || first_group); begin += kBandColumns) {
         const Index columns = smaller(kBandColumns, strip->last - begin), at = begin - strip->first;
         const Index stride = copied ? kBandColumns : delta_stride;
@@ -158,10 +158,13 @@ bool block_gradient(GradientWork<T> &work, const Side<T> *sides, int side_count,
         }
         const T *summed = nullptr;
         for (T *bias : strip->bias) {
-          if (first_group && bias && !summed) {
+          if (!first_group || !bias) {
+            continue;
+          }
+          if (!summed) {
             block_sums(band, stride, count, columns, bias + at, add);
             summed = bias;
-          } else if (first_group && bias) {  // both biases have had the same sums from the first block on
+          } else {  // both biases have had the same sums from the first block on
             for (Index i = at; i < at + columns; ++i) {
               bias[i] = summed[i];
             }

@@ -46,7 +46,10 @@ constexpr Index kPassRows = 5;
 // Addresses of cache lines that are to be fetched. Asked for all at once, all but the first two dozen would be dropped.
 class Lines {
  public:
-  // The lines of the panel's width from `from` on.
+  static constexpr Index kMost = 512;
+  static constexpr Index kPanelLines = kPanelVectors * kVectorBytes / kLineBytes + 1;
+
+  // The lines of a whole panel's width from `from` on.
   template <class T>
   RECURRA_INLINE void add(const T *from) {
     constexpr Index line = kLineBytes / static_cast<Index>(sizeof(T)), width = kPanelVectors * Vec<T>::size;
@@ -62,7 +65,7 @@ class Lines {
   Index count() const { return count_; }
 
  private:
-  const void *at_[512];  // of a tile of 8 rows on AVX-512, 12 numbers each, in 5 lines
+  const void *at_[kMost];
   Index count_ = 0;
 };
 
@@ -283,8 +286,9 @@ constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its
 // finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
 // A panel deeper than block goes in stretches over all rows, so that a stretch stays in L1/L2 while the rows pass;
 // the sums wait in `stash` (rows x vectors), which keeps the chain as it is. prepare(first, count, lines) comes before
-// a tile's last product and names the lines that finish will touch; place(first, scratch) may have its sums somewhere
-// else. `ahead` is the panel that comes next, or null.
+// a tile's last product and names the lines that finish will touch, which are fetched then, or `spread` over the
+// product: that takes an instruction more a k, but drops none. place(first, scratch) may have its sums somewhere else.
+// `ahead` is the panel that comes next, or null.
 struct Unprepared {
   RECURRA_INLINE void operator()(Index, Index, Lines &) const {}
 };
@@ -299,10 +303,10 @@ struct InScratch {
     return scratch;
   }
 };
-template <class T, class Finish, class Prepare = Unprepared, class Put = InScratch>
+template <class T, class Finish, class Prepare = Unprepared, class Placing = InScratch>
 RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride, const Segment<T> *segments,
-                                  int count, Index block, Index most_rows, T *stash, const T *ahead, Finish finish,
-                                  Prepare prepare = Unprepared(), Put place = InScratch()) {
+                                  int count, Index block, Index most_rows, T *stash, const T *ahead, bool spread,
+                                  Finish finish, Prepare prepare = Unprepared(), Placing place = InScratch()) {
   const Index width = vectors * Vec<T>::size;
   const Index most = smaller(most_rows, tile_rows(vectors));
   alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];
@@ -319,7 +323,12 @@ RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index 
         if (last) {
           prepare(first, n, lines);
         }
-        const Ahead<T> fetched = next.take(lines.begin(), lines.count());
+        if (!spread) {
+          for (const void *line : lines) {
+            fetch(line);
+          }
+        }
+        const Ahead<T> fetched = next.take(lines.begin(), spread ? lines.count() : 0);
         const Place<T> to = last ? place(first, Place<T>{scratch, width}) : Place<T>{stash + first * width, width};
         tile_for<T>(n, vectors, fetched)(started ? stash + first * width : from + first * from_stride,
                                          started ? width : from_stride, segment.rows + first, segment.row_offset + k,

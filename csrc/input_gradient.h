@@ -63,7 +63,7 @@ bool input_gradient(const InputGradientTask<T> *task) {
       }
       Index at = first_t;
       panel_product(count, vectors, zeros, 0, segments, segment_count, task->plan->depth_block, task->plan->tile_rows,
-                    work.stash, static_cast<const T *>(nullptr), [&](Index first, Index n, const T *sums) {
+                    work.stash, static_cast<const T *>(nullptr), false, [&](Index first, Index n, const T *sums) {
                       for (Index r = 0; r < n; ++r) {
                         const Index row = begin + first + r;
                         while (rows.offset[at + 1] <= row) {

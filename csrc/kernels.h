@@ -194,14 +194,15 @@ struct LinearTask {
   Pulse *pulse;
 };
 
-// Of x (rows, columns): y = w softmax(x) and log Σ e^x.
+// Of x (rows, columns): y = w softmax(x), and log Σ e^x = maximum + log_sum in two parts, of which neither rounds the
+// other away.
 template <class T>
 struct SoftmaxTask {
   Index rows, columns;
   const T *x;
   const double *weights;  // (rows), or null: 1
   T *y;
-  double *log_sums;  // (rows)
+  double *maxima, *log_sums;  // (rows), or both null
 };
 
 template <class T>

@@ -107,6 +107,7 @@ RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *ro
     const Segment<T> segment{rows, 0, panels.weights, panels.depth};
     panel_product(
         n, panels.vectors, from, from_stride, &segment, 1, plan.depth_block, plan.tile_rows, stash, panels.ahead,
+        plan.alternate != 0,
         [&](Index first, Index count, T *sums) {
           start(count, sums);
           finish(Index(0), first, count, sums);

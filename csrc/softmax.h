@@ -1,4 +1,4 @@
-// The softmax of rows, as a loss and as a prediction need it.
+// The softmax of rows, as a prediction and as a loss need it.
 #pragma once
 
 #include <cmath>
@@ -31,32 +31,33 @@ T row_maximum(const T *x, Index columns) {
   return maximum;
 }
 
-// y = e^(x - maximum) of a row, and its sum: of kLanes interleaved chains, on every ISA.
+// y = e^(x - maximum) of a row, and its sum: of kLanes interleaved chains on every ISA, short enough to be exact.
 template <class T>
 double exponentials(const T *x, Index columns, T maximum, T *y) {
   using C = ActivationConstants<T>;
-  constexpr Index V = Vec<T>::size, kLanes = 16;
-  Vec<T> sums[kLanes / V] = {};
-  for (Index i = 0; i < columns; i += kLanes) {
-    for (Index part = 0, at = i; part < kLanes / V && at < columns; ++part, at += V) {
+  constexpr Index V = Vec<T>::size, kLanes = 16, kChain = 64;
+  double sum = 0;
+  for (Index begin = 0; begin < columns; begin += kChain * kLanes) {
+    Vec<T> sums[kLanes / V] = {};
+    for (Index at = begin, end = smaller(columns, begin + kChain * kLanes), part = 0; at < end; at += V) {
       const Vec<T> below = at_most(-C::kLowest, constant(maximum) - get(x + at, columns - at));
       const auto [scale, fall] = exponential(below, C::kHeadroom);  // else the least would leave T's exponents
       put(fnma(scale, fall, scale) * constant(C::kScale), y + at, columns - at);
       sums[part] = sums[part] + get(y + at, columns - at);
+      part = (part + 1) % (kLanes / V);
     }
-  }
-  T lanes[kLanes];
-  for (Index part = 0; part < kLanes / V; ++part) {
-    sums[part].store(lanes + part * V);
-  }
-  double sum = 0;
-  for (const T lane : lanes) {
-    sum += static_cast<double>(lane);
+    T lanes[kLanes];
+    for (Index part = 0; part < kLanes / V; ++part) {
+      sums[part].store(lanes + part * V);
+    }
+    for (const T lane : lanes) {
+      sum += static_cast<double>(lane);
+    }
   }
   return sum;
 }
 
-// y = w e^x / Σ e^x of each row, and log Σ e^x; a row of weight 0 isn't looked at, and gets zeros.
+// y = w e^x / Σ e^x of each row; a row of weight 0 isn't looked at, and gets zeros.
 template <class T>
 void softmax(const SoftmaxTask<T> *task) {
   constexpr Index V = Vec<T>::size;
@@ -65,16 +66,15 @@ void softmax(const SoftmaxTask<T> *task) {
     const T *x = task->x + row * columns;
     T *y = task->y + row * columns;
     const double weight = task->weights ? task->weights[row] : 1;
-    task->log_sums[row] = 0;
-    T factor = 0;
-    if (weight != 0) {
-      const T maximum = row_maximum(x, columns);
-      const double sum = exponentials(x, columns, maximum, y);
-      task->log_sums[row] = static_cast<double>(maximum) + std::log(sum);
-      factor = static_cast<T>(weight / sum);
+    const T maximum = weight != 0 ? row_maximum(x, columns) : T(0);
+    const double sum = weight != 0 ? exponentials(x, columns, maximum, y) : 1;
+    if (task->log_sums) {
+      task->maxima[row] = static_cast<double>(maximum);
+      task->log_sums[row] = std::log(sum);
     }
+    const Vec<T> factor = constant(static_cast<T>(weight / sum));
     for (Index i = 0; i < columns; i += V) {
-      put(weight != 0 ? get(y + i, columns - i) * constant(factor) : Vec<T>::zero(), y + i, columns - i);
+      put(weight != 0 ? get(y + i, columns - i) * factor : Vec<T>::zero(), y + i, columns - i);
     }
   }
 }

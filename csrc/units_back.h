@@ -49,7 +49,7 @@ struct UnitsBack {
   const Index width;  // of a row of state gradients
 
   T *dc;     // what reaches c_{t-1} through c_t, [row][width]
-  T *aside;  // what reaches h_{t-1} beside W_hh, through z
+  T *aside;  // what reaches h_{t-1} beside W_hh
 
   UnitsBack(const BackwardTask<T> &of, Index row_count, Arena &arena)
       : task(of), rows(of.rows), H(of.hidden_size), width(ceil_div(H, V) * V) {
@@ -78,7 +78,7 @@ struct UnitsBack {
     T *delta, *dc, *aside;
   };
   RECURRA_INLINE Row row_of(Index t, Index b) const {
-    Row row{};
+    Row row;  // fields that the cell has no use for stay as they are
     const Index sorted = task.first + b;
     for (int i = 0; i < 2; ++i) {
       row.dy[i] = task.dy[i].base ? row_at(task.dy[i], rows, t, sorted) : nullptr;
@@ -140,28 +140,27 @@ struct UnitsBack {
 
   // The lines that unit_back will touch of a row's panel that begins at `unit`.
   RECURRA_INLINE void add_lines(const Row &row, Index unit, Lines &lines) const {
-    const auto add = [&](const T *at) { lines.add(at + unit); };
+    constexpr int most = Cell::kKept + Cell::kDeltas + 2 + (Cell::kCellState ? 2 : 1);
+    static_assert(kMaxTileRows * most * Lines::kPanelLines <= Lines::kMost, "a tile's lines");
+    const auto add = [&](const T *at) {
+      if (at) {
+        lines.add(at + unit);
+      }
+    };
     for (int k = 0; k < Cell::kKept; ++k) {
-      add(row.kept + k * H);
+      lines.add(row.kept + k * H + unit);
     }
     for (int k = 0; k < Cell::kDeltas; ++k) {
-      add(row.delta + k * H);
+      lines.add(row.delta + k * H + unit);
     }
     for (const T *dy : row.dy) {
-      if (dy) {
-        add(dy);
-      }
+      add(dy);
     }
     if constexpr (Cell::kCellState) {
       add(row.c);
-      if (row.c_prev) {
-        add(row.c_prev);
-      }
-    }
-    if constexpr (kBeside) {
-      if (row.h_prev) {
-        add(row.h_prev);
-      }
+      add(row.c_prev);
+    } else if constexpr (kBeside) {
+      add(row.h_prev);
     } else {
       add(row.h);
     }

@@ -126,6 +126,28 @@ def test_products_of_the_way_back_between_stretches(cell, dtype):
     assert all(seen[stretch] for stretch in (1, 2, 3))
 
 
+@every_dtype
+@every_cell
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
+def test_weight_gradients_of_many_panels(cell, dtype, bias):
+    """What met the weights is packed in groups of 512 float or 256 double columns: here in three to six, cut anywhere.
+
+    190 rows are a block whose deltas are copied and one whose aren't.
+    """
+    eps = float(np.finfo(dtype).eps)
+    for k, (inputs, hidden) in enumerate([(700, 70), (490, 150), (30, 300)]):
+        shape = {"input_size": inputs, "hidden_size": hidden, "T": 10, "B": 19, "lengths": False, "bias": bias}
+        for _, config, data, layer in draw_cases(cell, dtype, 1, seed=30 + k, num_layers=1, **shape):
+            one, _ = calls.both(layer, config, data, plan={"threads": 1})
+            expected, _ = calls.of_reference(config, data)
+            for name, value in expected.items():
+                if not calls.is_forward(name) and "relu" not in cell:  # whose kinks the reference may see elsewhere
+                    np.testing.assert_allclose(one[name], value, rtol=0, atol=200 * eps * max(1, np.abs(value).max()))
+            for threads, split in ((2, 1), (3, 1), (2, 3)):
+                results, _ = calls.both(layer, config, data, plan={"threads": threads, "split": split})
+                assert_same_bits(results, one, f"{config} by {threads}")
+
+
 def test_when_the_way_back_goes_in_stretches():
     """With one thread and one direction, once the deltas of all steps exceed any L2."""
     x = np.zeros((600, 64, 1), np.float32)
@@ -336,6 +358,7 @@ for dtype in (np.float32, np.float64):
     for columns in (1, 5, 16, 31, 100):
         x = rng.normal(0, 10, (3, columns)).astype(dtype)
         arrays |= {f"softmax {columns} {x.dtype}": recurra.softmax(x)}
+        arrays |= {f"cross entropy {columns} {x.dtype}": recurra.cross_entropy(x, np.zeros(3, int))[1]}
 np.savez(sys.argv[2], **arrays)
 """
 

@@ -124,13 +124,21 @@ def test_dropout(p, dtype):
         assert not np.shares_memory(x, y)
 
 
+@pytest.mark.parametrize("p", [1e-4, 0.003, 0.997, 0.9999])
+def test_dropout_of_rates_near_0_and_1(p):
+    """16 bits would round them too coarsely: the share that is dropped is within five standard errors of p."""
+    x = np.ones(1_000_000, np.float32)
+    dropped = np.mean(recurra.Dropout(p).forward(x, rng=1)[0] == 0)
+    assert abs(dropped - p) < 5 * np.sqrt(p * (1 - p) / x.size)
+
+
 def test_dropout_draws_from_the_generator():
     """A seed stands for a new generator; a generator goes on. The masks are those of the recurrent layers."""
     layer, x = recurra.Dropout(0.3), np.ones((4, 5, 6), np.float32)
     first, generator = layer.forward(x, rng=7)[0], np.random.default_rng(7)
     assert_same_bits(layer.forward(x, rng=generator)[0], first)
     assert not np.array_equal(layer.forward(x, rng=generator)[0], first)
-    expected = np.random.default_rng(7).random((4, 5, 6), np.float32) >= 0.3
+    expected = np.random.default_rng(7).integers(0, 1 << 16, (4, 5, 6), np.uint16) >= round(0.3 * (1 << 16))
     assert_same_bits(first, (expected * (1 / 0.7)).astype(np.float32))
     layer.p = 0
     assert_same_bits(layer.forward(x)[0], x)  # needs none

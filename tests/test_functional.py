@@ -96,7 +96,8 @@ def test_masks_are_the_layers_dropout(cell):
     layer.dropout = 0.5
     expected, _ = calls.both(layer, config, data, rng=3)
     drawn = np.random.default_rng(3)
-    masks = [(drawn.random(data.dy.shape, np.float32) >= 0.5).astype(np.float32) * 2 for _ in range(2)]
+    draws = [drawn.integers(0, 1 << 16, data.dy.shape, np.uint16) for _ in range(2)]
+    masks = [(draw >= 1 << 15).astype(np.float32) * 2 for draw in draws]
     assert_same_bits(both(functional, config, data, masks), expected)
 
 

@@ -9,7 +9,7 @@ import recurra
 from configs import assert_same_bits, numeric_gradient
 from refused import of_wrong_shape, of_wrong_type, refused
 
-SIZES = [(1, 1), (3, 5), (16, 16), (17, 33), (64, 10), (130, 65)]
+SIZES = [(1, 1), (3, 5), (16, 16), (17, 33), (64, 10), (130, 65), (600, 9)]
 LEADING = [(), (1,), (7,), (300,), (0,), (4, 6), (3, 0, 2), (2, 3, 4, 5)]
 TOLERANCE = {np.float32: 2e-6, np.float64: 4e-15}
 

@@ -189,6 +189,20 @@ def test_positions_that_do_not_count(dtype):
         assert_same_bits(recurra.cross_entropy(logits, targets, weights=(~out).astype(kind))[1], masked[1])
 
 
+@every_dtype
+def test_positions_that_do_not_count_among_many(dtype):
+    """Weights are summed in an order that those of 0 have no part in: the bits are the same without them."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logits, weights = rng.normal(0, 3, (50, 7)).astype(dtype), rng.uniform(0.1, 1, 50)
+        targets, out = rng.integers(0, 7, 50), rng.random(50) < 0.4
+        weights[out] = 0
+        value, gradient = recurra.cross_entropy(logits, targets, weights=weights)
+        expected = recurra.cross_entropy(logits[~out], targets[~out], weights=weights[~out])
+        assert value == expected[0]
+        assert_same_bits(gradient[~out], expected[1])
+
+
 @pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int32, np.uint64, ">i2"])
 def test_targets_of_any_integer_dtype(kind):
     logits, targets, _ = draw_positions(dtype=np.float32)
@@ -209,6 +223,11 @@ def test_cross_entropy_of_huge_logits(dtype):
     value, gradient = recurra.cross_entropy(logits, targets)
     assert value == pytest.approx((0 + 2e4 + np.log(2)) / 3)
     np.testing.assert_allclose(gradient * 3, [[0, 0, 0], [1, -1, 0], [-0.5, 0.5, 0]], atol=1e-6)
+    level = recurra.cross_entropy(np.full((2, 4), 1e30, dtype), targets[:2])
+    assert level[0] == pytest.approx(np.log(4))
+    small = np.random.default_rng(0).normal(0, 1, (3, 3))
+    shifted = recurra.cross_entropy(small + 2.0**40, targets)  # which rounds the logits to 2^-12
+    assert shifted[0] == pytest.approx(recurra.cross_entropy((small + 2.0**40) - 2.0**40, targets)[0], rel=1e-14)
     logits[0] = np.nan
     value, gradient = recurra.cross_entropy(logits, targets)
     assert np.isnan(value)
@@ -345,6 +364,11 @@ def test_softmax(dtype):
         rtol = (8 + 30) * eps  # a difference of up to 60 is rounded by 30 eps before its exponential
         np.testing.assert_allclose(y, exact / exact.sum(axis=1, keepdims=True), rtol=rtol, atol=0)
         assert_same_bits(recurra.softmax(np.repeat(x, 2, axis=1)[:, ::2]), y)
+    many = recurra.softmax(np.zeros((1, 70_001), dtype))  # whose sum no chain of additions could hold
+    np.testing.assert_allclose(many, 1 / 70_001, rtol=4 * eps)
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(recurra.softmax(np.array([[-np.inf] * 3, [0, np.inf, 0]], dtype))).any(axis=1).all()
+    assert_same_bits(recurra.softmax(x[::-1, ::-1]), recurra.softmax(x[::-1, ::-1].copy()))
     huge = recurra.softmax(np.array([[1e4, -1e4, 1e4], [-1e4, -1e4, 0], [np.nan, 0, 0]], dtype))
     assert huge[:2].tolist() == [[0.5, 0, 0.5], [0, 0, 1]]
     assert np.isnan(huge[2]).all()

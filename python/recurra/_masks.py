@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 def dropout_mask(generator: np.random.Generator, shape: tuple[int, ...], rate: float, dtype: Any) -> Array:
     """Inverted dropout's factors (Srivastava et al. 2014): 0 with probability `rate`, else 1 / (1 - rate).
 
-    Drawn as integers of 16 bits, to which the rate is rounded: a quarter of the time of a float32 each.
+    Drawn as integers of 16 bits, to which the rate is rounded, in a quarter of a float32's time; as float32 where that
+    would be too coarse.
     """
-    keep = generator.integers(0, 1 << 16, shape, np.uint16) >= round(rate * (1 << 16))
+    if 0.01 <= rate <= 0.99:
+        keep = generator.integers(0, 1 << 16, shape, np.uint16) >= round(rate * (1 << 16))
+    else:
+        keep = generator.random(shape, np.float32) >= rate
     mask: Array = np.multiply(keep, dtype.type(1 / (1 - rate)), dtype=dtype)
     return mask

@@ -76,12 +76,12 @@ def cross_entropy(
     """
     flat, classes, w = _check_positions(logits, targets, weights, ignore_index)
     counts = np.flatnonzero(w)
-    shares = w / w.sum()
-    gradient, log_sums = _core.softmax(flat, shares)  # of the positions that count; zeros elsewhere
+    shares = w / w[counts].sum()
+    gradient, maxima, log_sums = _core.weighted_softmax(flat, shares)  # of the positions that count; zeros elsewhere
     chosen, shares = classes[counts], shares[counts]
-    value = float(np.dot(shares, log_sums[counts] - flat[counts, chosen]))
+    losses = log_sums[counts] + (maxima[counts] - flat[counts, chosen])
     gradient[counts, chosen] -= shares.astype(gradient.dtype)
-    return value, gradient.reshape(logits.shape)
+    return float(np.dot(shares, losses)), gradient.reshape(logits.shape)
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
@@ -96,7 +96,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis: expected one of x's {x.ndim}, got {axis}")
     moved = np.moveaxis(x, axis, -1)
-    y: Array = _core.softmax(moved.reshape(math.prod(moved.shape[:-1]), moved.shape[-1]), None)[0]
+    y: Array = _core.softmax(moved.reshape(math.prod(moved.shape[:-1]), moved.shape[-1]))
     return np.ascontiguousarray(np.moveaxis(y.reshape(moved.shape), -1, axis))
 
 
