@@ -83,13 +83,14 @@ struct Ahead {
 // from_stride 0 starts every row alike (a bias). `to` may be `from`.
 template <class T>
 using Tile = void (*)(const T *from, Index from_stride, const T *const *rows, Index row_offset, const T *panel,
-                      Index depth, T *to, Index to_stride, Ahead<T> ahead);
+                      Index depth, T *to, Index to_stride, const Ahead<T> &ahead);
 
-template <bool kAhead, int R, int C, class T>
+template <bool kAhead, bool kLines, int R, int C, class T>
 RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *rows, Index row_offset, const T *panel,
-                              Index depth, T *to, Index to_stride, Ahead<T> ahead) {
+                              Index depth, T *to, Index to_stride, const Ahead<T> &asked) {
   constexpr int V = Vec<T>::size;
   constexpr int kPass = kTwoPasses && R == kPassRows && C == kPanelVectors ? C / 2 : C;
+  Ahead<T> ahead = kAhead ? asked : Ahead<T>{};
   const T *row[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -106,11 +107,11 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *
     }
     for (Index k = 0, next = 0; k < depth; ++k) {
       if (kAhead && pass == 0 && k == next) {  // one more instruction per k is 3 % of a tile that fetches nothing
-        if (ahead.panel) {
+        if (!kLines || ahead.panel) {
           __builtin_prefetch(ahead.panel, 0, 2);
           ahead.panel += kLineBytes / static_cast<Index>(sizeof(T));
         }
-        if (ahead.line_count > 0) {
+        if (kLines && ahead.line_count > 0) {
           __builtin_prefetch(*ahead.lines++);
           --ahead.line_count;
         }
@@ -142,13 +143,19 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *
 
 template <int R, int C, class T>
 __attribute__((noinline)) void tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                    const T *panel, Index depth, T *to, Index to_stride, Ahead<T> ahead) {
-  tile_body<false, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
+                                    const T *panel, Index depth, T *to, Index to_stride, const Ahead<T> &ahead) {
+  tile_body<false, false, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
 template <int R, int C, class T>
 __attribute__((noinline)) void fetching_tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                             const T *panel, Index depth, T *to, Index to_stride, Ahead<T> ahead) {
-  tile_body<true, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
+                                             const T *panel, Index depth, T *to, Index to_stride,
+                                             const Ahead<T> &ahead) {
+  tile_body<true, false, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
+}
+template <int R, int C, class T>
+__attribute__((noinline)) void naming_tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
+                                           const T *panel, Index depth, T *to, Index to_stride, const Ahead<T> &ahead) {
+  tile_body<true, true, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
 
 // tiles[vectors - 1][rows - 1] of a family, for 1 … kMaxTileRows rows by 1 … kPanelVectors vectors; rows beyond the
@@ -169,8 +176,9 @@ constexpr int one_pass_or_two(int rows, int vectors) {
 template <class T>
 inline Tile<T> tile_for(Index rows, int vectors, const Ahead<T> &ahead) {
   RECURRA_TILE_TABLE(Tile<T>, tiles, tile, one_pass_or_two)
-  RECURRA_TILE_TABLE(Tile<T>, fetching, fetching_tile, one_pass_or_two)
-  return (ahead.every ? fetching : tiles)[vectors - 1][rows - 1];
+  RECURRA_TILE_TABLE(Tile<T>, fetching, fetching_tile, one_pass_or_two)  // of the next panel alone: GRU inference at
+  RECURRA_TILE_TABLE(Tile<T>, naming, naming_tile, one_pass_or_two)      // H=256 is 8 % slower by the other
+  return (ahead.line_count ? naming : ahead.every ? fetching : tiles)[vectors - 1][rows - 1];
 }
 
 // A block's outer products, summed from zero: Σ_k a[k][r] * panel[k][:], r < R, written over or added to `to`, whose
