@@ -146,7 +146,7 @@ struct Backward : UnitsBack<Cell, T> {
               }
             }
           },
-          [](Index, Index, Index, Lines &) {});
+          [](Index, Index, Index) {});
       return !interrupted(task.pulse, run.count * n * H * kWidth);
     });
   }

@@ -121,7 +121,7 @@ struct Forward : UnitsForward<Cell, T> {
           *task.plan, n, hidden[now], panels_of(packed.hidden, 2 * V * H, 2, run), from, stride,
           projection.panel_stride(), last_from, stash, [](Index, T *) {},
           [&](Index p, Index first, Index count, const T *sums) { apply_gates(t, run.first + p, first, count, sums); },
-          [](Index, Index, Index, Lines &) {});
+          [](Index, Index, Index) {});
     } else {
       const int unit_vectors = Layout::unit_vectors(H, run.first);
       const Panels<T> panels = panels_of(packed.hidden, Layout::kUnits * G * H, unit_vectors * G, run);
@@ -138,7 +138,7 @@ struct Forward : UnitsForward<Cell, T> {
               apply(t, run.first + p, vectors, first, count, sums, vectors * G * V, candidate_x, stride);
             }
           },
-          [&](Index p, Index first, Index count, Lines &) {
+          [&](Index p, Index first, Index count) {
             fetch_units(t, run.first + p, Layout::unit_vectors(H, run.first + p), first, count);
           });
     }
@@ -152,7 +152,7 @@ struct Forward : UnitsForward<Cell, T> {
         [&](Index p, Index first, Index count, const T *sums) {
           apply(t, run.first + p, 1, first, count, sums, V, nullptr, 0);
         },
-        [](Index, Index, Index, Lines &) {});
+        [](Index, Index, Index) {});
   }
 
   bool step(Index s, Index row) {

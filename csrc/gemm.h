@@ -5,6 +5,8 @@
 // chain in k, whatever R, C and the vector width are.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels.h"
 #include "simd.h"
 
@@ -294,11 +296,11 @@ constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its
 // finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
 // A panel deeper than block goes in stretches over all rows, so that a stretch stays in L1/L2 while the rows pass;
 // the sums wait in `stash` (rows x vectors), which keeps the chain as it is. prepare(first, count, lines) comes before
-// a tile's last product and names the lines that finish will touch, which are fetched then, or `spread` over the
-// product: that takes an instruction more a k, but drops none. place(first, scratch) may have its sums somewhere else.
-// `ahead` is the panel that comes next, or null.
+// a tile's last product and names the lines that finish will touch (one without the last argument names none), which
+// are fetched then, or `spread` over the product: that takes an instruction more a k, but drops none. place(first,
+// scratch) may have its sums somewhere else. `ahead` is the panel that comes next, or null.
 struct Unprepared {
-  RECURRA_INLINE void operator()(Index, Index, Lines &) const {}
+  RECURRA_INLINE void operator()(Index, Index) const {}
 };
 template <class T>
 struct Place {
@@ -327,20 +329,29 @@ RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index 
       const bool last = s + 1 == count && k + depth == segment.depth;
       NextPanel<T> next(last ? ahead : nullptr, depth, width, rows, most);
       balanced_tiles(rows, most, vectors, [&](Index first, Index n) __attribute__((always_inline)) {
-        Lines lines;
-        if (last) {
-          prepare(first, n, lines);
-        }
-        if (!spread) {
-          for (const void *line : lines) {
-            fetch(line);
-          }
-        }
-        const Ahead<T> fetched = next.take(lines.begin(), spread ? lines.count() : 0);
         const Place<T> to = last ? place(first, Place<T>{scratch, width}) : Place<T>{stash + first * width, width};
-        tile_for<T>(n, vectors, fetched)(started ? stash + first * width : from + first * from_stride,
-                                         started ? width : from_stride, segment.rows + first, segment.row_offset + k,
-                                         segment.panel + k * width, depth, to.at, to.stride, fetched);
+        const auto run = [&](const Ahead<T> &fetched) __attribute__((always_inline)) {
+          tile_for<T>(n, vectors, fetched)(started ? stash + first * width : from + first * from_stride,
+                                           started ? width : from_stride, segment.rows + first, segment.row_offset + k,
+                                           segment.panel + k * width, depth, to.at, to.stride, fetched);
+        };
+        if constexpr (std::is_invocable_v<Prepare, Index, Index, Lines &>) {
+          Lines lines;
+          if (last) {
+            prepare(first, n, lines);
+          }
+          if (!spread) {
+            for (const void *line : lines) {
+              fetch(line);
+            }
+          }
+          run(next.take(lines.begin(), spread ? lines.count() : 0));
+        } else {  // without 4 KB of stack for a list
+          if (last) {
+            prepare(first, n);
+          }
+          run(next.take());
+        }
         if (last) {
           finish(first, n, to.at);
         }

@@ -103,26 +103,36 @@ template <class T, class Start, class Finish, class Prepare>
 RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *rows, const Panels<T> &panels,
                                    const T *from, Index from_stride, Index from_panel_stride, const T *last_from,
                                    T *stash, Start start, Finish finish, Prepare prepare) {
+  constexpr bool kNames = std::is_invocable_v<Prepare, Index, Index, Index, Lines &>;
   if (panels.count == 1 && !panels.last_vectors) {
     const Segment<T> segment{rows, 0, panels.weights, panels.depth};
-    panel_product(
-        n, panels.vectors, from, from_stride, &segment, 1, plan.depth_block, plan.tile_rows, stash, panels.ahead,
-        plan.alternate != 0,
-        [&](Index first, Index count, T *sums) {
-          start(count, sums);
-          finish(Index(0), first, count, sums);
-        },
-        [&](Index first, Index count, Lines &lines) { prepare(Index(0), first, count, lines); });
+    const auto all_of = [&](Index first, Index count, T *sums) {
+      start(count, sums);
+      finish(Index(0), first, count, sums);
+    };
+    const auto product = [&](auto before) {
+      panel_product(n, panels.vectors, from, from_stride, &segment, 1, plan.depth_block, plan.tile_rows, stash,
+                    panels.ahead, plan.alternate != 0, all_of, before);
+    };
+    if constexpr (kNames) {
+      product([&](Index first, Index count, Lines &lines) { prepare(Index(0), first, count, lines); });
+    } else {
+      product([&](Index first, Index count) { prepare(Index(0), first, count); });
+    }
     return;
   }
   alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * Vec<T>::size];
   const Index width = panels.vectors * Vec<T>::size, most = row_panels(panels.vectors);
   const Index all = panels.count + (panels.last_vectors ? 1 : 0);
   for (Index p = 0; p < all; ++p) {
-    Lines lines;
-    prepare(p, Index(0), Index(1), lines);
-    for (const void *line : lines) {
-      fetch(line);
+    if constexpr (kNames) {
+      Lines lines;
+      prepare(p, Index(0), Index(1), lines);
+      for (const void *line : lines) {
+        fetch(line);
+      }
+    } else {
+      prepare(p, Index(0), Index(1));
     }
   }
   const Index stride = panels.backwards ? -most : most;  // `most` is a power of two
