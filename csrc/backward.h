@@ -47,7 +47,7 @@ struct Backward : UnitsBack<Cell, T> {
   Index first_unit() const { return first_panel * kWidth; }
   Index last_unit() const { return smaller(last_panel * kWidth, H); }
   // use(b)(unit, gradient) for what step t of rows [begin, end) sends to the state that entered it;
-  // name(b, unit, lines) comes some time before, once a whole panel, and names the lines that use will read.
+  // name(b, unit, lines) comes some time before, once a whole panel, and names the lines that use will touch.
   template <class Use, class Name>
   bool send_back(Index t, Index begin, Index end, bool backwards, Use use, Name name) {
     const Index depth = Cell::kHiddenSpans[0].count * H;
