@@ -1,0 +1,87 @@
+// Gradient of a layer's input: one large product over many time steps, after BPTT has left their deltas.
+#pragma once
+
+#include "kernels/recurrent/backward.h"
+
+namespace recurra {
+namespace RECURRA_ISA_NAMESPACE {
+
+template <class T>
+struct InputGradientWork {
+  T *stash;
+  const T **deltas[2];
+
+  InputGradientWork(Arena &arena, Index rows) {
+    stash = arena.take<T>(rows * kPanelVectors * Vec<T>::size);
+    deltas[0] = arena.take<const T *>(rows);
+    deltas[1] = arena.take<const T *>(rows);
+  }
+};
+
+constexpr Index kInputGradientRows = 256;  // rows that pass a panel before the next one
+
+template <class T>
+Index input_gradient_work() {
+  Arena arena{nullptr};
+  InputGradientWork<T>(arena, kInputGradientRows);
+  return arena.used / static_cast<Index>(sizeof(T));
+}
+
+// dx_t = Σ over both directions of δ_t · W_ih: one chain, the forward direction's first.
+template <class Cell, class T>
+bool input_gradient(const InputGradientTask<T> *task) {
+  constexpr Index V = Vec<T>::size;
+  constexpr Index full = kPanelVectors * V;
+  alignas(64) static const T zeros[full] = {};
+  const Rows &rows = task->rows;
+  const Index I = task->input_size, H = task->hidden_size;
+  Arena arena{reinterpret_cast<char *>(task->work)};
+  InputGradientWork<T> work(arena, kInputGradientRows);
+  for (Index begin = task->first; begin < task->last; begin += kInputGradientRows) {
+    const Index count = smaller(kInputGradientRows, task->last - begin);
+    const Index first_t = step_of(rows, begin);
+    for (Index i = 0, at = first_t; i < count; ++i) {
+      while (rows.offset[at + 1] <= begin + i) {
+        ++at;
+      }
+      for (int d = 0; d < task->directions; ++d) {
+        work.deltas[d][i] = delta_row(task->deltas[d], visited_row(rows, d == 1, at, begin + i - rows.offset[at]));
+      }
+    }
+    for (Index column = 0; column < I; column += full) {
+      const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(I - column, V)));
+      const Index width = vectors * V;
+      Segment<T> segments[4];
+      int segment_count = 0;
+      for (int d = 0; d < task->directions; ++d) {
+        Arena packed_arena{reinterpret_cast<char *>(const_cast<T *>(task->packed[d]))};
+        const BackwardLayout<Cell, T> packed(packed_arena, I, H);
+        for (const Span &span : Cell::kInputSpans) {
+          segments[segment_count++] = {work.deltas[d], span.delta * H,
+                                       packed.input + column * Cell::kGates * H + span.row * H * width, span.count * H};
+        }
+      }
+      Index at = first_t;
+      panel_product(count, vectors, zeros, 0, segments, segment_count, task->plan->depth_block, task->plan->tile_rows,
+                    work.stash, static_cast<const T *>(nullptr), false, [&](Index first, Index n, const T *sums) {
+                      for (Index r = 0; r < n; ++r) {
+                        const Index row = begin + first + r;
+                        while (rows.offset[at + 1] <= row) {
+                          ++at;
+                        }
+                        T *to = row_at(task->dx, rows, at, row - rows.offset[at]) + column;
+                        for (Index i = 0; i < width; i += V) {
+                          put(Vec<T>::load(sums + r * width + i), to + i, I - column - i);
+                        }
+                      }
+                    });
+      if (interrupted(task->pulse, count * width * task->directions * Cell::kGates * H)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+}  // namespace RECURRA_ISA_NAMESPACE
+}  // namespace recurra

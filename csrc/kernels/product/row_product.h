@@ -1,0 +1,183 @@
+// Batch 1: one row against several panels at once. A tile of one row by one panel has four chains or fewer, half of
+// what two FMA units with a latency of four cycles need: GRU at H=128 1.3, LSTM at H=32 1.4 times as fast with more.
+#pragma once
+
+#include "kernels/product/tile.h"
+
+namespace recurra {
+namespace RECURRA_ISA_NAMESPACE {
+
+constexpr int kRowPanels = 8;
+constexpr Index kRowGroup = 8;  // panels whose sums wait for each other, so that their activations overlap
+
+// Panels of `vectors` vectors that a row meets at once: 8 to 12 chains.
+constexpr int row_panels(int vectors) { return vectors == 1 ? kRowPanels : vectors == 4 ? 2 : 4; }
+
+// to[p][:] = from[p][:] + Σ_k row[k] * panel[p][k][:], p < P, C vectors wide, one fma chain per element; panels stand
+// panel_stride apart, their beginnings from_stride, the results C vectors. After them comes one more of N vectors, if N
+// isn't 0: the last of a row of units that isn't a whole number of panels.
+template <class T>
+using RowTile = void (*)(const T *from, Index from_stride, const T *row, const T *panel, Index panel_stride,
+                         Index depth, T *to, const T *last_from, const T *last_panel);
+
+template <int P, int C, int N, class T>
+__attribute__((noinline)) void row_tile(const T *from, Index from_stride, const T *row, const T *panel,
+                                        Index panel_stride, Index depth, T *to, const T *last_from,
+                                        const T *last_panel) {
+  constexpr int V = Vec<T>::size;
+  Vec<T> sum[P][C], last[N ? N : 1];
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      sum[p][c] = Vec<T>::load(from + p * from_stride + c * V);
+    }
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < N; ++c) {
+    last[c] = Vec<T>::load(last_from + c * V);
+  }
+  for (Index k = 0; k < depth; ++k, panel += C * V, last_panel += N * V) {
+    const Vec<T> a = Vec<T>::broadcast(row[k]);
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) {
+        sum[p][c] = fma(a, Vec<T>::load(panel + p * panel_stride + c * V), sum[p][c]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < N; ++c) {
+      last[c] = fma(a, Vec<T>::load(last_panel + c * V), last[c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      sum[p][c].store(to + (p * C + c) * V);
+    }
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < N; ++c) {
+    last[c].store(to + (P * C + c) * V);
+  }
+}
+
+// Of `panels` panels of `vectors` vectors, and one of last_vectors, or 0; only full panels have one after them.
+template <class T>
+inline RowTile<T> row_tile_for(Index panels, int vectors, int last_vectors) {
+  static constexpr RowTile<T> even[kPanelVectors][kRowPanels] = {
+      {row_tile<1, 1, 0, T>, row_tile<2, 1, 0, T>, row_tile<3, 1, 0, T>, row_tile<4, 1, 0, T>, row_tile<5, 1, 0, T>,
+       row_tile<6, 1, 0, T>, row_tile<7, 1, 0, T>, row_tile<8, 1, 0, T>},
+      {row_tile<1, 2, 0, T>, row_tile<2, 2, 0, T>, row_tile<3, 2, 0, T>, row_tile<4, 2, 0, T>},
+      {row_tile<1, 3, 0, T>, row_tile<2, 3, 0, T>, row_tile<3, 3, 0, T>, row_tile<4, 3, 0, T>},
+      {row_tile<1, 4, 0, T>, row_tile<2, 4, 0, T>},
+  };
+  static constexpr RowTile<T> uneven[2][kPanelVectors - 1] = {
+      {row_tile<1, kPanelVectors, 1, T>, row_tile<1, kPanelVectors, 2, T>, row_tile<1, kPanelVectors, 3, T>},
+      {row_tile<2, kPanelVectors, 1, T>, row_tile<2, kPanelVectors, 2, T>, row_tile<2, kPanelVectors, 3, T>},
+  };
+  return last_vectors ? uneven[panels - 1][last_vectors - 1] : even[vectors - 1][panels - 1];
+}
+
+// `count` panels, alike and `stride` apart, and after them perhaps one of last_vectors vectors. More than one in all
+// only for a single row.
+template <class T>
+struct Panels {
+  Index count;
+  int vectors;
+  int last_vectors;  // 0: none
+  const T *weights, *last_weights;
+  Index stride;
+  Index depth;
+  const T *ahead;  // the panel that comes next, or null; several at once fetch nothing
+  bool backwards;
+};
+
+// The products of n rows with these panels. Row r of panel p begins at from + p * from_panel_stride + r * from_stride,
+// that of an uneven last panel at last_from.
+// start(count, sums) gets each tile of `count` rows, or all panels of one row as if they were rows; then come
+// finish(p, first, count, sums) and before them prepare(p, first, count, lines), as in panel_product.
+template <class T, class Start, class Finish, class Prepare>
+RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *rows, const Panels<T> &panels,
+                                   const T *from, Index from_stride, Index from_panel_stride, const T *last_from,
+                                   T *stash, Start start, Finish finish, Prepare prepare) {
+  constexpr bool kNames = std::is_invocable_v<Prepare, Index, Index, Index, Lines &>;
+  if (panels.count == 1 && !panels.last_vectors) {
+    const Segment<T> segment{rows, 0, panels.weights, panels.depth};
+    const auto all_of = [&](Index first, Index count, T *sums) {
+      start(count, sums);
+      finish(Index(0), first, count, sums);
+    };
+    const auto product = [&](auto before) {
+      panel_product(n, panels.vectors, from, from_stride, &segment, 1, plan.depth_block, plan.tile_rows, stash,
+                    panels.ahead, plan.alternate != 0, all_of, before);
+    };
+    if constexpr (kNames) {
+      product([&](Index first, Index count, Lines &lines) { prepare(Index(0), first, count, lines); });
+    } else {
+      product([&](Index first, Index count) { prepare(Index(0), first, count); });
+    }
+    return;
+  }
+  alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * Vec<T>::size];
+  const Index width = panels.vectors * Vec<T>::size, most = row_panels(panels.vectors);
+  const Index all = panels.count + (panels.last_vectors ? 1 : 0);
+  for (Index p = 0; p < all; ++p) {
+    if constexpr (kNames) {
+      Lines lines;
+      prepare(p, Index(0), Index(1), lines);
+      for (const void *line : lines) {
+        fetch(line);
+      }
+    } else {
+      prepare(p, Index(0), Index(1));
+    }
+  }
+  const Index stride = panels.backwards ? -most : most;  // `most` is a power of two
+  for (Index p = panels.backwards ? (panels.count - 1) & -most : 0; p >= 0 && p < panels.count; p += stride) {
+    const Index count = smaller(most, panels.count - p);
+    const T *begin = from + p * from_panel_stride, *weights = panels.weights + p * panels.stride;
+    const int last_vectors = p + count == panels.count ? panels.last_vectors : 0;
+    row_tile_for<T>(count, panels.vectors, last_vectors)(begin, from_panel_stride, rows[0], weights, panels.stride,
+                                                         panels.depth, sums + p * width, last_from,
+                                                         panels.last_weights);
+  }
+  start(panels.count, sums);
+  for (Index p = 0; p < all; ++p) {
+    finish(p, Index(0), Index(1), sums + p * width);
+  }
+}
+
+// Panels to do at once: `count` from `first` on, of which the last may be uneven, and the one that comes next, or -1.
+struct PanelRun {
+  Index first, count;
+  bool uneven;
+  Index next;
+  bool backwards;
+};
+
+// visit(run) for balanced runs of `panels` panels: one by one for several rows, else up to kRowGroup. For one row
+// an uneven last panel joins the run before it. Stops when visit says so.
+template <class Visit>
+RECURRA_INLINE bool panel_runs(Index panels, Index rows, bool uneven, bool backwards, Visit visit) {
+  const bool joins = uneven && rows == 1 && panels > 1;
+  const Index units = panels - (joins ? 1 : 0), runs = rows == 1 ? ceil_div(units, kRowGroup) : units;
+  const auto start = [=](Index run) {  // most often without a division
+    return runs == units ? run : run == 0 ? 0 : run == runs ? units : units * run / runs;
+  };
+  for (Index i = 0; i < runs; ++i) {
+    const Index run = backwards ? runs - 1 - i : i;
+    const Index next = i + 1 == runs ? -1 : start(backwards ? run - 1 : run + 1);
+    const Index first = start(run), end = start(run + 1);
+    const bool last = joins && run == runs - 1;
+    if (!visit(PanelRun{first, end - first + (last ? 1 : 0), last, next, backwards})) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace RECURRA_ISA_NAMESPACE
+}  // namespace recurra

@@ -1,0 +1,36 @@
+// A fully connected layer with its weights: y = x Wᵀ + b. Arguments are checked by the caller.
+#pragma once
+
+#include <memory>
+
+#include "model/parameters.h"
+
+namespace recurra {
+
+template <class T>
+class Dense {
+ public:
+  Dense(Index in, Index out, bool bias);
+
+  // x (rows, in) and y (rows, out), contiguous; returns false if interrupted. `version` is that of the weights used.
+  bool forward(Index rows, const T *x, T *y, bool (*signalled)(), long long &version);
+  // dx may be null. grads of weight and bias are added to, unless interrupted.
+  bool backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
+                bool (*signalled)());
+  // For backward; null if the weights are no longer of that version.
+  PackedPtr<T> packed_backward(long long version);
+
+  const Index in, out;
+  const bool bias;
+  const std::shared_ptr<Parameters<T>> parameters;
+
+ private:
+  int threads(Index rows, Index products) const;
+
+  PackedCache<T> forward_, backward_;
+};
+
+extern template class Dense<float>;
+extern template class Dense<double>;
+
+}  // namespace recurra

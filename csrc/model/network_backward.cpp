@@ -1,0 +1,239 @@
+// Network::backward: the layers in turn, their slices and directions shared out among a team.
+#include "dispatch.h"
+#include "model/views.h"
+#include "system/interrupt.h"
+#include "system/parallel.h"
+
+namespace recurra {
+namespace {
+
+// Steps of BPTT, in the order of visits, and the blocks of rows that are complete after them.
+struct Stretch {
+  Index first_step, last_step;
+  Index from, to;
+};
+
+// `blocks` complete blocks in each stretch but the last; 0: all in one.
+std::vector<Stretch> stretches_of(const Rows &rows, Index blocks) {
+  const Index total = rows.offset[rows.steps];
+  if (blocks == 0 || blocks > total / kBlockRows) return {{0, rows.steps, 0, total}};
+  std::vector<Stretch> stretches;
+  Index first_step = 0, from = 0;
+  for (Index s = 1; s <= rows.steps; ++s) {
+    const Index visited = total - rows.offset[rows.steps - s];
+    if (visited - from < blocks * kBlockRows && s < rows.steps) continue;
+    const Index to = s == rows.steps ? total : visited / kBlockRows * kBlockRows;
+    stretches.push_back({first_step, s, from, to});
+    first_step = s;
+    from = to;
+  }
+  return stretches;
+}
+
+// Rows of a ring of deltas: a step's own beside fewer than `blocks` blocks that wait for their products, or beside
+// those of the step that it goes back from.
+Index ring_of(const Rows &rows, Index blocks) {
+  const Index live = rows.batch + std::max(blocks * kBlockRows, rows.batch);
+  Index ring = kBlockRows;
+  while (ring < live) ring *= 2;
+  return ring;
+}
+
+}  // namespace
+
+template <class T>
+Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &call) {
+  const Sequences &sequences = tape.sequences;
+  const Rows &rows = sequences.rows;
+  const Index H = shape.hidden_size, features = shape.directions * H, total = sequences.total();
+  const Plan plan = this->plan(sequences, call.wish, 2);
+  const PackedPtr<T> packed = packed_backward(tape.version);
+  if (!packed) return Outcome::kOutdated;
+  const std::vector<Index> bounds = sequences.slices(plan.split == kSplitBatch ? plan.threads : 1);
+  const int slices = static_cast<int>(bounds.size()) - 1;
+  Index most_rows = 0;
+  for (int s = 0; s < slices; ++s) most_rows = std::max(most_rows, bounds[s + 1] - bounds[s]);
+
+  const std::vector<Stretch> stretches = stretches_of(rows, plan.stretch);
+  const Index delta_stride = padded_stride<T>(cell_.deltas * H);
+  const Index ring = stretches.size() > 1 ? std::min(total, ring_of(rows, plan.stretch)) : total;
+  const Index alphabet = tape.tokens.data() ? tape.alphabet : 0;
+  const Index walk = cell_.backward_work(most_rows, H);  // lasts from stretch to stretch
+  const Index widest = walk + std::max(kernels_of<T>().gradient_work(alphabet), kernels_of<T>().input_gradient_work());
+  std::array<T *, 2> deltas{}, from_above{};
+  T *grads = nullptr, *work = nullptr;
+  std::array<T *, 2> token_sums{};
+  const auto cut = [&](Cutter cutter) {
+    for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(checked_product(ring, delta_stride));
+    for (T *&buffer : from_above) buffer = cutter.take<T>(shape.layers > 1 ? checked_product(total, features) : 0);
+    grads = cutter.take<T>(parameters->memory.size());
+    for (int d = 0; d < shape.directions; ++d) {
+      token_sums[d] = cutter.take<T>(checked_product(alphabet, cell_.deltas * H));
+    }
+    work = cutter.take<T>(checked_product(plan.threads, widest));
+    return cutter.used();
+  };
+  const Workspace memory(cut(Cutter(nullptr)));
+  cut(Cutter(memory.data()));
+
+  const Index wrap = ring < total ? ring - 1 : -1;
+  Interrupt interrupt(call.signalled, plan.threads);
+  std::atomic<int> team{1};
+  const auto through_time = [&](Index layer, int direction, int slice, int part, int parts, const Stretch &stretch,
+                                Pulse &pulse, T *own_work) {
+    const LayerTape<T> &kept = tape.layers[layer];
+    const Index k = layer * shape.directions + direction, first = direction * H;
+    BackwardTask<T> task{};
+    task.rows = rows;
+    task.first = bounds[slice];
+    task.last = bounds[slice + 1];
+    task.reverse = direction == 1;
+    task.input_size = inputs(layer);
+    task.hidden_size = H;
+    task.packed = packed->memory.data() + backward_at_[k];
+    task.out = {kept.out.data() + first, 0, features, true};
+    task.h0 = state_at<const T>(tape.h0.data(), k, sequences, H);
+    task.c0 = state_at<const T>(tape.c0.data(), k, sequences, H);
+    task.kept = kept.kept[direction].data();
+    task.kept_stride = padded_stride<T>(cell_.kept * H);
+    task.cells = kept.cells[direction].data();
+    task.dy[0] = layer + 1 == shape.layers ? columns_of(view_of(call.dy), first)
+                                           : RowView<const T>{from_above[layer % 2] + first, 0, features, true};
+    task.dy[1] = columns_of(view_of(call.doutputs[layer]), first);
+    task.dcell = columns_of(view_of(call.dcells[layer]), first);
+    task.dh_n = state_at(call.dh_n, k, sequences, H);
+    task.dc_n = state_at(call.dc_n, k, sequences, H);
+    task.dh0 = state_at(call.dh0, k, sequences, H);
+    task.dc0 = state_at(call.dc0, k, sequences, H);
+    task.deltas = {deltas[direction], delta_stride, wrap};
+    task.first_step = stretch.first_step;
+    task.last_step = stretch.last_step;
+    task.part = part;
+    task.parts = parts;
+    task.work = own_work;
+    task.plan = &plan;
+    task.pulse = &pulse;
+    cell_.backward(&task);
+  };
+  const auto layer_input = [&](Index layer) -> RowView<const T> {
+    if (layer == 0) return {tape.x.data(), 0, shape.input_size, true};
+    const LayerTape<T> &below = tape.layers[layer - 1];
+    return {below.masked.size() ? below.masked.data() : below.out.data(), 0, features, true};
+  };
+  const auto weights = [&](Index layer, int direction, int part, int parts, const Stretch &stretch, Pulse &pulse,
+                           T *own_work) {
+    const LayerTape<T> &kept = tape.layers[layer];
+    const Index k = layer * shape.directions + direction;
+    const std::size_t at = entry(layer, direction);
+    const auto gradient = [&](std::size_t i) { return grads + parameters->entries[i].offset; };
+    GradientTask<T> task{};
+    task.rows = rows;
+    task.reverse = direction == 1;
+    task.input_size = inputs(layer);
+    task.hidden_size = H;
+    if (layer == 0 && alphabet) {
+      task.tokens = tape.tokens.data();
+      task.table = tape.table.data();
+      task.alphabet = alphabet;
+      task.token_sums = token_sums[direction];
+    } else {
+      task.x = layer_input(layer);
+    }
+    task.out = {kept.out.data() + direction * H, 0, features, true};
+    task.h0 = state_at<const T>(tape.h0.data(), k, sequences, H);
+    task.kept = kept.kept[direction].data();
+    task.kept_stride = padded_stride<T>(cell_.kept * H);
+    task.deltas = {deltas[direction], delta_stride, wrap};
+    task.from = stretch.from;
+    task.to = stretch.to;
+    task.weight_ih = gradient(at);
+    task.weight_hh = gradient(at + 1);
+    task.bias_ih = shape.bias ? gradient(at + 2) : nullptr;
+    task.bias_hh = shape.bias ? gradient(at + 3) : nullptr;
+    task.part = part;
+    task.parts = parts;
+    task.work = own_work;
+    task.pulse = &pulse;
+    cell_.gradient(&task);
+  };
+  const auto input_task = [&](Index layer, const Rows &of, Index first, Index last, Pulse &pulse, T *own_work) {
+    InputGradientTask<T> task{};
+    task.rows = of;
+    task.first = first;
+    task.last = last;
+    task.input_size = inputs(layer);
+    task.hidden_size = H;
+    task.directions = shape.directions;
+    for (int d = 0; d < shape.directions; ++d) {
+      task.packed[d] = packed->memory.data() + backward_at_[layer * shape.directions + d];
+      task.deltas[d] = {deltas[d], delta_stride, wrap};
+    }
+    task.work = own_work;
+    task.plan = &plan;
+    task.pulse = &pulse;
+    return task;
+  };
+  // The gradient of a table: the same product, of the deltas summed token by token, as if they were one step of a
+  // batch.
+  const Index table_alive[] = {alphabet, 0}, table_offset[] = {0, alphabet};
+  const Rows table_rows{1, alphabet, nullptr, table_alive, table_offset};
+  const auto table_gradient = [&](Index first, Index last, Pulse &pulse, T *own_work) {
+    if (total == 0) return std::fill(call.dtable + first * inputs(0), call.dtable + last * inputs(0), T(0));
+    InputGradientTask<T> task = input_task(0, table_rows, first, last, pulse, own_work);
+    for (int d = 0; d < shape.directions; ++d) task.deltas[d] = {token_sums[d], cell_.deltas * H, -1};
+    task.dx = {call.dtable, 0, inputs(0), true};
+    cell_.input_gradient(&task);
+  };
+  const auto input_gradient = [&](Index layer, Index first, Index last, Pulse &pulse, T *own_work) {
+    InputGradientTask<T> task = input_task(layer, rows, first, last, pulse, own_work);
+    task.dx = layer == 0 ? view_of(call.dx) : RowView<T>{from_above[(layer - 1) % 2], 0, features, true};
+    if (!cell_.input_gradient(&task) || layer == 0) return;
+    const Buffer<T> &mask = tape.layers[layer - 1].mask;
+    for (Index i = first * features; mask.size() && i < last * features; ++i) task.dx.base[i] *= mask.data()[i];
+  };
+
+  run_team(plan.threads, [&](int member, int members) {
+    if (member == 0) team = members;
+    Pulse pulse = interrupt.pulse(member, members);
+    T *own_work = work + member * widest;
+    const bool by_direction = plan.split == kSplitDirections, by_unit = plan.split == kSplitUnits;
+    if (member == 0 && call.dx) clear_padding(sequences, 0, rows.batch, call.dx, shape.input_size);
+    for (Index layer = shape.layers - 1; layer >= 0; --layer) {
+      for (const Stretch &stretch : stretches) {
+        for (int s = 0; s < slices; ++s) {
+          for (int direction = 0; direction < shape.directions; ++direction) {
+            const bool mine = by_unit || (by_direction ? direction : s) % members == member;
+            if (!mine || interrupt.stopped()) continue;
+            through_time(layer, direction, s, by_unit ? member : 0, by_unit ? members : 1, stretch, pulse, own_work);
+          }
+        }
+        team_barrier(members);
+        for (int direction = 0; direction < shape.directions && !interrupt.stopped(); ++direction) {
+          weights(layer, direction, member, members, stretch, pulse, own_work + walk);
+        }
+        if ((layer > 0 || call.dx) && !interrupt.stopped()) {
+          const Index first = rows.offset[rows.steps - stretch.last_step];
+          const Index count = rows.offset[rows.steps - stretch.first_step] - first;
+          input_gradient(layer, first + count * member / members, first + count * (member + 1) / members, pulse,
+                         own_work + walk);
+        }
+        team_barrier(members);
+      }
+    }
+    if (call.dtable && !interrupt.stopped()) {
+      table_gradient(alphabet * member / members, alphabet * (member + 1) / members, pulse, own_work);
+    }
+  });
+  if (!interrupt.stopped()) {
+    for (std::size_t i = 0; i < parameters->entries.size(); ++i) {
+      const T *gradient = grads + parameters->entries[i].offset;
+      for (Index k = 0; k < parameters->entries[i].size; ++k) call.grads[i][k] += gradient[k];
+    }
+  }
+  return report(plan, team, interrupt.stopped());
+}
+
+template Outcome Network<float>::backward(const TapeMemory<float> &, const BackwardCall<float> &);
+template Outcome Network<double>::backward(const TapeMemory<double> &, const BackwardCall<double> &);
+
+}  // namespace recurra

@@ -1,0 +1,135 @@
+// The checked arguments of a forward call of a recurrent layer, and the states that it returns.
+#pragma once
+
+#include "model/network.h"
+#include "python/arguments.h"
+
+namespace recurra {
+
+// h and c of a state that may be None; c is None for cells that have none.
+inline std::pair<py::object, py::object> split_state(const NetworkShape &shape, py::handle state, const char *name,
+                                                     const char *h, const char *c) {
+  if (!shape.has_cell_state()) return {py::reinterpret_borrow<py::object>(state), py::none()};
+  if (state.is_none()) return {py::none(), py::none()};
+  const bool pair = (py::isinstance<py::tuple>(state) || py::isinstance<py::list>(state)) && py::len(state) == 2;
+  if (!pair) refuse_type(name, std::string("a pair (") + h + ", " + c + ")", type_name(state));
+  const auto members = py::reinterpret_borrow<py::sequence>(state);
+  return {members[0], members[1]};
+}
+
+// The checked arguments of a forward call, and the states it returns.
+template <class T>
+struct ForwardArguments {
+  const NetworkShape &shape;
+  Arguments<T> arguments;
+  Layout layout;
+  std::vector<Index> lengths, tokens;
+  ForwardCall<T> call;
+  py::object h_n, c_n;  // not py::array, whose constructor makes one
+
+  // With a table (alphabet, input_size), x is tokens that stand for its rows.
+  ForwardArguments(const NetworkShape &of, py::handle x, py::handle hx, py::handle given_lengths, bool batch_first,
+                   py::handle table, py::handle wish)
+      : shape(of) {
+    layout.single = shape.single;
+    const Index full = shape.single ? 1 : 2;  // axes of a batch, beside the features
+    const bool of_tokens = is_integers(x) && py::reinterpret_borrow<py::array>(x).ndim() <= full;
+    const py::array array = of_tokens ? py::reinterpret_borrow<py::array>(x) : typed_array<T>(x, "x");
+    const Index axes = array.ndim() - (of_tokens ? 0 : 1);
+    if ((axes != full && axes != full - 1) || (!of_tokens && array.shape(axes) != shape.input_size)) {
+      refuse_value("x", expected_x(shape, batch_first), shape_text(array));
+    }
+    layout.unbatched = axes != full;
+    layout.batch_first = batch_first && !layout.unbatched;
+    layout.steps = shape.single ? 1 : array.shape(layout.batch_first ? 1 : 0);
+    layout.batch = layout.unbatched ? 1 : array.shape(layout.batch_first || shape.single ? 0 : 1);
+    Index bytes = 8 * (shape.input_size + 8 * shape.features());  // more than any array of the call takes
+    if (__builtin_mul_overflow(bytes, layout.steps, &bytes) || __builtin_mul_overflow(bytes, layout.batch, &bytes)) {
+      refuse_value("x", "sizes that fit in memory", shape_text(array));
+    }
+    if (layout.unbatched && !given_lengths.is_none()) {
+      refuse_value("lengths", "None, as x has no batch", type_name(given_lengths));
+    }
+    lengths = lengths_of(given_lengths, layout.batch, layout.steps);
+    if (of_tokens) {
+      call.alphabet = shape.input_size;
+      if (!table.is_none()) {
+        const py::array rows = arguments.keep(typed_array<T>(table, "table"));
+        call.alphabet = rows.shape(0);
+        check_shape(rows, "table", [] { return "(num_embeddings, input_size)"; }, {call.alphabet, shape.input_size});
+        call.table = pointer<T>(contiguous<T>(rows) ? rows : arguments.keep(copied(rows)));
+      }
+      const char *range = call.table ? "tokens in 0..num_embeddings-1 = 0.." : "tokens in 0..input_size-1 = 0..";
+      tokens = integers_of(array, "x", range, call.alphabet - 1);
+      if (tokens.empty()) tokens.push_back(0);  // null would mean that there are none
+      call.tokens = {tokens.data(),
+                     layout.single        ? 0
+                     : layout.batch_first ? 1
+                                          : layout.batch,
+                     layout.batch_first ? layout.steps : 1};
+    } else {
+      call.x = layout.strided<const T>(arguments.keep(readable_in_place<T>(array) ? array : copied(array)));
+    }
+    const auto [h, c] = split_state(shape, hx, "hx", "h0", "c0");
+    call.h0 = arguments.state(h, "h0", layout, shape.states(), shape.hidden_size);
+    call.c0 = arguments.state(c, "c0", layout, shape.states(), shape.hidden_size);
+    call.wish = wish_of(wish);
+    call.signalled = signalled;
+  }
+
+  static std::string expected_x(const NetworkShape &shape, bool batch_first) {
+    Layout layout{batch_first, false, shape.single, 0, 0};
+    std::string expected;
+    for (const bool unbatched : {false, true}) {
+      layout.unbatched = unbatched;
+      expected += (unbatched ? " or " : "") + layout.symbols("input_size") + " = " +
+                  layout.symbols(std::to_string(shape.input_size));
+    }
+    return expected;
+  }
+
+  void allocate_states() {
+    const Shape states = layout.state_shape(shape.states(), shape.hidden_size);
+    const auto allocate = [&](py::object &array) {
+      py::array made = new_array<T>(states);
+      T *data = pointer<T>(made);
+      array = std::move(made);
+      return data;
+    };
+    call.h_n = allocate(h_n);
+    if (shape.has_cell_state()) call.c_n = allocate(c_n);
+  }
+
+  py::object states() const { return shape.has_cell_state() ? py::object(py::make_tuple(h_n, c_n)) : py::object(h_n); }
+
+  // Whether writing to `out` could change an argument before it is read. Bounds only, so sometimes yes in vain.
+  bool overlaps(const py::array &out) const {
+    const auto [begin, end] = bounds(out);
+    for (const py::array &array : arguments.kept()) {
+      const auto [from, to] = bounds(array);
+      if (begin < to && from < end) return true;
+    }
+    return false;
+  }
+
+  static std::pair<std::uintptr_t, std::uintptr_t> bounds(const py::array &array) {
+    auto low = reinterpret_cast<std::uintptr_t>(array.data()), high = low + sizeof(T);
+    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+      if (array.shape(axis) == 0) return {low, low};
+      const auto reach = static_cast<std::uintptr_t>((array.shape(axis) - 1) * array.strides(axis));
+      (array.strides(axis) < 0 ? low : high) += reach;
+    }
+    return {low, high};
+  }
+
+  void forward(Network<T> &network, const Sequences &sequences, TapeMemory<T> *tape) {
+    Outcome outcome{};
+    {
+      const WithoutGil released;
+      outcome = network.forward(sequences, call, tape);
+    }
+    if (outcome == Outcome::kInterrupted) throw py::error_already_set();
+  }
+};
+
+}  // namespace recurra

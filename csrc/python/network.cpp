@@ -1,0 +1,271 @@
+// Recurrent layers and their tapes from Python.
+#include "dispatch.h"
+#include "python/bindings.h"
+#include "python/forward_arguments.h"
+#include "python/tapes.h"
+
+namespace recurra {
+
+namespace {
+
+template <class T>
+struct Tape {
+  Layout layout;
+  NetworkShape shape;
+  std::shared_ptr<const TapeMemory<T>> memory;  // null once consumed
+  std::mutex mutex;                             // guards `memory`
+
+  std::shared_ptr<const TapeMemory<T>> hold() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return memory;
+  }
+};
+
+template <class T>
+using TapePtr = std::shared_ptr<Tape<T>>;
+
+// tape.outputs or tape.cells: layer -> (T, B, directions * hidden_size) in the caller's layout, made when asked for.
+template <class T>
+struct History {
+  TapePtr<T> tape;
+  bool cells;
+
+  Index size() const { return cells && tape->shape.kind != kLstm ? 0 : tape->shape.layers; }
+
+  py::array at(Index layer) const {
+    if (layer < 0) layer += size();
+    if (layer < 0 || layer >= size()) throw py::index_error("layer: expected one of " + std::to_string(size()));
+    const auto memory = tape->hold();
+    if (!memory) throw std::runtime_error(kConsumed);
+    const LayerTape<T> &kept = memory->layers[layer];
+    const Rows &rows = memory->sequences.rows;
+    const Index H = tape->shape.hidden_size, D = tape->shape.directions, features = D * H;
+    const Layout &layout = tape->layout;
+    py::array result = new_array<T>(layout.shape(features));
+    const auto to = layout.strided<T>(result);
+    std::fill(pointer<T>(result), pointer<T>(result) + result.size(), T(0));
+    for (Index t = 0; t < rows.steps; ++t) {
+      for (Index b = 0; b < rows.alive[t]; ++b) {
+        T *row = to.base + t * to.step + rows.order[b] * to.row;
+        const Index from = rows.offset[t] + b;
+        if (!cells) {
+          std::copy_n(kept.out.data() + from * features, features, row);
+        } else {
+          for (Index d = 0; d < D; ++d) std::copy_n(kept.cells[d].data() + from * H, H, row + d * H);
+        }
+      }
+    }
+    py::detail::array_proxy(result.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    return result;
+  }
+};
+
+template <class T>
+class PyNetwork {
+ public:
+  PyNetwork(int kind, Index input_size, Index hidden_size, Index layers, int directions, bool bias, bool single)
+      : network_({static_cast<CellKind>(kind), input_size, hidden_size, layers, directions, bias, single}) {}
+
+  std::shared_ptr<Parameters<T>> parameters() const { return network_.parameters; }
+
+  // A cell returns the state alone, here and below.
+  py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
+                  py::handle wish) {
+    ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
+    const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
+    const Shape shape = run.layout.shape(features());
+    py::object y, target;
+    run.allocate_states();
+    if (run.layout.single) {
+      y = target = run.h_n;
+    } else if (out.is_none()) {
+      y = target = new_array<T>(shape);
+    } else {
+      const py::array given = typed_array<T>(out, "out");
+      y = given;
+      check_shape(given, "out", [&] { return run.layout.symbols(features_symbol()); }, shape);
+      if (!given.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");
+      const bool in_place = readable_in_place<T>(given) && !run.overlaps(given);
+      target = in_place ? y : py::object(new_array<T>(shape));
+    }
+    run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
+    run.forward(network_, sequences, nullptr);
+    if (target.ptr() != y.ptr()) y[py::ellipsis()] = target;
+    return run.layout.single ? run.states() : py::object(py::make_tuple(y, run.states()));
+  }
+
+  // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
+  py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
+                    py::handle table, py::handle wish) {
+    ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
+    const Layout &layout = run.layout;
+    if (!masks.is_none()) {
+      const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
+      const auto needed = static_cast<std::size_t>(network_.shape.layers - 1);
+      if (drawn.size() != needed) {
+        refuse_value("masks", std::to_string(needed) + " arrays, one between each two layers",
+                     std::to_string(drawn.size()));
+      }
+      const Layout time_major{false, false, false, layout.steps, layout.batch};
+      for (std::size_t i = 0; i < needed; ++i) {
+        if (drawn[i].is_none()) refuse_type("masks", "arrays", "None");
+        run.call.masks.push_back(run.arguments.sequences(drawn[i], "masks[" + std::to_string(i) + "]", time_major,
+                                                         features_symbol(), features()));
+      }
+    }
+    auto memory =
+        std::make_shared<TapeMemory<T>>(layout.steps, layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
+    run.allocate_states();
+    const py::array y =
+        layout.single ? py::reinterpret_borrow<py::array>(run.h_n) : new_array<T>(layout.shape(features()));
+    run.call.y = layout.template strided<T>(y);
+    run.forward(network_, memory->sequences, memory.get());
+    auto tape = std::make_shared<Tape<T>>();
+    tape->layout = layout;
+    tape->shape = network_.shape;
+    tape->memory = std::move(memory);
+    if (layout.single) return py::make_tuple(run.states(), tape);
+    return py::make_tuple(y, run.states(), tape);
+  }
+
+  py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dcells,
+                     py::handle need_dx_flag, py::handle grads, py::handle retain_flag, py::handle wish) {
+    const bool need_dx = flag_of(need_dx_flag, "need_dx"), retain = flag_of(retain_flag, "retain");
+    const TapePtr<T> tape_held = tape_of<Tape, T>(tape_object);
+    Tape<T> &tape = *tape_held;
+    auto memory = tape.hold();
+    if (!memory) throw std::runtime_error(kConsumed);
+    if (memory->parameters != network_.parameters) throw std::runtime_error(kOtherLayer);
+
+    const Layout &layout = tape.layout;
+    Arguments<T> arguments;
+    BackwardCall<T> call;
+    call.wish = wish_of(wish);
+    call.signalled = signalled;
+    call.dy = arguments.sequences(dy, "dy", layout, features_symbol(), features());
+    call.doutputs = by_layer(doutputs, "doutputs", network_.shape.layers, layout, arguments);
+    call.dcells =
+        by_layer(dcells, "dcells", network_.shape.kind == kLstm ? network_.shape.layers : 0, layout, arguments);
+    const auto [dh, dc] = split_state(network_.shape, dstate, "dstate", "dh_n", "dc_n");
+    const Shape states = layout.state_shape(network_.shape.states(), network_.shape.hidden_size);
+    call.dh_n = arguments.state(dh, "dh_n", layout, network_.shape.states(), network_.shape.hidden_size);
+    call.dc_n = arguments.state(dc, "dc_n", layout, network_.shape.states(), network_.shape.hidden_size);
+    call.grads = gradient_targets(*network_.parameters, grads, arguments);
+
+    py::object dx = py::none();
+    if (need_dx && memory->table.data()) {  // in the place of x's: that of the table
+      const py::array array = new_array<T>({memory->alphabet, network_.shape.input_size});
+      call.dtable = pointer<T>(array);
+      dx = array;
+    } else if (need_dx && !memory->tokens.data()) {  // one-hot tokens have no gradient
+      const py::array array = new_array<T>(layout.shape(network_.shape.input_size));
+      call.dx = layout.template strided<T>(array);
+      dx = array;
+    }
+    const py::array dh0 = new_array<T>(states);
+    call.dh0 = pointer<T>(dh0);
+    py::object dprevious = dh0;
+    if (network_.shape.has_cell_state()) {
+      const py::array dc0 = new_array<T>(states);
+      call.dc0 = pointer<T>(dc0);
+      dprevious = py::make_tuple(dh0, dc0);
+    }
+
+    if (!retain) take(tape);
+    Outcome outcome{};
+    try {
+      const WithoutGil released;
+      outcome = network_.backward(*memory, call);
+    } catch (...) {
+      if (!retain) give_back(tape, memory);
+      throw;
+    }
+    if (outcome != Outcome::kDone && !retain) give_back(tape, memory);
+    if (outcome == Outcome::kInterrupted) throw py::error_already_set();
+    if (outcome == Outcome::kOutdated) {
+      throw std::runtime_error(kOutdatedTape);
+    }
+    return py::make_tuple(dx, dprevious);
+  }
+
+ private:
+  Index features() const { return network_.shape.features(); }
+  const char *features_symbol() const { return network_.shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
+
+  // One array a layer from a dict {layer: array} or None; null where there is none.
+  std::vector<Strided<const T>> by_layer(py::handle given, const std::string &name, Index layers, const Layout &layout,
+                                         Arguments<T> &arguments) const {
+    std::vector<Strided<const T>> result(static_cast<std::size_t>(network_.shape.layers));
+    if (given.is_none()) return result;
+    if (!py::isinstance<py::dict>(given)) refuse_type(name, "a dict of arrays by layer", type_name(given));
+    for (const auto &[key, array] : py::reinterpret_borrow<py::dict>(given)) {
+      const std::string range =
+          layers ? "layers in 0.." + std::to_string(layers - 1) : "no layers, as only an LSTM has c_t";
+      if (!PyLong_Check(key.ptr()) || PyBool_Check(key.ptr())) refuse_type(name, range, py::repr(key));
+      int overflow = 0;
+      const long long layer = PyLong_AsLongLongAndOverflow(key.ptr(), &overflow);
+      if (overflow || layer < 0 || layer >= layers) refuse_value(name, range, py::str(key));
+      result[static_cast<std::size_t>(layer)] =
+          arguments.sequences(array, name + "[" + std::to_string(layer) + "]", layout, features_symbol(), features());
+    }
+    return result;
+  }
+
+  static void take(Tape<T> &tape) {
+    const std::lock_guard<std::mutex> lock(tape.mutex);
+    if (!tape.memory) throw std::runtime_error(kConsumed);
+    tape.memory.reset();
+  }
+  static void give_back(Tape<T> &tape, const std::shared_ptr<const TapeMemory<T>> &memory) {
+    const std::lock_guard<std::mutex> lock(tape.mutex);
+    tape.memory = memory;
+  }
+
+  Network<T> network_;
+};
+
+template <class T>
+void bind(py::module_ &module, const std::string &suffix) {
+  py::class_<Tape<T>, TapePtr<T>>(module, ("Tape" + suffix).c_str())
+      .def_property_readonly("outputs", [](TapePtr<T> tape) { return History<T>{std::move(tape), false}; })
+      .def_property_readonly("cells", [](TapePtr<T> tape) { return History<T>{std::move(tape), true}; });
+  py::class_<History<T>>(module, ("History" + suffix).c_str())
+      .def("__len__", &History<T>::size)
+      .def("__getitem__", &History<T>::at, py::arg("layer"));
+  py::class_<PyNetwork<T>>(module, ("Network" + suffix).c_str())
+      .def(py::init<int, Index, Index, Index, int, bool, bool>(), py::arg("kind"), py::arg("input_size"),
+           py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"), py::arg("bias"), py::arg("single"))
+      .def_property_readonly("parameters", &PyNetwork<T>::parameters)
+      .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
+           py::arg("batch_first"), py::arg("table"), py::arg("plan"))
+      .def("forward", &PyNetwork<T>::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
+           py::arg("masks"), py::arg("table"), py::arg("plan"))
+      .def("backward", &PyNetwork<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
+           py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
+}
+
+py::dict last_plan_dict() {
+  const LastPlan &last = last_plan();
+  constexpr const char *splits[] = {"none", "batch", "direction", "unit"};
+  py::dict result;
+  result["isa"] = last.isa;
+  result["threads"] = last.plan.threads;
+  result["split"] = splits[last.plan.split];
+  result["fused"] = last.plan.fused;
+  result["chunk"] = last.plan.chunk;
+  result["alternate"] = last.plan.alternate;
+  result["tile_rows"] = last.plan.tile_rows;
+  result["depth_block"] = last.plan.depth_block;
+  result["stretch"] = last.plan.stretch;
+  return result;
+}
+
+}  // namespace
+
+void bind_network(py::module_ &module) {
+  module.def("last_plan", last_plan_dict);
+  bind<float>(module, "32");
+  bind<double>(module, "64");
+}
+
+}  // namespace recurra
