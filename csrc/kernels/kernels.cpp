@@ -8,6 +8,7 @@
 #include "kernels/gradients/inputs.h"
 #include "kernels/gradients/weights.h"
 #include "kernels/linear.h"
+#include "kernels/recurrent/backward.h"
 #include "kernels/recurrent/forward.h"
 #include "kernels/softmax.h"
 

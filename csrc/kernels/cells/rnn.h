@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/cells/cell.h"
-#include "kernels/product/tile.h"
+#include "kernels/product/tile_shapes.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

@@ -1,7 +1,12 @@
 // Gradient of a layer's input: one large product over many time steps, after BPTT has left their deltas.
 #pragma once
 
-#include "kernels/recurrent/backward.h"
+#include "kernels/cells/cell.h"
+#include "kernels/interrupt.h"
+#include "kernels/product/panel_product.h"
+#include "kernels/recurrent/order.h"
+#include "kernels/recurrent/packing.h"
+#include "kernels/rows.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

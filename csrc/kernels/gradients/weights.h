@@ -1,8 +1,10 @@
 // Gradients of weights: large products over many time steps at once, after BPTT has left their deltas.
 #pragma once
 
+#include "kernels/cells/cell.h"
 #include "kernels/gradients/block.h"
 #include "kernels/gradients/tokens.h"
+#include "kernels/recurrent/order.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

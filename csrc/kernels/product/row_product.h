@@ -2,7 +2,7 @@
 // what two FMA units with a latency of four cycles need: GRU at H=128 1.3, LSTM at H=32 1.4 times as fast with more.
 #pragma once
 
-#include "kernels/product/tile.h"
+#include "kernels/product/panel_product.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

@@ -5,7 +5,9 @@
 // products over many steps, afterwards or between stretches of the walk: gradient.h.
 #pragma once
 
+#include "kernels/interrupt.h"
 #include "kernels/product/row_product.h"
+#include "kernels/recurrent/packing.h"
 #include "kernels/recurrent/units_backward.h"
 
 namespace recurra {

@@ -5,6 +5,7 @@
 // the panels, `part` of `parts` each, and meet after every step.
 #pragma once
 
+#include "kernels/interrupt.h"
 #include "kernels/product/row_product.h"
 #include "kernels/recurrent/projection.h"
 #include "kernels/recurrent/units_forward.h"

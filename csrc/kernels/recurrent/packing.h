@@ -6,7 +6,9 @@
 #pragma once
 
 #include "kernels/arena.h"
+#include "kernels/integers.h"
 #include "kernels/product/panels.h"
+#include "kernels/product/tile_shapes.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

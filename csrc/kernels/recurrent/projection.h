@@ -2,8 +2,10 @@
 // looked up where the input is tokens.
 #pragma once
 
+#include "kernels/interrupt.h"
 #include "kernels/product/row_product.h"
 #include "kernels/recurrent/packing.h"
+#include "kernels/rows.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

@@ -1,7 +1,10 @@
 // One step of one row on the way forward, as far as it isn't a product: the states, and the cell on vectors of units.
 #pragma once
 
+#include "kernels/cells/cell.h"
+#include "kernels/product/prefetch.h"
 #include "kernels/recurrent/packing.h"
+#include "kernels/rows.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
