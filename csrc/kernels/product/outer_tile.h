@@ -7,11 +7,17 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// A block's outer products, summed from zero: Σ_k a[k][r] * panel[k][:], r < R, written over or added to `to`, whose
-// rows have `columns` left. `a` is read as it stands, k rows apart: turning it first took 13 % of a training call.
+// A block's outer products, summed from zero: Σ_k a[k][r] * panel[k][:] for r < R, written over or added to `to`. `a`
+// is read as it stands: turning it first took 13 % of a training call.
 template <class T>
-using OuterTile = void (*)(const T *a, Index a_stride, const T *panel, Index depth, T *to, Index to_stride,
-                           Index columns, bool add);
+using OuterTile = void (*)(const T *a,       // (depth, R)
+                           Index a_stride,   // from one depth to the next
+                           const T *panel,   // (depth, C vectors)
+                           Index depth,      // of the product
+                           T *to,            // (R, C vectors), or as much of it as there is
+                           Index to_stride,  // from one row to the next
+                           Index columns,    // that the rows of `to` have left
+                           bool add);        // false: over what is there
 
 template <int R, int C, class T>
 __attribute__((noinline)) void outer_tile(const T *a, Index a_stride, const T *panel, Index depth, T *to,

@@ -13,12 +13,18 @@ constexpr Index kRowGroup = 8;  // panels whose sums wait for each other, so tha
 // Panels of `vectors` vectors that a row meets at once: 8 to 12 chains.
 constexpr int row_panels(int vectors) { return vectors == 1 ? kRowPanels : vectors == 4 ? 2 : 4; }
 
-// to[p][:] = from[p][:] + Σ_k row[k] * panel[p][k][:], p < P, C vectors wide, one fma chain per element; panels stand
-// panel_stride apart, their beginnings from_stride, the results C vectors. After them comes one more of N vectors, if N
-// isn't 0: the last of a row of units that isn't a whole number of panels.
+// to[p][:] = from[p][:] + Σ_k row[k] * panel[p][k][:] for P panels, C vectors wide, one fma chain per element. After
+// them comes one more panel of N vectors, if N isn't 0: the last of a row of units that isn't a whole number of panels.
 template <class T>
-using RowTile = void (*)(const T *from, Index from_stride, const T *row, const T *panel, Index panel_stride,
-                         Index depth, T *to, const T *last_from, const T *last_panel);
+using RowTile = void (*)(const T *from,         // (P, C vectors): where the chains begin
+                         Index from_stride,     // from one panel's to the next
+                         const T *row,          // (depth)
+                         const T *panel,        // (P, depth, C vectors)
+                         Index panel_stride,    // from one panel to the next
+                         Index depth,           // of the product
+                         T *to,                 // (P, C vectors), then (N vectors)
+                         const T *last_from,    // (N vectors)
+                         const T *last_panel);  // (depth, N vectors)
 
 template <int P, int C, int N, class T>
 __attribute__((noinline)) void row_tile(const T *from, Index from_stride, const T *row, const T *panel,
