@@ -59,12 +59,12 @@ struct Backward : BackwardUnits<T> {
       delta_rows[b] = delta(t, b) + gates.delta * H;
     }
     return begin == end || through_panels(end - begin, backwards, [&](const PanelRun &run) {
+             const Index left = ceil_div(H, V) - run.first * kPanelVectors;
+             const int vectors = static_cast<int>(smaller(run.count * kPanelVectors, left));
              panels_product(
                  *task.plan, end - begin, delta_rows + begin, panels_of(gates, run), zeros, 0, 0, zeros, stash,
-                 [](Index, T *) {},
-                 [&](Index p, Index first, Index n, const T *sums) {
-                   const Index panel = run.first + p;
-                   const BackwardTile<T> tile{step_rows + begin + first, n, panel * kWidth, vectors_of(panel), sums};
+                 [&](Index first, Index n, const T *sums) {
+                   const BackwardTile<T> tile{step_rows + begin + first, n, run.first * kWidth, vectors, sums};
                    if (target == kInitialState) {
                      store_initial(begin + first, tile);
                    } else {

@@ -26,6 +26,16 @@ struct Forward : ForwardUnits<T> {
   const Index first_panel, last_panel;  // this part's
   Projection<T> projection;
 
+  // What a phase of every step needs.
+  struct PhaseWork {
+    int gates;
+    Index column;      // where its sums begin in a projected row
+    const T *weights;  // its panels, `stride` apart
+    Index stride;
+    const T *const *rows;  // what its products read; null: h_{t-1}
+  } phases[kMaxPhases];
+  const Index vectors;  // of hidden units
+
   T *stash;               // sums of panel_product, [row][panel]
   const T **hidden[2];    // rows of state
   const T **staged_rows;  // rows of staged
@@ -41,12 +51,18 @@ struct Forward : ForwardUnits<T> {
         packed(of.cell, packed_arena, of.input_size, H),
         first_panel(packed.panels * of.part / of.parts),
         last_panel(packed.panels * (of.part + 1) / of.parts),
-        projection(of, packed, row_count, first_panel, last_panel, work_arena) {
+        projection(of, packed, row_count, first_panel, last_panel, work_arena),
+        vectors(ceil_div(H, V)) {
     for (const T **&pointers : hidden) {
       pointers = work_arena.take<const T *>(row_count);
     }
     staged_rows = work_arena.take<const T *>(cell.phase_count > 1 ? row_count : 0);
     stash = work_arena.take<T>(row_count * kPanelVectors * V);
+    for (int p = 0; p < cell.phase_count; ++p) {
+      const int gates = cell.phases[p].gates.count;
+      phases[p] = {gates, packed.first_column(p) * V, packed.hidden[p], packed.units * gates * H,
+                   cell.phases[p].factor < 0 ? nullptr : staged_rows};
+    }
   }
 
   Index alive(Index t) const { return alive_rows(task, t); }
@@ -93,24 +109,26 @@ struct Forward : ForwardUnits<T> {
     }
   }
 
-  Panels<T> panels_of(const T *weights, Index stride, int gates, const PanelRun &run) const {
-    const T *ahead = run.next < 0 || !task.plan->alternate ? nullptr : weights + run.next * stride;
-    const int last = run.uneven ? packed.unit_vectors(run.first + run.count - 1) * gates : 0;
-    weights += run.first * stride;
+  int run_vectors(const PanelRun &run) const {
+    return static_cast<int>(smaller(run.count * cell.unit_vectors, vectors - run.first * cell.unit_vectors));
+  }
+  Panels<T> panels_of(const PhaseWork &phase, const PanelRun &run) const {
+    const Index end = run.first + run.count - 1;
+    const int last = run.uneven ? packed.unit_vectors(end) * phase.gates : 0;
     return {run.count - (last ? 1 : 0),
-            packed.unit_vectors(run.first) * gates,
+            packed.unit_vectors(run.first) * phase.gates,
             last,
-            weights,
-            weights + (run.count - 1) * stride,
-            stride,
+            phase.weights + run.first * phase.stride,
+            phase.weights + end * phase.stride,
+            phase.stride,
             H,
-            ahead,
+            run.next < 0 || !task.plan->alternate ? nullptr : phase.weights + run.next * phase.stride,
             run.backwards};
   }
 
   // Fetches where the epilogue will store what the tape saves: some 20 lines, which may be asked for at once.
   RECURRA_INLINE void fetch_units(const UnitTile &tile) const {
-    for (Index b = tile.first; task.saved && b < tile.first + tile.count; ++b) {
+    for (Index b = tile.first; b < tile.first + tile.count; ++b) {
       const Index row = this->compact_row(tile.t, b);
       const T *saved = task.saved + row * task.saved_stride, *out = row_at(task.out, rows, tile.t, task.first + b);
       for (Index unit = tile.unit; unit < tile.unit + tile.vectors * V; unit += V) {
@@ -126,36 +144,29 @@ struct Forward : ForwardUnits<T> {
   }
 
   // A phase of step t for a run of panels and n rows, whose projection begins at chunk row `row`.
-  void phase_panels(Index t, int phase, const PanelRun &run, Index row, Index n) {
-    const int gates = cell.phases[phase].gates.count;
-    const bool last = phase + 1 == cell.phase_count;
+  void phase_panels(Index t, int number, const PanelRun &run, Index row, Index n) {
+    const PhaseWork &phase = phases[number];
+    const bool last = number + 1 == cell.phase_count;
     const Index stride = projection.width(run.first), end = run.first + run.count - 1;
-    const Index column = packed.first_column(phase) * V;
-    for (Index p = run.first; phase == 0 && task.plan->fused && p <= end; ++p) {
+    for (Index p = run.first; number == 0 && task.plan->fused && p <= end; ++p) {
       projection.project_panel(p, n);
     }
     const T *from = projection.panel_at(run.first) + row * stride;
     const T *last_from = projection.panel_at(end) + row * projection.width(end);
-    const auto tile_of = [&](Index p, Index first, Index count) {
-      const Index panel = run.first + p;
-      return UnitTile{t, panel * packed.units, first, count, packed.unit_vectors(panel)};
-    };
+    UnitTile tile{t, run.first * packed.units, 0, 0, run_vectors(run)};
     panels_product(
-        *task.plan, n, cell.phases[phase].factor < 0 ? hidden[now] : staged_rows,
-        panels_of(packed.hidden[phase], packed.units * gates * H, gates, run), from + column, stride,
-        projection.panel_stride(), last_from + column, stash,
-        [&](Index count, T *sums) {
-          if (epilogue.activate) {
-            epilogue.activate(count, sums);
-          }
-        },
-        [&](Index p, Index first, Index count, const T *sums) {
-          const TileSums<T> in{sums, from + p * projection.panel_stride() + first * stride, stride};
-          (last ? epilogue.apply : epilogue.stage)(*this, tile_of(p, first, count), in);
+        *task.plan, n, phase.rows ? phase.rows : hidden[now], panels_of(phase, run), from + phase.column, stride,
+        projection.panel_stride(), last_from + phase.column, stash,
+        [&](Index first, Index count, T *sums) {
+          tile.first = first;
+          tile.count = count;
+          const TileSums<T> in{sums, from + first * stride, stride, projection.panel_stride()};
+          (last ? epilogue.apply : epilogue.stage)(*this, tile, in);
         },
         [&](Index p, Index first, Index count) {
-          if (last) {
-            fetch_units(tile_of(p, first, count));
+          if (last && task.saved) {
+            const Index panel = run.first + p;
+            fetch_units({t, panel * packed.units, first, count, packed.unit_vectors(panel)});
           }
         });
   }

@@ -8,13 +8,12 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// The gates that depend on the sums of `count` tile rows alone, in place. They come before any row's `apply`: one row's
-// chain of activations is longer than what the processor looks ahead, so rows wait for each other unless theirs are
-// side by side; LSTM at 8x100x64x64 spent 30 % of a call on its cells before.
+// The gates that depend on their sums alone, in place, for `count` vectors of units. They come before any row's
+// `apply`: one row's chain of activations is longer than what the processor looks ahead, so rows wait for each other
+// unless theirs are side by side; LSTM at 8x100x64x64 spent 30 % of a call on its cells before.
 template <class Cell, class T>
-void activate(Index count, T *sums) {
+RECURRA_INLINE void activate(Index count, T *sums) {
   constexpr int G = Cell::kCell.gates;
-  static_assert(Cell::kCell.unit_vectors == 1, "an uneven panel's sums aren't activated");
   for (T *at = sums; at < sums + count * G * Vec<T>::size; at += G * Vec<T>::size) {
     StepVectors<T> s;
     for (int g = 0; g < Cell::kActivated; ++g) {
@@ -27,12 +26,12 @@ void activate(Index count, T *sums) {
   }
 }
 
-// The sums of a tile, [row][vector][gate], and of a split gate the input's half, `split_stride` apart.
+// The sums of a tile, [row][vector][gate], and where the input's half of a split gate is for them.
 template <class T>
 struct TileSums {
-  const T *sums;
+  T *sums;
   const T *split;
-  Index split_stride;
+  Index split_row, split_vector;  // strides
 };
 
 // The last phase of a step: the new states, to where the next step, the caller and the tape want them.
@@ -56,7 +55,7 @@ RECURRA_INLINE void apply_vectors(const ForwardUnits<T> &u, const UnitTile &tile
       StepVectors<T> s;
       s.h_prev = Vec<T>::load(u.state[u.now] + b * width + unit);
       if constexpr (kTwoPhases) {
-        s.pre[cell.gates - 1] = Vec<T>::load(sums);
+        s.pre[cell.gates - 1] = Vec<T>::load(sums + v * V);
         s.saved[0] = Vec<T>::zero();  // the first phase has saved it
         s.saved[1] = Vec<T>::load(u.held + b * width + unit);
       } else {
@@ -65,7 +64,7 @@ RECURRA_INLINE void apply_vectors(const ForwardUnits<T> &u, const UnitTile &tile
         }
       }
       if constexpr (cell.split_gate) {
-        s.split = Vec<T>::load(in.split + r * in.split_stride);
+        s.split = Vec<T>::load(in.split + r * in.split_row + v * in.split_vector);
       }
       if constexpr (cell.states > 1) {
         s.c = Vec<T>::load(u.carry + b * width + unit);
@@ -94,6 +93,9 @@ RECURRA_INLINE void apply_vectors(const ForwardUnits<T> &u, const UnitTile &tile
 template <class Cell, class T>
 void apply(const ForwardUnits<T> &u, const UnitTile &tile, const TileSums<T> &in) {
   constexpr int kWhole = Cell::kCell.unit_vectors;
+  if constexpr (Cell::kActivated > 0 && Cell::kCell.phase_count == 1) {
+    activate<Cell>(tile.count * tile.vectors, in.sums);
+  }
   if (tile.vectors == kWhole) {  // a constant, which unrolls the loop over vectors: GRU 5 to 10 %, LSTM 2 to 5 %
     apply_vectors<Cell, kWhole>(u, tile, kWhole, in);
   } else {
@@ -105,38 +107,37 @@ void apply(const ForwardUnits<T> &u, const UnitTile &tile, const TileSums<T> &in
 template <class Cell, class T>
 void stage(const ForwardUnits<T> &u, const UnitTile &tile, const TileSums<T> &in) {
   constexpr int G = Cell::kCell.phases[0].gates.count, V = Vec<T>::size;
-  const Index unit = tile.unit;
-  for (Index r = 0; r < tile.count; ++r) {
-    const Index b = tile.first + r, at = b * u.width + unit;
-    StepVectors<T> s;
-    for (int g = 0; g < G; ++g) {
-      s.pre[g] = Vec<T>::load(in.sums + (r * G + g) * V);
-    }
-    Cell::gates(s);
-    (s.saved[0] * Vec<T>::load(u.state[u.now] + at)).store(u.staged + at);
-    s.saved[1].store(u.held + at);
-    if (u.task.saved) {
-      put(s.saved[0], u.task.saved + u.compact_row(tile.t, b) * u.task.saved_stride + unit, u.H - unit);
+  const T *sums = in.sums;
+  for (Index b = tile.first; b < tile.first + tile.count; ++b) {
+    T *saved = u.task.saved ? u.task.saved + u.compact_row(tile.t, b) * u.task.saved_stride : nullptr;
+    for (Index unit = tile.unit; unit < tile.unit + tile.vectors * V; unit += V, sums += G * V) {
+      const Index at = b * u.width + unit;
+      StepVectors<T> s;
+      for (int g = 0; g < G; ++g) {
+        s.pre[g] = Vec<T>::load(sums + g * V);
+      }
+      Cell::gates(s);
+      (s.saved[0] * Vec<T>::load(u.state[u.now] + at)).store(u.staged + at);
+      s.saved[1].store(u.held + at);
+      if (saved) {
+        put(s.saved[0], saved + unit, u.H - unit);
+      }
     }
   }
 }
 
-// What the time loop calls of a cell; null: nothing to do.
+// What the time loop calls of a cell.
 template <class T>
 struct ForwardEpilogue {
-  void (*activate)(Index count, T *sums);  // of a last phase
-  void (*stage)(const ForwardUnits<T> &, const UnitTile &, const TileSums<T> &);
   void (*apply)(const ForwardUnits<T> &, const UnitTile &, const TileSums<T> &);
+  void (*stage)(const ForwardUnits<T> &, const UnitTile &, const TileSums<T> &);  // null with one phase
 };
 
 template <class Cell, class T>
 constexpr ForwardEpilogue<T> forward_epilogue() {
-  constexpr bool kTwoPhases = Cell::kCell.phase_count > 1;
-  ForwardEpilogue<T> epilogue{nullptr, nullptr, apply<Cell, T>};
-  if constexpr (kTwoPhases) {
+  ForwardEpilogue<T> epilogue{apply<Cell, T>, nullptr};
+  if constexpr (Cell::kCell.phase_count > 1) {
     epilogue.stage = stage<Cell, T>;
-  } else if constexpr (Cell::kActivated > 0) {
-    epilogue.activate = activate<Cell, T>;
   }
   return epilogue;
 }

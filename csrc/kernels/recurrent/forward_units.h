@@ -39,7 +39,7 @@ struct ForwardUnits {
   Index compact_row(Index t, Index b) const { return rows.offset[t] + task.first + b; }
 };
 
-// A tile's part of a step: rows [first, first + count) of the slice, `vectors` vectors of hidden units from `unit` on.
+// A tile's part of step t: rows [first, first + count) of the slice, `vectors` vectors of hidden units from `unit` on.
 struct UnitTile {
   Index t, unit, first, count;
   int vectors;
