@@ -46,8 +46,9 @@ struct Forward : ForwardUnits<T> {
     int vectors;
   };
 
-  RowRun *row_runs[kMaxPhases][2];  // by phase and direction of the panels
-  Index row_run_count = 0;
+  RowRun *row_runs;  // [phase][forwards, backwards][run]
+  Index most_row_runs, row_run_count = 0;
+  RowRun *runs_of(int phase, bool backwards) const { return row_runs + (2 * phase + backwards) * most_row_runs; }
 
   T *stash;               // sums of panel_product, [row][panel]
   const T **hidden[2];    // rows of state
@@ -75,10 +76,9 @@ struct Forward : ForwardUnits<T> {
       const int gates = cell.phases[p].gates.count;
       phases[p] = {gates, packed.first_column(p) * V, packed.hidden[p], packed.units * gates * H,
                    cell.phases[p].factor < 0 ? nullptr : staged_rows};
-      for (RowRun *&runs : row_runs[p]) {
-        runs = work_arena.take<RowRun>(ceil_div(packed.panels, kRowGroup) + 1);
-      }
     }
+    most_row_runs = ceil_div(packed.panels, kRowGroup) + 1;
+    row_runs = work_arena.take<RowRun>(most_row_runs * 2 * cell.phase_count);
   }
 
   Index alive(Index t) const { return alive_rows(task, t); }
@@ -218,7 +218,7 @@ struct Forward : ForwardUnits<T> {
     for (int phase = 0; phase < cell.phase_count; ++phase) {
       bool done = true;
       if (n == 1) {
-        const RowRun *runs = row_runs[phase][backwards];
+        const RowRun *runs = runs_of(phase, backwards);
         for (Index i = 0; done && i < row_run_count; ++i) {
           phase_row(t, phase, runs[i], row);
           done = !interrupted(task.pulse, runs[i].panels.all() * packed.units * cell.gates * H);
@@ -244,16 +244,17 @@ struct Forward : ForwardUnits<T> {
     const Index count = last_panel - first_panel;
     const bool uneven = count > 0 && packed.unit_vectors(last_panel - 1) < cell.unit_vectors;
     for (int phase = 0; phase < cell.phase_count; ++phase) {
-      for (int backwards = 0; backwards < 2; ++backwards) {
+      for (int backwards = 0; backwards < (rows.steps > 1 ? 2 : 1); ++backwards) {  // the first step goes forwards
         row_run_count = 0;
         panel_runs(count, 1, uneven, backwards != 0, [&](PanelRun run) {
           run.first += first_panel;
           run.next = -1;
           const Index end = run.first + run.count - 1;
-          row_runs[phase][backwards][row_run_count++] = {panels_of(phases[phase], run), projection.panel_at(run.first),
-                                                         projection.panel_at(end),      projection.width(run.first),
-                                                         projection.width(end),         run.first,
-                                                         run.first * packed.units,      run_vectors(run)};
+          runs_of(phase, backwards != 0)[row_run_count++] = {
+              panels_of(phases[phase], run), projection.panel_at(run.first),
+              projection.panel_at(end),      projection.width(run.first),
+              projection.width(end),         run.first,
+              run.first * packed.units,      run_vectors(run)};
           return true;
         });
       }
@@ -304,8 +305,8 @@ bool forward(const ForwardTask<T> *task) {
 }
 
 template <class T>
-Index forward_work(CellId cell, Index row_count, Index input_size, Index hidden_size, Index alphabet,
-                   const Plan *plan) {
+ForwardSizes forward_sizes(CellId cell, Index row_count, Index input_size, Index hidden_size, Index alphabet,
+                           const Plan *plan) {
   ForwardTask<T> task{};
   task.cell = cell;
   task.input_size = input_size;
@@ -313,18 +314,9 @@ Index forward_work(CellId cell, Index row_count, Index input_size, Index hidden_
   task.alphabet = alphabet;
   task.plan = plan;
   task.parts = 1;
-  return Forward<T>(task, row_count).work_arena.used / static_cast<Index>(sizeof(T));
-}
-
-template <class T>
-Index forward_shared(CellId cell, Index row_count, Index hidden_size) {
-  Plan plan;
-  ForwardTask<T> task{};
-  task.cell = cell;
-  task.hidden_size = hidden_size;
-  task.plan = &plan;
-  task.parts = 1;
-  return Forward<T>(task, row_count).shared_arena.used / static_cast<Index>(sizeof(T));
+  const Forward<T> measured(task, row_count);
+  constexpr auto size = static_cast<Index>(sizeof(T));
+  return {measured.work_arena.used / size, measured.shared_arena.used / size};
 }
 
 template <class T>
