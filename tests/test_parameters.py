@@ -160,3 +160,70 @@ def test_any_value_may_be_loaded(make, value):
     state = {name: np.full_like(p, value) for name, p in layer.params.items()}
     layer.load_state_dict(state)
     assert_same_bits(layer.state_dict(), state)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_network_over_borrowed_arrays(dtype):
+    """It reads them where they are, packs them once a version, and never writes to them."""
+    layer = recurra.LSTM(3, 5, num_layers=2, dtype=dtype, seed=0)
+    arrays = layer.state_dict()
+    network = layer._core.borrow(arrays, 7)
+    views = network.parameters.views()
+    assert all(np.shares_memory(views[name], array) for name, array in arrays.items())
+    assert network.parameters.version == 7
+    x = np.random.default_rng(1).standard_normal((4, 2, 3)).astype(dtype)
+
+    def run():
+        return network.call(x, None, None, None, False, None, None)[0]
+
+    expected = layer(x)[0]
+    assert_same_bits(run(), expected)
+    arrays["weight_ih_l0"] *= 2  # without a new version the packed weights stay
+    assert_same_bits(run(), expected)
+    network.parameters.lend(arrays, 8)
+    layer.load_state_dict(arrays)
+    assert_same_bits(run(), layer(x)[0])
+    for change in (
+        lambda: network.parameters.load(arrays),
+        lambda: network.parameters.sgd(layer.grads, None, 0.1, 0.0, 0.0, False),
+    ):
+        with pytest.raises(RuntimeError, match="borrowed"):
+            change()
+    with pytest.raises(RuntimeError, match="expected borrowed ones"):
+        layer._parameters.lend(arrays, 9)
+
+
+def test_borrowed_arrays_live_as_long_as_the_network_and_its_tapes():
+    layer = recurra.GRU(3, 5, seed=0)
+    network = layer._core.borrow({name: array.copy() for name, array in layer.params.items()}, 0)
+    x = np.random.default_rng(1).standard_normal((4, 2, 3), np.float32)
+    y, state, tape = network.forward(x, None, None, False, None, None, None)
+    grads = {name: np.zeros_like(array) for name, array in layer.params.items()}
+    dx, _ = network.backward(tape, np.ones_like(y), None, None, None, True, grads, True, None)
+    own = layer.forward(x)
+    assert_same_bits(dx, layer.backward(own[2], np.ones_like(y))[0])
+    assert_same_bits(grads, layer.grads)
+    network.parameters.lend(layer.state_dict(), 1)
+    with pytest.raises(RuntimeError, match="present weights"):
+        network.backward(tape, np.ones_like(y), None, None, None, True, grads, True, None)
+
+
+def test_borrowed_arrays_that_do_not_lie_in_order_are_copied():
+    layer = recurra.RNN(3, 5, seed=0)
+    arrays = {name: np.asfortranarray(array) for name, array in layer.state_dict().items()}
+    x = np.random.default_rng(1).standard_normal((4, 2, 3), np.float32)
+    assert_same_bits(layer._core.borrow(arrays, 0).call(x, None, None, None, False, None, None)[0], layer(x)[0])
+    with pytest.raises(ValueError, match="no weight_hh_l0"):
+        layer._core.borrow({name: array for name, array in arrays.items() if name != "weight_hh_l0"}, 0)
+
+
+def test_the_table_of_cells_is_what_layers_have():
+    for name, cell in recurra._core.cells().items():
+        network = recurra._core.Network32(name, 3, 5, 1, 1, True, False)
+        columns = {"input_size": (3,), "hidden_size": (5,), None: ()}
+        assert [
+            (entry["name"] + "_l0", (entry["rows"] * 5, *columns[entry["columns"]])) for entry in cell["parameters"]
+        ] == [(key, array.shape) for key, array in network.parameters.views().items()]
+        assert all(entry["rows"] == len(cell["gates"]) for entry in cell["parameters"])
+    with pytest.raises(ValueError, match="cell: expected one of rnn_tanh"):
+        recurra._core.Network32("elman", 3, 5, 1, 1, True, False)
