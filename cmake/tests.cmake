@@ -25,3 +25,7 @@ foreach(isa ${isas})
   add_tests(kernel_tests_${isa} ${isa})
   target_link_libraries(kernel_tests_${isa} PRIVATE kernel_tests_${isa}_objects)
 endforeach()
+
+# Prints hashes of what models compute; .ci/bits.sh compares those of several ISAs.
+add_executable(bits csrc/testing/bits.cpp)
+target_link_libraries(bits PRIVATE recurra_core)

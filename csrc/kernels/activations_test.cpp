@@ -47,7 +47,8 @@ TEST_CASE_TEMPLATE("activations: close to the truth at all sizes", T, float, dou
     std::vector<T> y(points.size());
     function.of(static_cast<Index>(points.size()), points.data(), y.data());
     long double worst = 0;
-    for (std::size_t i = 0; i < points.size(); ++i) worst = std::max(worst, ulps(y[i], function.truth(points[i])));
+    for (std::size_t i = 0; i < points.size(); ++i)
+      worst = std::max(worst, ulps(y[i], function.truth(static_cast<long double>(points[i]))));
     CHECK(worst <= kMostUlps<T>);
     CHECK(worst > 0.4L);  // else nothing was measured
   }

@@ -55,7 +55,7 @@ TEST_CASE_TEMPLATE("elementwise: SGD with and without momentum", T, float, doubl
         CAPTURE(size);
         CAPTURE(momentum);
         CAPTURE(nesterov);
-        const Guard guard = kGuards[size % 2];
+        const Guard guard = random.guard();
         const auto gradient = random.array<T>(size, guard), parameter = random.array<T>(size, guard);
         const auto velocity = random.array<T>(size, guard);
         const std::vector<T> p(parameter.begin(), parameter.end()), v(velocity.begin(), velocity.end());

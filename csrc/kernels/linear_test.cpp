@@ -57,7 +57,7 @@ TEST_CASE_TEMPLATE("linear: y begins as the bias and goes on over the inputs", T
     for (const bool biased : {false, true}) {
       CAPTURE(biased);
       const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
-      const GuardedArray<T> y(layer.rows * layer.out, kGuards[layer.in % 2]);
+      const GuardedArray<T> y(layer.rows * layer.out, kGuards[biased]);
       pack_linear_forward(layer.in, layer.out, layer.weight.data(), biased ? layer.bias.data() : nullptr,
                           packed.data());
       Pulse pulse = endless_pulse();
@@ -88,7 +88,7 @@ TEST_CASE_TEMPLATE("linear: gradients in blocks of rows, shared out by the weigh
     for (const Index parts : {1, 3}) {
       CAPTURE(parts);
       const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
-      const GuardedArray<T> dx(layer.rows * layer.in, kGuards[layer.in % 2]);
+      const GuardedArray<T> dx(layer.rows * layer.in, kGuards[parts / 2]);
       const GuardedArray<T> dweight(layer.out * layer.in), dbias(layer.out);
       pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data());
       Pulse pulse = endless_pulse();

@@ -31,6 +31,7 @@ class Random {
   Index integer(Index least, Index most) {
     return least + static_cast<Index>(bits() % static_cast<std::uint64_t>(most - least + 1));
   }
+  Guard guard() { return kGuards[integer(0, 1)]; }
   template <class T>
   void fill(const GuardedArray<T> &array) {
     for (T &value : array) value = number<T>();

@@ -60,7 +60,7 @@ void check_block(Random &random, Index count, Index deltas, Index cut, const std
   std::vector<std::vector<T>> before;
   for (const SideRows<T> &rows : sides) {
     side_list.push_back(rows.side());
-    weights.push_back(random.array<T>(deltas * rows.columns, kGuards[cut % 2]));
+    weights.push_back(random.array<T>(deltas * rows.columns, random.guard()));
     before.emplace_back(weights.back().begin(), weights.back().end());
   }
   GuardedArray<T> bias[2] = {random.array<T>(cut), random.array<T>(cut)};

@@ -21,7 +21,7 @@ TEST_CASE_TEMPLATE("tokens: a block's deltas are summed by token in the rows' or
         const auto deltas = random.array<T>(count > 0 ? (count - 1) * delta_stride + last : 0);
         const GuardedArray<Index> tokens(count);
         for (Index &token : tokens) token = random.integer(0, alphabet - 1);
-        const auto sums = random.array<T>((alphabet - 1) * width + columns, kGuards[count % 2]);
+        const auto sums = random.array<T>((alphabet - 1) * width + columns, random.guard());
         std::vector<T> expected(sums.begin(), sums.end());
         Arena measured{nullptr};
         TokenWork<T>{measured, alphabet};

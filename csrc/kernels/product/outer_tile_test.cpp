@@ -25,7 +25,7 @@ TEST_CASE_TEMPLATE("outer tile: chains from zero, then added or written over, wi
             const auto a = random.array<T>(depth > 0 ? (depth - 1) * a_stride + count : 0);
             const auto panel = random.array<T>(depth * width);
             const Index to_stride = real + random.integer(0, 3);
-            const auto to = random.array<T>((count - 1) * to_stride + real, kGuards[depth % 2]);
+            const auto to = random.array<T>((count - 1) * to_stride + real, random.guard());
             const std::vector<T> before(to.begin(), to.end());
             outer_tile_for<T>(count, vectors)(a.data(), a_stride, panel.data(), depth, to.data(), to_stride, columns,
                                               add);

@@ -18,7 +18,7 @@ TEST_CASE_TEMPLATE("panels: a matrix as it stands, missing columns zero", T, flo
         CAPTURE(rows);
         const Index stride = columns + random.integer(0, 3), padded = ceil_div(columns, V) * V;
         const auto from = random.array<T>(rows > 0 ? (rows - 1) * stride + columns : 0);
-        const GuardedArray<T> to(padded * rows, kGuards[columns % 2]);
+        const GuardedArray<T> to(padded * rows, random.guard());
         pack_rows(from.data(), rows, columns, stride, vectors, to.data());
         bool same = true;
         Index at = 0;
@@ -47,8 +47,8 @@ TEST_CASE_TEMPLATE("panels: a matrix turned, missing lanes zero", T, float, doub
         CAPTURE(depth);
         CAPTURE(vectors);
         const Index stride = depth + random.integer(0, 3), width = vectors * V;
-        const auto from = random.array<T>(lanes > 0 ? (lanes - 1) * stride + depth : 0, kGuards[depth % 2]);
-        const GuardedArray<T> to(depth > 0 ? (depth - 1) * width + V : 0, kGuards[lanes % 2]);
+        const auto from = random.array<T>(lanes > 0 ? (lanes - 1) * stride + depth : 0, random.guard());
+        const GuardedArray<T> to(depth > 0 ? (depth - 1) * width + V : 0, random.guard());
         pack_transposed(from.data(), lanes, depth, stride, width, to.data());
         bool same = true;
         for (Index i = 0; i < to.size(); ++i) {

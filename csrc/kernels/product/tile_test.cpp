@@ -24,7 +24,7 @@ TEST_CASE_TEMPLATE("tile: each element is one chain of multiply-adds in k", T, f
         std::vector<GuardedArray<T>> rows;
         std::vector<const T *> pointers;
         for (int r = 0; r < count; ++r) {
-          rows.push_back(random.array<T>(offset + depth, kGuards[r % 2]));
+          rows.push_back(random.array<T>(offset + depth, random.guard()));
           pointers.push_back(rows.back().data());
         }
         const auto panel = random.array<T>(depth * width), next = random.array<T>(64);
@@ -40,7 +40,7 @@ TEST_CASE_TEMPLATE("tile: each element is one chain of multiply-adds in k", T, f
               const auto from = random.array<T>((count - 1) * from_stride + width);
               std::vector<T> begun(from.begin(), from.end());
               const Index to_stride = in_place ? from_stride : width + random.integer(0, 5);
-              const GuardedArray<T> other((count - 1) * to_stride + width, kGuards[count % 2]);
+              const GuardedArray<T> other((count - 1) * to_stride + width, random.guard());
               T *to = in_place ? from.data() : other.data();
               tile_for<T>(count, vectors, ahead)(from.data(), from_stride, pointers.data(), offset, panel.data(), depth,
                                                  to, to_stride, ahead);
