@@ -75,7 +75,12 @@ struct Vec {
   friend RECURRA_INLINE Bits operator>(Vec a, Vec b) { return a.raw > b.raw; }
 
   // Lane-wise `mask ? yes : no`. A comparison with NaN is false, so `select(x < lo, lo, x)` lets NaN through.
-  static RECURRA_INLINE Vec select(Bits mask, Vec yes, Vec no) { return {mask ? yes.raw : no.raw}; }
+  static RECURRA_INLINE Vec select(Bits mask, Vec yes, Vec no) {
+#if defined(__clang__) && defined(__aarch64__)
+    __asm__("" : "+w"(mask));  // hides it from Clang 14, for which `x < 0 ? 0 : x` is fmax: that makes 0 of -0
+#endif
+    return {mask ? yes.raw : no.raw};
+  }
 };
 
 // a * b + c with one rounding (two on plain x86-64, which has no such instruction and is exempt from equal bits).
