@@ -43,7 +43,7 @@ CpuState read_cpu() {
   return cpu;
 }
 
-bool runs_baseline(const CpuState &) { return true; }
+[[maybe_unused]] bool runs_everywhere(const CpuState &) { return true; }
 
 // The flag of an instruction set only says that the CPU has it; that the operating system keeps the registers across
 // a context switch is said by XCR0, and virtual machines do mask one without the other.
@@ -65,12 +65,17 @@ struct Isa {
 
 // Weakest first.
 constexpr Isa kIsasBuilt[] = {
-    {"baseline", runs_baseline, isa_baseline::kernel_table},
+#ifdef RECURRA_HAVE_BASELINE
+    {"baseline", runs_everywhere, isa_baseline::kernel_table},
+#endif
 #ifdef RECURRA_HAVE_AVX2
     {"avx2", runs_avx2, isa_avx2::kernel_table},
 #endif
 #ifdef RECURRA_HAVE_AVX512
     {"avx512", runs_avx512, isa_avx512::kernel_table},
+#endif
+#ifdef RECURRA_HAVE_NEON
+    {"neon", runs_everywhere, isa_neon::kernel_table},
 #endif
 };
 

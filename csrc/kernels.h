@@ -270,5 +270,8 @@ const KernelTable &kernel_table();
 namespace isa_avx512 {
 const KernelTable &kernel_table();
 }
+namespace isa_neon {
+const KernelTable &kernel_table();
+}
 
 }  // namespace recurra

@@ -1,7 +1,7 @@
 // Vec<T>: one SIMD register of float or double. The only file that knows an instruction set.
 //
-// Arithmetic is the compilers' vector extension, so an ISA without intrinsics below (NEON, SSE2) builds from the same
-// source; intrinsics appear only where the extension has no word: FMA and masked tails.
+// Arithmetic is the compilers' vector extension, so an ISA without intrinsics below (SSE2) builds from the same source;
+// intrinsics appear only where the extension has no word: FMA, the larger and the smaller of two, and tails.
 // Everything here lives in an ISA-named namespace: the same header compiled under other -m flags makes other types,
 // and the linker can't swap an AVX-512 copy of an inline function into the AVX2 build.
 #pragma once
@@ -11,6 +11,8 @@
 
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define RECURRA_INLINE inline __attribute__((always_inline))
@@ -24,9 +26,12 @@ constexpr int kAccumulators = 24;  // of 32 registers; the rest hold one row of 
 #elif defined(__AVX2__)
 constexpr int kVectorBytes = 32;
 constexpr int kAccumulators = 12;  // of 16
+#elif defined(__aarch64__)
+constexpr int kVectorBytes = 16;
+constexpr int kAccumulators = 24;  // of 32
 #else
 constexpr int kVectorBytes = 16;
-constexpr int kAccumulators = 12;  // SSE2 has 16 registers, NEON 32
+constexpr int kAccumulators = 12;  // SSE2 has 16 registers
 #endif
 
 template <class T>
@@ -70,7 +75,12 @@ struct Vec {
   friend RECURRA_INLINE Bits operator>(Vec a, Vec b) { return a.raw > b.raw; }
 
   // Lane-wise `mask ? yes : no`. A comparison with NaN is false, so `select(x < lo, lo, x)` lets NaN through.
-  static RECURRA_INLINE Vec select(Bits mask, Vec yes, Vec no) { return {mask ? yes.raw : no.raw}; }
+  static RECURRA_INLINE Vec select(Bits mask, Vec yes, Vec no) {
+#if defined(__clang__) && defined(__aarch64__)
+    __asm__("" : "+w"(mask));  // hides it from Clang 14, for which `x < 0 ? 0 : x` is fmax: that makes 0 of -0
+#endif
+    return {mask ? yes.raw : no.raw};
+  }
 };
 
 // a * b + c with one rounding (two on plain x86-64, which has no such instruction and is exempt from equal bits).
@@ -100,6 +110,16 @@ RECURRA_INLINE Vec<T> at_least(T limit, Vec<T> x) {
 template <class T>
 RECURRA_INLINE Vec<T> at_most(T limit, Vec<T> x) {
   return Vec<T>::select(x > Vec<T>::broadcast(limit), Vec<T>::broadcast(limit), x);
+}
+
+// The lanes of a (from 0 on) and b (from Vec<T>::size on) that are named.
+template <int... lane, class T>
+RECURRA_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b) {
+#if defined(__clang__)
+  return {__builtin_shufflevector(a.raw, b.raw, lane...)};
+#else  // which has Clang's word since GCC 12 only
+  return {__builtin_shuffle(a.raw, b.raw, typename Vec<T>::Bits{lane...})};
+#endif
 }
 
 // Asks for the cache line of `at`, to be read or to be written. The empty asm is there because GCC takes a function
@@ -210,6 +230,63 @@ RECURRA_INLINE void Vec<float>::store(float *to, int count) const {
 template <>
 RECURRA_INLINE void Vec<double>::store(double *to, int count) const {
   _mm256_maskstore_pd(to, tail_mask64(count), raw);
+}
+
+#elif defined(__aarch64__)
+
+// Not by __FP_FAST_FMA, which Clang has defined since 16 only.
+template <>
+RECURRA_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return {vfmaq_f32(c.raw, a.raw, b.raw)};
+}
+template <>
+RECURRA_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return {vfmaq_f64(c.raw, a.raw, b.raw)};
+}
+// NaN wins here, whichever operand it is.
+template <>
+RECURRA_INLINE Vec<float> at_least(float limit, Vec<float> x) {
+  return {vmaxq_f32(vdupq_n_f32(limit), x.raw)};
+}
+template <>
+RECURRA_INLINE Vec<float> at_most(float limit, Vec<float> x) {
+  return {vminq_f32(vdupq_n_f32(limit), x.raw)};
+}
+template <>
+RECURRA_INLINE Vec<double> at_least(double limit, Vec<double> x) {
+  return {vmaxq_f64(vdupq_n_f64(limit), x.raw)};
+}
+template <>
+RECURRA_INLINE Vec<double> at_most(double limit, Vec<double> x) {
+  return {vminq_f64(vdupq_n_f64(limit), x.raw)};
+}
+// No masks, but two bits of `count` at most: a pair of lanes, and one after it. Copying by way of the stack is a call
+// of memcpy, and a load that waits for two stores.
+template <>
+RECURRA_INLINE Vec<float> Vec<float>::load(const float *from, int count) {
+  if (!(count & 2)) {
+    return {count & 1 ? vsetq_lane_f32(*from, vdupq_n_f32(0), 0) : vdupq_n_f32(0)};
+  }
+  return {vcombine_f32(vld1_f32(from), count & 1 ? vset_lane_f32(from[2], vdup_n_f32(0), 0) : vdup_n_f32(0))};
+}
+template <>
+RECURRA_INLINE Vec<double> Vec<double>::load(const double *from, int count) {
+  return {count & 1 ? vsetq_lane_f64(*from, vdupq_n_f64(0), 0) : vdupq_n_f64(0)};
+}
+template <>
+RECURRA_INLINE void Vec<float>::store(float *to, int count) const {
+  if (count & 2) {
+    vst1_f32(to, vget_low_f32(raw));
+  }
+  if (count & 1) {
+    to[count & 2] = count & 2 ? vgetq_lane_f32(raw, 2) : vgetq_lane_f32(raw, 0);
+  }
+}
+template <>
+RECURRA_INLINE void Vec<double>::store(double *to, int count) const {
+  if (count & 1) {
+    *to = vgetq_lane_f64(raw, 0);
+  }
 }
 
 #else

@@ -1,6 +1,8 @@
 // Writes matrices as panels, in the order in which the products read them.
 #pragma once
 
+#include <utility>
+
 #include "kernels/integers.h"
 #include "kernels/simd.h"
 
@@ -32,22 +34,13 @@ void pack_rows(const T *from, Index rows, Index columns, Index stride, int vecto
   }
 }
 
-#if defined(__GNUC__) && !defined(__clang__)
-constexpr bool kTurnsSquares = true;
-
 // Exchanges lane i + step of a with lane i of b, for every i without the bit `step`.
-template <int step, class T>
-RECURRA_INLINE void exchange(Vec<T> &a, Vec<T> &b) {
-  using Int = typename Vec<T>::Int;
-  typename Vec<T>::Bits first{}, second{};  // constants: lanes of a, and from Vec<T>::size on those of b
-#pragma GCC unroll 16
-  for (int lane = 0; lane < Vec<T>::size; ++lane) {
-    first[lane] = static_cast<Int>(lane & step ? Vec<T>::size + lane - step : lane);
-    second[lane] = static_cast<Int>(lane & step ? Vec<T>::size + lane : lane + step);
-  }
-  const typename Vec<T>::Raw left = __builtin_shuffle(a.raw, b.raw, first);
-  b.raw = __builtin_shuffle(a.raw, b.raw, second);
-  a.raw = left;
+template <int step, class T, int... lane>
+RECURRA_INLINE void exchange(Vec<T> &a, Vec<T> &b, std::integer_sequence<int, lane...>) {
+  constexpr int V = Vec<T>::size;
+  const Vec<T> left = shuffle<(lane & step ? V + lane - step : lane)...>(a, b);
+  b = shuffle<(lane & step ? V + lane : lane + step)...>(a, b);
+  a = left;
 }
 
 template <int step, class T>
@@ -56,7 +49,7 @@ RECURRA_INLINE void exchange_all(Vec<T> (&rows)[Vec<T>::size]) {
 #pragma GCC unroll 16
     for (int i = 0; i < Vec<T>::size; ++i) {
       if (!(i & step)) {
-        exchange<step>(rows[i], rows[i + step]);
+        exchange<step>(rows[i], rows[i + step], std::make_integer_sequence<int, Vec<T>::size>());
       }
     }
     exchange_all<2 * step>(rows);
@@ -78,11 +71,6 @@ void turn_square(const T *from, Index stride, Index width, T *to) {
     rows[i].store(to + i * width);
   }
 }
-#else
-constexpr bool kTurnsSquares = false;  // Clang has another word for shuffles
-template <class T>
-void turn_square(const T *, Index, Index, T *) {}
-#endif
 
 // Writes V (or fewer) rows of a (rows, depth) matrix as one vector column of a panel `width` wide: to[k * width + lane]
 // = from[lane][k], missing lanes zero: Wᵀ for A·Wᵀ. Short runs of k keep both sides in L1.
@@ -91,7 +79,7 @@ void pack_transposed(const T *from, Index lanes, Index depth, Index stride, Inde
   constexpr Index V = Vec<T>::size;
   constexpr Index run = 16;
   Index begin = 0;
-  for (; kTurnsSquares && lanes == V && begin + V <= depth; begin += V) {
+  for (; lanes == V && begin + V <= depth; begin += V) {
     turn_square(from + begin, stride, width, to + begin * width);
   }
   for (; begin < depth; begin += run) {

@@ -1,0 +1,31 @@
+# The tests of the C++ code, which stand beside it as *_test.cpp.
+find_path(RECURRA_DOCTEST doctest/doctest.h) # Debian's doctest-dev
+if(NOT RECURRA_DOCTEST)
+  message(FATAL_ERROR "The C++ tests need doctest/doctest.h; Debian has it as doctest-dev")
+endif()
+# By itself, since beside it may lie the headers of another architecture's C library.
+configure_file(${RECURRA_DOCTEST}/doctest/doctest.h include/doctest/doctest.h COPYONLY)
+add_library(doctest INTERFACE)
+target_include_directories(doctest SYSTEM INTERFACE ${CMAKE_CURRENT_BINARY_DIR}/include)
+
+# add_tests(name isa sources...): one program, which skips where the CPU lacks the ISA.
+function(add_tests name isa)
+  add_executable(${name} csrc/testing/main.cpp ${ARGN})
+  target_link_libraries(${name} PRIVATE common doctest)
+  target_compile_definitions(${name} PRIVATE RECURRA_TEST_ISA="${isa}")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
+endfunction()
+
+file(GLOB_RECURSE kernel_tests CONFIGURE_DEPENDS csrc/kernels/*_test.cpp)
+foreach(isa ${isas})
+  # main.cpp decides whether the CPU may run the rest, so the ISA's flags are the other files' alone.
+  add_library(kernel_tests_${isa}_objects OBJECT ${kernel_tests})
+  target_link_libraries(kernel_tests_${isa}_objects PRIVATE isa_${isa} doctest)
+  add_tests(kernel_tests_${isa} ${isa})
+  target_link_libraries(kernel_tests_${isa} PRIVATE kernel_tests_${isa}_objects)
+endforeach()
+
+# Prints hashes of what models compute; .ci/bits.sh compares those of several ISAs.
+add_executable(bits csrc/testing/bits.cpp)
+target_link_libraries(bits PRIVATE recurra_core)

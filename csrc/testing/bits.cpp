@@ -1,0 +1,255 @@
+// Runs random models in the ISA that RECURRA_ISA names and prints a hash of all that each computes: the output must be
+// the same of AVX2, AVX-512 and NEON.
+#include <array>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "dispatch.h"
+#include "model/linear.h"
+#include "model/network.h"
+#include "model/optimizer.h"
+#include "testing/numbers.h"
+
+namespace recurra {
+namespace testing {
+namespace {
+
+template <class T>
+using Values = std::vector<T>;
+
+// FNV-1a, of the bits of every number that is added; NaN is one number, since its sign is the CPU's choice.
+class Hash {
+ public:
+  template <class T>
+  void add(const T *values, Index count) {
+    for (Index i = 0; i < count; ++i) {
+      const T value = values[i] == values[i] ? values[i] : std::numeric_limits<T>::quiet_NaN();
+      unsigned char bytes[sizeof(T)];
+      std::memcpy(bytes, &value, sizeof(T));
+      for (const unsigned char byte : bytes) state_ = (state_ ^ byte) * 0x100000001b3u;
+    }
+  }
+  template <class T>
+  void add(const Values<T> &values) {
+    add(values.data(), static_cast<Index>(values.size()));
+  }
+  std::uint64_t value() const { return state_; }
+
+ private:
+  std::uint64_t state_ = 0xcbf29ce484222325u;
+};
+
+template <class T>
+Values<T> random_values(Random &random, Index count, T scale = T(1)) {
+  Values<T> values(static_cast<std::size_t>(count));
+  for (T &value : values) value = random.number<T>() * scale;
+  return values;
+}
+
+// A layer's weights with gradients and what an optimizer keeps of them, all arrays in the order of the parameters.
+template <class T>
+struct Trained {
+  Parameters<T> &parameters;
+  std::vector<Values<T>> gradients, means, squares;
+  std::vector<T *> gradient_pointers, mean_pointers, square_pointers;
+
+  explicit Trained(Parameters<T> &of) : parameters(of) {
+    for (const auto &entry : parameters.entries) {
+      for (auto *arrays : {&gradients, &means, &squares}) arrays->emplace_back(static_cast<std::size_t>(entry.size));
+    }
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      gradient_pointers.push_back(gradients[i].data());
+      mean_pointers.push_back(means[i].data());
+      square_pointers.push_back(squares[i].data());
+    }
+  }
+  void draw(Random &random, T scale) {
+    for (std::size_t i = 0; i < parameters.entries.size(); ++i) {
+      for (Index k = 0; k < parameters.entries[i].size; ++k) parameters.data(i)[k] = random.number<T>() * scale;
+    }
+  }
+  void step(long long count, bool adam) {
+    if (adam) {
+      adam_step(parameters, {0.01, 0.9, 0.999, 1e-8, 0.01, count % 2 == 0}, count, gradient_pointers.data(),
+                mean_pointers.data(), square_pointers.data());
+    } else {
+      sgd_step(parameters, {0.01, 0.9, 0.001, count % 2 == 0}, gradient_pointers.data(), mean_pointers.data());
+    }
+  }
+  void add_to(Hash &hash) const {
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      hash.add(gradients[i]);
+      hash.add(parameters.data(i), parameters.entries[i].size);
+    }
+  }
+};
+
+// Input, states and gradients of one network's training step; arrays are time-major.
+template <class T>
+struct Problem {
+  NetworkShape shape;
+  Index steps, batch;
+  Values<Index> lengths, tokens;  // tokens: instead of x, if not empty
+  Values<T> x, h0, c0, dy, dh_n, dc_n;
+  std::vector<Values<T>> masks;
+
+  Problem(Random &random, const NetworkShape &of)
+      : shape(of), steps(random.integer(0, 24)), batch(random.integer(1, 21)) {
+    const Index rows = steps * batch, states = shape.states() * batch * shape.hidden_size;
+    if (random.integer(0, 1)) {
+      for (Index b = 0; b < batch; ++b) lengths.push_back(random.integer(0, steps));
+    }
+    if (random.integer(0, 3) == 0) {
+      for (Index n = 0; n < rows; ++n) tokens.push_back(random.integer(0, shape.input_size - 1));
+    }
+    x = random_values<T>(random, rows * shape.input_size);
+    for (auto *values : {&h0, &c0, &dh_n, &dc_n}) *values = random_values<T>(random, states);
+    dy = random_values<T>(random, rows * shape.features());
+    for (Index layer = 1; layer < shape.layers; ++layer)
+      masks.push_back(random_values<T>(random, rows * shape.features()));
+  }
+  template <class U>
+  Strided<const U> strided(const Values<U> &values, Index features) const {
+    return {values.data(), batch * features, features};
+  }
+  const Index *length_pointer() const { return lengths.empty() ? nullptr : lengths.data(); }
+};
+
+// The calls of class Network: an inference, then forward with a tape and back; all results go into the hash.
+template <class T>
+void run_network(const Problem<T> &problem, const Network<T> &network, const ParametersPtr<T> &parameters,
+                 Trained<T> &trained, Hash &hash) {
+  const NetworkShape &shape = problem.shape;
+  const Index I = shape.input_size, features = shape.features(), rows = problem.steps * problem.batch;
+  const std::size_t states = problem.h0.size();
+  const bool cells = shape.has_cell_state();
+  Values<T> y(static_cast<std::size_t>(rows * features)), h_n(states), c_n(states), dh0(states), dc0(states);
+  Values<T> dx(static_cast<std::size_t>(rows * I));
+  TapeMemory<T> tape(problem.steps, problem.batch, problem.length_pointer());
+
+  ForwardCall<T> call;
+  if (problem.tokens.empty()) {
+    call.x = problem.strided(problem.x, I);
+  } else {
+    call.tokens = problem.strided(problem.tokens, 1);
+  }
+  call.h0 = problem.h0.data();
+  call.c0 = cells ? problem.c0.data() : nullptr;
+  call.y = {y.data(), problem.batch * features, features};
+  call.h_n = h_n.data();
+  call.c_n = cells ? c_n.data() : nullptr;
+  const auto add = [&] {
+    for (const auto *values : {&y, &h_n, &c_n}) hash.add(*values);
+  };
+  network.forward(parameters, tape.sequences, call, nullptr);
+  add();
+  for (const Values<T> &mask : problem.masks) call.masks.push_back(problem.strided(mask, features));
+  network.forward(parameters, tape.sequences, call, &tape);
+  add();
+
+  BackwardCall<T> back;
+  back.dy = problem.strided(problem.dy, features);
+  back.doutputs.resize(static_cast<std::size_t>(shape.layers));
+  back.dcells.resize(static_cast<std::size_t>(shape.layers));
+  back.dh_n = problem.dh_n.data();
+  back.dc_n = cells ? problem.dc_n.data() : nullptr;
+  if (problem.tokens.empty()) back.dx = {dx.data(), problem.batch * I, I};
+  back.dh0 = dh0.data();
+  back.dc0 = cells ? dc0.data() : nullptr;
+  back.grads = trained.gradient_pointers;
+  network.backward(tape, back);
+  for (const auto *values : {&dx, &dh0, &dc0}) hash.add(*values);
+}
+
+template <class T>
+void check_network(int number, CellId cell) {
+  Random random(static_cast<std::uint64_t>(number) * 2 + sizeof(T) / 8);
+  constexpr Index sizes[] = {1, 2, 3, 7, 8, 13, 16, 17, 31, 32, 33, 47, 64, 65, 100, 128};
+  NetworkShape shape{cell,
+                     random.integer(1, 70),
+                     sizes[random.integer(0, 15)],
+                     random.integer(1, 3),
+                     static_cast<int>(random.integer(1, 2)),
+                     random.integer(0, 4) > 0,
+                     false};
+  const Network<T> network(shape);
+  const auto parameters = std::make_shared<Parameters<T>>(network.table);
+  Trained<T> trained(*parameters);
+  // Every tenth is one that explodes.
+  trained.draw(random, number % 10 == 9 ? T(2) : T(1) / std::sqrt(static_cast<T>(shape.hidden_size)));
+  Hash hash;
+  for (int step = 1; step <= 2; ++step) {  // the second with other weights
+    run_network(Problem<T>(random, shape), network, parameters, trained, hash);
+    trained.step(step, number % 2 == 0);
+  }
+  trained.add_to(hash);
+  std::printf("network %d %s %s %016" PRIx64 "\n", number, kCells[cell].name, sizeof(T) == 4 ? "float32" : "float64",
+              hash.value());
+}
+
+template <class T>
+void check_linear(int number) {
+  Random random(1000 + static_cast<std::uint64_t>(number) * 2 + sizeof(T) / 8);
+  const Index rows = random.integer(0, 300), in = random.integer(0, 80), out = random.integer(1, 80);
+  Dense<T> linear(in, out, random.integer(0, 1) == 1);
+  Trained<T> trained(*linear.parameters);
+  trained.draw(random, T(1));
+  const auto x = random_values<T>(random, rows * in), dy = random_values<T>(random, rows * out);
+  Values<T> y(dy.size()), dx(x.size()), probabilities(dy.size());
+  long long version = 0;
+  linear.forward(rows, x.data(), y.data(), nullptr, version);
+  linear.backward(rows, linear.packed_backward(version), x.data(), dy.data(), dx.data(),
+                  trained.gradient_pointers.data(), nullptr);
+  trained.step(1, number % 2 == 0);
+  SoftmaxTask<T> task{};
+  task.rows = rows;
+  task.columns = out;
+  task.x = y.data();
+  task.y = probabilities.data();
+  kernels_of<T>().softmax(&task);
+  Hash hash;
+  for (const auto *values : {&y, &dx, &probabilities}) hash.add(*values);
+  trained.add_to(hash);
+  std::printf("linear %d %s %016" PRIx64 "\n", number, sizeof(T) == 4 ? "float32" : "float64", hash.value());
+}
+
+template <class T>
+void check_activations() {
+  Random random(2000);
+  const auto small = random_values<T>(random, 4001, T(3)), large = random_values<T>(random, 4001, T(900));
+  Values<T> y(small.size());
+  Hash hash;
+  for (const auto *x : {&small, &large}) {
+    kernels_of<T>().sigmoid(static_cast<Index>(x->size()), x->data(), y.data());
+    hash.add(y);
+    kernels_of<T>().tanh(static_cast<Index>(x->size()), x->data(), y.data());
+    hash.add(y);
+  }
+  std::printf("activations %s %016" PRIx64 "\n", sizeof(T) == 4 ? "float32" : "float64", hash.value());
+}
+
+void check_all() {
+  std::fprintf(stderr, "bits of %s\n", active_kernels().isa);
+  int number = 0;
+  for (int round = 0; round < 8; ++round) {
+    for (int cell = 0; cell < kCellCount; ++cell, ++number) {
+      check_network<float>(number, static_cast<CellId>(cell));
+      check_network<double>(number, static_cast<CellId>(cell));
+    }
+  }
+  for (int i = 0; i < 6; ++i) {
+    check_linear<float>(i);
+    check_linear<double>(i);
+  }
+  check_activations<float>();
+  check_activations<double>();
+}
+
+}  // namespace
+}  // namespace testing
+}  // namespace recurra
+
+int main() { recurra::testing::check_all(); }
