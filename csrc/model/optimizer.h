@@ -1,4 +1,4 @@
-// One step of an optimiser over all parameters of a layer, in place, under the parameters' mutex.
+// One step of an optimizer over all parameters of a layer, in place, under the parameters' mutex.
 #pragma once
 
 #include <cmath>

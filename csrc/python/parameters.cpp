@@ -1,4 +1,4 @@
-// Parameters from Python: read-only views, a checked load that replaces all of them at once, and the optimisers.
+// Parameters from Python: read-only views, a checked load that replaces all of them at once, and the optimizers.
 #include <numeric>
 
 #include "model/optimizer.h"

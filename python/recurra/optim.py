@@ -1,4 +1,4 @@
-"""Optimisers: they change a model's parameters in place, from its `grads`."""
+"""Optimizers: they change a model's parameters in place, from its `grads`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INFINITY = float("inf")
 FROM_0 = "a number from 0 up"
 
 
-class Optimiser:
+class Optimizer:
     """What all have: the layers with parameters, a rate that may be set between steps, and gradients to clear."""
 
     def __init__(self, model: Module | Iterable[Module], lr: float, weight_decay: float) -> None:
@@ -51,7 +51,7 @@ class Optimiser:
             layer.zero_grad()
 
 
-class SGD(Optimiser):
+class SGD(Optimizer):
     """Stochastic gradient descent, with PyTorch's names and numbers.
 
         g = grad + weight_decay * p
@@ -87,7 +87,7 @@ class SGD(Optimiser):
             layer._parameters.sgd(layer.grads, velocities, self._lr, self._momentum, self._weight_decay, self._nesterov)
 
 
-class Adam(Optimiser):
+class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1), with PyTorch's names and numbers.
 
         g = grad + weight_decay * p
