@@ -10,6 +10,7 @@
 #include "kernels/linear.h"
 #include "kernels/recurrent/forward.h"
 #include "kernels/softmax.h"
+#include "kernels/squares.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -50,7 +51,10 @@ constexpr Kernels<T> kernels() {
           sgd<T>,
           sigmoid_of<T>,
           tanh_of<T>,
-          softmax<T>};
+          softmax<T>,
+          mse<T>,
+          add_squares<T>,
+          scale<T>};
 }
 
 #define RECURRA_STRING_(text) #text

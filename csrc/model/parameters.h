@@ -81,6 +81,15 @@ struct Parameters {
 
   T *data(std::size_t entry) const { return memory.data() + entries[entry].offset; }
 
+  // Takes over arrays of all entries' values.
+  void replace(const T *const *values) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    ++version;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      std::memcpy(data(i), values[i], static_cast<std::size_t>(entries[i].size) * sizeof(T));
+    }
+  }
+
   std::vector<Entry> entries;
   Buffer<T> memory;
   std::mutex mutex;

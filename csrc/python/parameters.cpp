@@ -1,9 +1,7 @@
-// Parameters from Python: read-only views, a checked load that replaces all of them at once, and the optimizers.
-#include <numeric>
-
-#include "model/optimizer.h"
+// Parameters from Python: read-only views, and a checked load that replaces all of them at once.
 #include "python/arguments.h"
 #include "python/bindings.h"
+#include "python/named_arrays.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -58,7 +56,8 @@ template <class T>
   refuse_value(what, "the names of the parameters", got);
 }
 
-// One array for each parameter from a mapping with exactly their names, in their order; nothing is done to any.
+}  // namespace
+
 template <class T>
 std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle state, Name what) {
   if (!PyDict_Check(state.ptr()) && !py::hasattr(state, "keys")) {  // a list or an array is no mapping
@@ -85,7 +84,6 @@ std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle sta
   return arrays;
 }
 
-// The same of arrays to be written to: contiguous and writeable, such as the gradients a layer makes.
 template <class T>
 std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<py::array> &arrays, Name what) {
   std::vector<T *> pointers;
@@ -100,6 +98,13 @@ std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<p
   }
   return pointers;
 }
+
+template std::vector<py::array> arrays_of(const Parameters<float> &, py::handle, Name);
+template std::vector<py::array> arrays_of(const Parameters<double> &, py::handle, Name);
+template std::vector<float *> targets_of(const Parameters<float> &, const std::vector<py::array> &, Name);
+template std::vector<double *> targets_of(const Parameters<double> &, const std::vector<py::array> &, Name);
+
+namespace {
 
 // dict name -> copy, all of one version.
 template <class T>
@@ -125,92 +130,10 @@ void load(const Holder<T> &parameters, py::handle state, const std::string &what
     const bool view = pointer<T>(array) >= own && pointer<T>(array) < own_end;  // of a parameter, maybe another one
     if (view || !contiguous<T>(array)) array = copied(array);
   }
-  const WithoutGil released;
-  const std::lock_guard<std::mutex> lock(parameters->mutex);
-  ++parameters->version;
-  for (std::size_t i = 0; i < arrays.size(); ++i) {
-    std::memcpy(parameters->data(i), arrays[i].data(),
-                static_cast<std::size_t>(parameters->entries[i].size) * sizeof(T));
-  }
-}
-
-// Checks one parameter set's gradients, so that a list of them can be refused before any of them is used.
-template <class T>
-void check_gradients(const Holder<T> &parameters, py::handle gradients) {
-  arrays_of(*parameters, gradients, "grads");
-}
-
-template <class T>
-void zero_gradients(const Holder<T> &parameters, py::handle gradients) {
-  const std::vector<py::array> arrays = arrays_of(*parameters, gradients, "grads");
-  const std::vector<T *> pointers = targets_of(*parameters, arrays, "grads");
-  for (std::size_t i = 0; i < pointers.size(); ++i) std::fill_n(pointers[i], parameters->entries[i].size, T(0));
-}
-
-// Gradients to be read, contiguous; `held` keeps them.
-template <class T>
-std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle grads, std::vector<py::array> &held) {
-  held = arrays_of(parameters, grads, "grads");
   std::vector<const T *> pointers;
-  pointers.reserve(held.size());
-  for (py::array &array : held) {
-    if (!contiguous<T>(array)) array = copied(array);
-    pointers.push_back(pointer<T>(array));
-  }
-  return pointers;
-}
-
-// Of all gradients' elements, in float64. Eight chains, so that the compiler makes vectors of them.
-template <class T>
-double square_sum(const Holder<T> &parameters, py::handle grads) {
-  std::vector<py::array> held;
-  const std::vector<const T *> gradients = gradients_of(*parameters, grads, held);
+  for (const py::array &array : arrays) pointers.push_back(pointer<T>(array));
   const WithoutGil released;
-  double sums[8] = {};
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    const Index size = parameters->entries[i].size;
-    Index k = 0;
-    for (; k + 8 <= size; k += 8) {
-      for (int lane = 0; lane < 8; ++lane) {
-        const double value = static_cast<double>(gradients[i][k + lane]);
-        sums[lane] += value * value;
-      }
-    }
-    for (int lane = 0; k + lane < size; ++lane) {
-      const double value = static_cast<double>(gradients[i][k + lane]);
-      sums[lane] += value * value;
-    }
-  }
-  return std::accumulate(sums, sums + 8, 0.0);
-}
-
-template <class T>
-void adam(const Holder<T> &parameters, py::handle grads, py::handle means, py::handle squares, long long count,
-          double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled) {
-  std::vector<py::array> held;
-  const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
-  const std::vector<py::array> mean_arrays = arrays_of(*parameters, means, "means");
-  const std::vector<py::array> square_arrays = arrays_of(*parameters, squares, "squares");
-  const std::vector<T *> mean = targets_of(*parameters, mean_arrays, "means");
-  const std::vector<T *> square = targets_of(*parameters, square_arrays, "squares");
-  const WithoutGil released;
-  adam_step(*parameters, {lr, beta1, beta2, eps, weight_decay, decoupled}, count, gradient.data(), mean.data(),
-            square.data());
-}
-
-template <class T>
-void sgd(const Holder<T> &parameters, py::handle grads, py::handle velocities, double lr, double momentum,
-         double weight_decay, bool nesterov) {
-  std::vector<py::array> held, velocity_arrays;
-  const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
-  std::vector<T *> velocity;
-  if (!velocities.is_none()) {
-    velocity_arrays = arrays_of(*parameters, velocities, "velocities");
-    velocity = targets_of(*parameters, velocity_arrays, "velocities");
-  }
-  const WithoutGil released;
-  sgd_step(*parameters, {lr, momentum, weight_decay, nesterov}, gradient.data(),
-           velocity.empty() ? nullptr : velocity.data());
+  parameters->replace(pointers.data());
 }
 
 template <class T>
@@ -223,14 +146,7 @@ void bind(py::module_ &module, const char *name) {
                                return parameters->version;
                              })
       .def("snapshot", snapshot<T>)
-      .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict")
-      .def("check_gradients", check_gradients<T>, py::arg("grads"))
-      .def("square_sum", square_sum<T>, py::arg("grads"))
-      .def("zero_gradients", zero_gradients<T>, py::arg("grads"))
-      .def("adam", adam<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"), py::arg("lr"),
-           py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("decoupled"))
-      .def("sgd", sgd<T>, py::arg("grads"), py::arg("velocities"), py::arg("lr"), py::arg("momentum"),
-           py::arg("weight_decay"), py::arg("nesterov"));
+      .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict");
 }
 
 }  // namespace

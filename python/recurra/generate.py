@@ -69,7 +69,7 @@ def generate(
         raise ValueError(f"model: expected logits (T, C) from {len(tokens)} tokens (T,), got {shown(np.shape(y))}")
     result = np.empty(length, np.int64)
     token, run = np.empty(1, np.int64), _without_embedding(model, length).run
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(all="ignore"):
         choose = _sampler(y.shape[1], temperature, top_k)
         logits = y[-1]
         for i, u in enumerate(draws):
