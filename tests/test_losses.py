@@ -168,7 +168,9 @@ def test_cross_entropy_of_torch(dtype):
         torch.tensor(logits).flatten(0, 1), torch.tensor(targets).flatten(), reduction="none"
     )
     expected = (each.numpy() * weights.ravel()).sum() / weights.sum()
-    assert recurra.cross_entropy(logits, targets, position_weights=weights)[0] == pytest.approx(float(expected), rel=8 * eps)
+    assert recurra.cross_entropy(logits, targets, position_weights=weights)[0] == pytest.approx(
+        float(expected), rel=8 * eps
+    )
 
 
 @every_dtype

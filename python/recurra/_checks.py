@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+MASKED_TARGET = "write {0}.data, and position_weights=~np.ma.getmaskarray({0})"
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -81,7 +82,8 @@ def plain_array(name: str, value: object, kinds: str, what: str, dtype: str) -> 
             f"{name}: expected a numpy.ndarray of {what}, got {type(value).__name__}{_cure(name, value, dtype)}"
         )
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one: fill it with {name}.filled(0)")
+        cure = MASKED_TARGET if name in {"target", "targets"} else "fill it with {0}.filled(0)"
+        raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one: {cure.format(name)}")
     if value.dtype.kind not in kinds:
         raise TypeError(f"{name}: expected {what}, got {value.dtype}{_cast(name, value, dtype)}")
     return np.asarray(value)

@@ -9,6 +9,7 @@ import numpy as np
 from . import _core
 from ._checks import check_array, check_flag, check_lengths, check_number, check_rng, shown
 from ._masks import dropout_mask
+from ._quiet import quiet
 from .module import Array, Module
 
 if TYPE_CHECKING:
@@ -48,18 +49,20 @@ class Stateless(Module):
         dx: Array = np.multiply(dy, kept, out=np.empty_like(dy))
         return dx
 
+    @quiet
     def __call__(self, x: Array) -> Array:
         """X, float32 or float64, -> y."""
         x = check_array("x", x)
         return self._value(x)
 
+    @quiet
     def forward(self, x: Array) -> tuple[Array, StatelessTape]:
         """The same, and the tape for `backward`."""
         x = check_array("x", x)
         y = self._value(x)
-        with np.errstate(all="ignore"):
-            return y, StatelessTape(self, y, self._slope(y))
+        return y, StatelessTape(self, y, self._slope(y))
 
+    @quiet
     def backward(
         self,
         tape: StatelessTape,
@@ -87,8 +90,7 @@ class Stateless(Module):
         need_dx, retain = check_flag("need_dx", need_dx), check_flag("retain", retain)
         if grads:
             raise ValueError(f"grads: expected no names, as there are no parameters, got {shown(list(grads))}")
-        with np.errstate(all="ignore"):
-            dx = self._reverse(tape.kept, dy) if need_dx else None
+        dx = self._reverse(tape.kept, dy) if need_dx else None
         if not retain:
             tape.consumed, tape.kept = True, None
         return dx
@@ -145,8 +147,7 @@ class ReLU(Stateless):
     """y = max(x, 0), any shape; dx = dy where x > 0, else 0."""
 
     def _value(self, x: Array) -> Array:
-        with np.errstate(all="ignore"):
-            y: Array = np.maximum(x, 0, out=np.empty_like(x))
+        y: Array = np.maximum(x, 0, out=np.empty_like(x))
         return y
 
     def _slope(self, y: Array) -> Array:
@@ -181,6 +182,7 @@ class Dropout(Stateless):
     def _value(self, x: Array) -> Array:
         return x
 
+    @quiet
     def forward(self, x: Array, *, rng: Seed = None) -> tuple[Array, StatelessTape]:
         """X -> y and the tape, which has the mask.
 
@@ -194,8 +196,7 @@ class Dropout(Stateless):
         if rng is None:
             raise ValueError("rng: expected an integer or a numpy.random.Generator, as dropout is on, got None")
         mask = dropout_mask(check_rng("rng", rng), x.shape, self._p, x.dtype)
-        with np.errstate(all="ignore"):
-            y = np.multiply(x, mask, out=np.empty_like(x))
+        y = np.multiply(x, mask, out=np.empty_like(x))
         return y, StatelessTape(self, y, mask)
 
 

@@ -13,11 +13,13 @@ import numpy as np
 from . import _core
 from ._checks import check_array, check_index, plain_array, shown
 from ._positions import check_positions
+from ._quiet import quiet
 
 if TYPE_CHECKING:
     from .module import Array
 
 
+@quiet
 def mse(
     prediction: Array,
     target: Array,
@@ -47,9 +49,10 @@ def mse(
     weights = _check_elements(prediction.shape, position_weights, lengths, batch_first)
     if weights is None:
         return _core.mse(prediction, target)
-    return _core.mse(prediction, target, weights, _total(weights) * (prediction.size // weights.size))
+    return _core.mse(prediction, target, weights, _total(weights, prediction.size // weights.size))
 
 
+@quiet
 def binary_cross_entropy(
     logits: Array,
     targets: Array,
@@ -74,19 +77,16 @@ def binary_cross_entropy(
     logits, targets = _check_pair("logits", logits, "targets", targets)
     weights = _check_elements(logits.shape, position_weights, lengths, batch_first)
     if weights is None:
-        losses, slopes = _binary_losses(logits, targets)
-        with np.errstate(all="ignore"):
-            return float(np.mean(losses, dtype=np.float64)), slopes * slopes.dtype.type(1 / slopes.size)
+        return _binary_mean(logits, targets)
     counts = np.flatnonzero(weights)
     x, t = (array.reshape(weights.size, -1)[counts] for array in (logits, targets))
-    losses, slopes = _binary_losses(x, t)
-    with np.errstate(all="ignore"):
-        shares = weights[counts] / (_total(weights) * x.shape[1])
-        gradient = np.zeros((weights.size, x.shape[1]), logits.dtype)
-        gradient[counts] = slopes * shares.astype(logits.dtype)[:, None]
-        return float(np.dot(shares, losses.sum(axis=1, dtype=np.float64))), gradient.reshape(logits.shape)
+    value, slopes = _binary_mean(x, t, weights[counts])
+    gradient = np.zeros((weights.size, x.shape[1]), logits.dtype)
+    gradient[counts] = slopes
+    return value, gradient.reshape(logits.shape)
 
 
+@quiet
 def cross_entropy(
     logits: Array,
     targets: Array,
@@ -121,15 +121,14 @@ def cross_entropy(
     """
     logits, targets = _check_classes(logits, targets)
     flat, classes = logits.reshape(targets.size, logits.shape[-1]), targets.ravel()
-    with np.errstate(all="ignore"):
-        w = _class_weights(flat.shape[1], targets, weight, ignore_index, position_weights, lengths, batch_first)
-        counts = np.flatnonzero(w)
-        shares = w / _total(w, "position_weights" if weight is None else "weight")
-        gradient, maxima, log_sums = _core.weighted_softmax(flat, shares)  # zeros where a position doesn't count
-        chosen, shares = classes[counts], shares[counts]
-        losses = log_sums[counts] + (maxima[counts] - flat[counts, chosen])
-        gradient[counts, chosen] -= shares.astype(gradient.dtype)
-        return float(np.dot(shares, losses)), gradient.reshape(logits.shape)
+    w = _class_weights(flat.shape[1], targets, weight, ignore_index, position_weights, lengths, batch_first)
+    counts = np.flatnonzero(w)
+    shares = w / _total(w, 1, "position_weights" if weight is None else "weight")
+    gradient, maxima, log_sums = _core.weighted_softmax(flat, shares)  # zeros where a position doesn't count
+    chosen, shares = classes[counts], shares[counts]
+    losses = log_sums[counts] + (maxima[counts] - flat[counts, chosen])
+    gradient[counts, chosen] -= shares.astype(gradient.dtype)
+    return float(np.dot(shares, losses)), gradient.reshape(logits.shape)
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
@@ -148,10 +147,9 @@ def softmax(x: Array, axis: int = -1) -> Array:
     return np.ascontiguousarray(np.moveaxis(y.reshape(moved.shape), -1, axis))
 
 
-def _total(weights: Array, name: str = "position_weights") -> float:
-    """The sum of the weights, in an order in which those of 0 have no part."""
-    with np.errstate(all="ignore"):
-        total = float(weights[weights > 0].sum())
+def _total(weights: Array, columns: int, name: str = "position_weights") -> float:
+    """The sum of the weights, each as often as it has elements, in an order in which those of 0 have no part."""
+    total = float(weights[weights > 0].sum()) * columns
     if not total < math.inf:
         raise ValueError(f"{name}: expected numbers whose sum is finite, got {total}")
     return total
@@ -173,17 +171,19 @@ def _check_elements(
 ) -> Array | None:
     """The weights of a loss over elements; None if all count the same."""
     least = min(len(shape), 2) if len(shape) != 2 else 1
-    with np.errstate(all="ignore"):
-        return check_positions(shape, least, position_weights, lengths, batch_first)
+    return check_positions(shape, least, position_weights, lengths, batch_first)
 
 
-def _binary_losses(x: Array, t: Array) -> tuple[Array, Array]:
-    """Each element's loss and its derivative."""
-    with np.errstate(all="ignore"):  # far from 0 an exponential underflows to the 0 it should be
-        if not (t.min() >= 0 and t.max() <= 1):
-            raise ValueError(f"targets: expected numbers in [0, 1], got {t.min()} to {t.max()}")
-        losses: Array = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
-        return losses, _core.sigmoid(x) - t
+def _binary_mean(x: Array, t: Array, weights: Array | None = None) -> tuple[float, Array]:
+    """The mean of all elements' losses and its gradient; with weights, of the rows."""
+    if not (t.min() >= 0 and t.max() <= 1):
+        raise ValueError(f"targets: expected numbers in [0, 1], got {t.min()} to {t.max()}")
+    losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+    slopes: Array = _core.sigmoid(x) - t
+    if weights is None or (weights == weights[0]).all():
+        return float(np.mean(losses, dtype=np.float64)), slopes * slopes.dtype.type(1 / slopes.size)
+    shares = weights / _total(weights, x.shape[1])
+    return float(np.dot(shares, losses.sum(axis=1, dtype=np.float64))), slopes * shares.astype(x.dtype)[:, None]
 
 
 def _check_classes(logits: Array, targets: Array) -> tuple[Array, Array]:
