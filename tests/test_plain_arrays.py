@@ -91,6 +91,8 @@ def test_masked_targets_are_refused_with_a_cure_that_works():
     assert value == pytest.approx(np.log1p(np.exp(-2)))
     with refused(TypeError, "lengths"):
         recurra.Last()(np.zeros((2, 3, 4)), lengths=np.ma.masked_array([1, 2, 2]))
+    with refused(TypeError, "prompt"):
+        recurra.generate(recurra.RNN(3, 3, seed=0), np.ma.masked_array([1, 2]), 2)
 
 
 class Frame:

@@ -114,8 +114,10 @@ def _cast(name: str, array: Array, dtype: str) -> str:
     return f": cast it with {name}.astype(np.{dtype})" if array.dtype.kind in "biuf" else ""
 
 
-def check_lengths(value: object, steps: int, batch: int) -> Array:
-    """Lengths (B,) of sequences in 0..steps, as int64."""
+def check_lengths(value: object, steps: int, batch: int | None = None) -> Array:
+    """(B,) integers in 0..T, as int64; batch None says that there is none, so that there are no lengths either."""
+    if batch is None:
+        raise ValueError(f"lengths: expected None, as x has no batch, got {type(value).__name__}")
     lengths = plain_array("lengths", value, "iu", "integers", "int64")
     if lengths.shape != (batch,):
         raise ValueError(f"lengths: expected (B,) = ({batch},), got {lengths.shape}")

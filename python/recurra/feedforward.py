@@ -240,9 +240,7 @@ class Last(Stateless):
             if not len(steps):
                 raise ValueError(f"x: expected at least one step, got {x.shape}")
             return steps[-1].copy(), None
-        if steps.ndim == 2:
-            raise ValueError(f"lengths: expected None, as x has no batch, got {type(lengths).__name__}")
-        last = check_lengths(lengths, *steps.shape[:2]) - 1
+        last = check_lengths(lengths, *steps.shape[:-1]) - 1
         y = np.zeros(steps.shape[1:], x.dtype)
         rows = np.flatnonzero(last >= 0)
         y[rows] = steps[last[rows], rows]

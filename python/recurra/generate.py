@@ -151,6 +151,8 @@ def _not_finite(largest: float) -> ValueError:
 
 
 def _check_prompt(prompt: Array | Sequence[int]) -> Array:
+    if isinstance(prompt, np.ma.MaskedArray):
+        raise TypeError("prompt: expected a plain numpy.ndarray or a list, got a masked array")
     tokens = np.asarray(prompt)
     if tokens.ndim != 1 or not tokens.size:
         raise ValueError(f"prompt: expected at least one token (T,), got {shown(tokens.shape)}")
