@@ -20,7 +20,7 @@ class NamedArrays {
   void collect(const Parameters<T> &parameters, py::handle mapping, Name what, Access access) {
     what_ = what;
     access_ = access;
-    arrays_ = arrays_of(parameters, mapping, what);
+    arrays_ = arrays_of<T>(*parameters.table, mapping, what);
     if (access == Access::kWrite) return;
     for (py::array &array : arrays_) {
       if (!contiguous<T>(array)) array = copied(array);
@@ -51,7 +51,7 @@ class NamedArrays {
 // A layer and up to three kinds of its arrays.
 template <class T>
 struct Layer {
-  std::shared_ptr<Parameters<T>> parameters;
+  ParametersPtr<T> parameters;
   NamedArrays<T> arrays[3];
   Index frozen;  // see StepArrays
   std::size_t at;
@@ -96,7 +96,8 @@ class Layers {
  private:
   template <class T>
   Layer<T> collected(const py::tuple &tuple, std::initializer_list<Kind> kinds) const {
-    Layer<T> layer{py::cast<std::shared_ptr<Parameters<T>>>(tuple[0]), {}, -1, count()};
+    Layer<T> layer{py::cast<ParametersPtr<T>>(tuple[0]), {}, -1, count()};
+    check_own(*layer.parameters);
     std::size_t member = 1;
     for (const Kind &kind : kinds) {
       const py::object mapping = tuple[member];

@@ -30,7 +30,7 @@ struct History {
   TapePtr<T> tape;
   bool cells;
 
-  Index size() const { return cells && tape->shape.kind != kLstm ? 0 : tape->shape.layers; }
+  Index size() const { return cells && !tape->shape.has_cell_state() ? 0 : tape->shape.layers; }
 
   py::array at(Index layer) const {
     if (layer < 0) layer += size();
@@ -60,17 +60,33 @@ struct History {
   }
 };
 
+CellId cell_named(const std::string &name) {
+  for (int id = 0; id < kCellCount; ++id) {
+    if (name == kCells[id].name) return static_cast<CellId>(id);
+  }
+  std::string names;
+  for (const CellDescription &cell : kCells) names += (names.empty() ? "" : ", ") + std::string(cell.name);
+  refuse_value("cell", "one of " + names, name);
+}
+
 template <class T>
 class PyNetwork {
  public:
-  PyNetwork(int kind, Index input_size, Index hidden_size, Index layers, int directions, bool bias, bool single)
-      : network_({static_cast<CellKind>(kind), input_size, hidden_size, layers, directions, bias, single}) {}
+  PyNetwork(const std::string &cell, Index input_size, Index hidden_size, Index layers, int directions, bool bias,
+            bool single)
+      : network_({cell_named(cell), input_size, hidden_size, layers, directions, bias, single}) {}
 
-  std::shared_ptr<Parameters<T>> parameters() const { return network_.parameters; }
+  // Zeros, to be loaded.
+  ParametersPtr<T> parameters() const { return std::make_shared<Parameters<T>>(network_.table); }
+  // The caller's arrays themselves, where they are contiguous, else copies.
+  ParametersPtr<T> borrow(py::handle arrays, long long version) const {
+    return borrowed_parameters<T>(network_.table, arrays, version);
+  }
 
   // A cell returns the state alone, here and below.
-  py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
-                  py::handle wish) {
+  py::object call(const ParametersPtr<T> &parameters, py::handle x, py::handle hx, py::handle lengths, py::handle out,
+                  bool batch_first, py::handle table, py::handle wish) {
+    check_parameters(parameters);
     ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
@@ -89,14 +105,15 @@ class PyNetwork {
       target = in_place ? y : py::object(new_array<T>(shape));
     }
     run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
-    run.forward(network_, sequences, nullptr);
+    run.forward(network_, parameters, sequences, nullptr);
     if (target.ptr() != y.ptr()) y[py::ellipsis()] = target;
     return run.layout.single ? run.states() : py::object(py::make_tuple(y, run.states()));
   }
 
   // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
-  py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
-                    py::handle table, py::handle wish) {
+  py::tuple forward(const ParametersPtr<T> &parameters, py::handle x, py::handle hx, py::handle lengths,
+                    bool batch_first, py::handle masks, py::handle table, py::handle wish) {
+    check_parameters(parameters);
     ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
     const Layout &layout = run.layout;
     if (!masks.is_none()) {
@@ -119,7 +136,7 @@ class PyNetwork {
     const py::array y =
         layout.single ? py::reinterpret_borrow<py::array>(run.h_n) : new_array<T>(layout.shape(features()));
     run.call.y = layout.template strided<T>(y);
-    run.forward(network_, memory->sequences, memory.get());
+    run.forward(network_, parameters, memory->sequences, memory.get());
     auto tape = std::make_shared<Tape<T>>();
     tape->layout = layout;
     tape->shape = network_.shape;
@@ -128,14 +145,15 @@ class PyNetwork {
     return py::make_tuple(y, run.states(), tape);
   }
 
-  py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dcells,
-                     py::handle need_dx_flag, py::handle grads, py::handle retain_flag, py::handle wish) {
+  py::tuple backward(const ParametersPtr<T> &parameters, py::handle tape_object, py::handle dy, py::handle dstate,
+                     py::handle doutputs, py::handle dcells, py::handle need_dx_flag, py::handle grads,
+                     py::handle retain_flag, py::handle wish) {
     const bool need_dx = flag_of(need_dx_flag, "need_dx"), retain = flag_of(retain_flag, "retain");
     const TapePtr<T> tape_held = tape_of<Tape, T>(tape_object);
     Tape<T> &tape = *tape_held;
     auto memory = tape.hold();
     if (!memory) throw std::runtime_error(kConsumed);
-    if (memory->parameters != network_.parameters) throw std::runtime_error(kOtherLayer);
+    if (memory->parameters != parameters) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
     Arguments<T> arguments;
@@ -145,12 +163,12 @@ class PyNetwork {
     call.dy = arguments.sequences(dy, "dy", layout, features_symbol(), features());
     call.doutputs = by_layer(doutputs, "doutputs", network_.shape.layers, layout, arguments);
     call.dcells =
-        by_layer(dcells, "dcells", network_.shape.kind == kLstm ? network_.shape.layers : 0, layout, arguments);
+        by_layer(dcells, "dcells", network_.shape.has_cell_state() ? network_.shape.layers : 0, layout, arguments);
     const auto [dh, dc] = split_state(network_.shape, dstate, "dstate", "dh_n", "dc_n");
     const Shape states = layout.state_shape(network_.shape.states(), network_.shape.hidden_size);
     call.dh_n = arguments.state(dh, "dh_n", layout, network_.shape.states(), network_.shape.hidden_size);
     call.dc_n = arguments.state(dc, "dc_n", layout, network_.shape.states(), network_.shape.hidden_size);
-    call.grads = gradient_targets(*network_.parameters, grads, arguments);
+    call.grads = gradient_targets(*parameters, grads, arguments);
 
     py::object dx = py::none();
     if (need_dx && memory->table.data()) {  // in the place of x's: that of the table
@@ -189,6 +207,11 @@ class PyNetwork {
   }
 
  private:
+  void check_parameters(const ParametersPtr<T> &parameters) const {
+    if (parameters->table != network_.table) {
+      throw std::runtime_error("parameters: expected those of this network, got another's");
+    }
+  }
   Index features() const { return network_.shape.features(); }
   const char *features_symbol() const { return network_.shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
 
@@ -233,15 +256,45 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def("__len__", &History<T>::size)
       .def("__getitem__", &History<T>::at, py::arg("layer"));
   py::class_<PyNetwork<T>>(module, ("Network" + suffix).c_str())
-      .def(py::init<int, Index, Index, Index, int, bool, bool>(), py::arg("kind"), py::arg("input_size"),
-           py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"), py::arg("bias"), py::arg("single"))
-      .def_property_readonly("parameters", &PyNetwork<T>::parameters)
-      .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
-           py::arg("batch_first"), py::arg("table"), py::arg("plan"))
-      .def("forward", &PyNetwork<T>::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
-           py::arg("masks"), py::arg("table"), py::arg("plan"))
-      .def("backward", &PyNetwork<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
-           py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
+      .def(py::init<const std::string &, Index, Index, Index, int, bool, bool>(), py::arg("cell"),
+           py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"),
+           py::arg("bias"), py::arg("single"))
+      .def("parameters", &PyNetwork<T>::parameters)
+      .def("borrow", &PyNetwork<T>::borrow, py::arg("params"), py::arg("version"))
+      .def("call", &PyNetwork<T>::call, py::arg("parameters"), py::arg("x"), py::arg("hx"), py::arg("lengths"),
+           py::arg("out"), py::arg("batch_first"), py::arg("table"), py::arg("plan"))
+      .def("forward", &PyNetwork<T>::forward, py::arg("parameters"), py::arg("x"), py::arg("hx"), py::arg("lengths"),
+           py::arg("batch_first"), py::arg("masks"), py::arg("table"), py::arg("plan"))
+      .def("backward", &PyNetwork<T>::backward, py::arg("parameters"), py::arg("tape"), py::arg("dy"),
+           py::arg("dstate"), py::arg("doutputs"), py::arg("dcells"), py::arg("need_dx"), py::arg("grads"),
+           py::arg("retain"), py::arg("plan"));
+}
+
+py::tuple words_of(const char *text) { return py::tuple(py::str(text).attr("split")()); }
+
+// What csrc/cells.h says of every cell, by name.
+py::dict cells_dict() {
+  constexpr const char *roles[] = {"input_weight", "recurrent_weight", "input_bias", "recurrent_bias"};
+  py::dict result;
+  for (const CellDescription &cell : kCells) {
+    py::list parameters;
+    for (const ParameterDescription &parameter : kParameters) {
+      py::dict entry;
+      entry["name"] = parameter.name;
+      entry["rows"] = cell.gates;  // times hidden_size
+      entry["columns"] = parameter.role == kInputWeight       ? py::object(py::str("input_size"))
+                         : parameter.role == kRecurrentWeight ? py::object(py::str("hidden_size"))
+                                                              : py::object(py::none());
+      entry["role"] = roles[parameter.role];
+      parameters.append(entry);
+    }
+    py::dict description;
+    description["gates"] = words_of(cell.gate_names);
+    description["states"] = words_of(cell.state_names);
+    description["parameters"] = py::tuple(parameters);
+    result[cell.name] = description;
+  }
+  return result;
 }
 
 py::dict last_plan_dict() {
@@ -264,6 +317,7 @@ py::dict last_plan_dict() {
 
 void bind_network(py::module_ &module) {
   module.def("last_plan", last_plan_dict);
+  module.def("cells", cells_dict);
   bind<float>(module, "32");
   bind<double>(module, "64");
 }

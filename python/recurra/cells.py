@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_flag, check_size
-from .layers import DTYPE, KINDS, NETWORKS, check_nonlinearity
+from .layers import DTYPE, NETWORKS, check_nonlinearity
 from .module import Array, Module
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ class _Cell(Module):
         raise NotImplementedError
 
     def _make_core(self) -> Any:
-        return NETWORKS[self.dtype](KINDS[self._cell], self.input_size, self.hidden_size, 1, 1, self.bias, True)
+        return NETWORKS[self.dtype](self._cell, self.input_size, self.hidden_size, 1, 1, self.bias, True)
 
     def __call__(self, x: Array, hx: State = None) -> State:
         """The state after this step; hx None is zeros."""
-        return self._core.call(x, hx, None, None, False, None, None)
+        return self._core.call(self._parameters, x, hx, None, None, False, None, None)
 
     def forward(self, x: Array, hx: State = None) -> tuple[State, Tape]:
         """The same, and the tape for `backward`."""
-        return self._core.forward(x, hx, None, False, None, None, None)  # type: ignore[no-any-return]
+        return self._core.forward(self._parameters, x, hx, None, False, None, None, None)  # type: ignore[no-any-return]
 
     def backward(
         self,
@@ -50,7 +50,7 @@ class _Cell(Module):
         """From the gradient of the new state, those of x and of the state before; adds to `grads` or `self.grads`."""
         grads = self.grads if grads is None else grads
         return self._core.backward(  # type: ignore[no-any-return]
-            tape, None, dstate, None, None, need_dx, grads, retain, None
+            self._parameters, tape, None, dstate, None, None, need_dx, grads, retain, None
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _core
 from ._checks import check_array, check_flag, check_size, shown
-from .layers import KINDS, MOST_LAYERS, NETWORKS
+from .layers import CELLS, MOST_LAYERS, NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ class Tape:
 
     core: _core.Tape32 | _core.Tape64
     network: _core.Network32 | _core.Network64
+    parameters: _core.Parameters32 | _core.Parameters64
     has_cell_state: bool
 
     @property
@@ -61,9 +62,9 @@ def forward(
         TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
     """
     if not isinstance(cell, str):
-        raise TypeError(f"cell: expected one of {', '.join(KINDS)}, got {shown(cell)}")
-    if cell not in KINDS:
-        raise ValueError(f"cell: expected one of {', '.join(KINDS)}, got {shown(cell)}")
+        raise TypeError(f"cell: expected one of {', '.join(CELLS)}, got {shown(cell)}")
+    if cell not in CELLS:
+        raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {shown(cell)}")
     check_size("num_layers", num_layers, MOST_LAYERS)
     check_flag("bidirectional", bidirectional)
     if not hasattr(params, "keys"):
@@ -76,20 +77,21 @@ def forward(
             raise ValueError(f"{name}: expected (rows, columns), got {params[name].shape}")
     if masks is not None and not isinstance(masks, (list, tuple)):
         raise TypeError(f"masks: expected a list of arrays, got {type(masks).__name__}")
-    has_cell_state = cell == "lstm"
+    has_cell_state = "c" in CELLS[cell]["states"]
     if c0 is not None and not has_cell_state:
         raise ValueError(f"c0: expected None, as {cell} has no cell state, got {shown(type(c0).__name__)}")
     make = NETWORKS[params["weight_ih_l0"].dtype]
     input_size, hidden_size = params["weight_ih_l0"].shape[1], params["weight_hh_l0"].shape[1]
     bias = any(name.startswith("bias") for name in params)
-    network = make(KINDS[cell], input_size, hidden_size, num_layers, 1 + bidirectional, bias, False)
-    network.parameters.load(params, "params")
+    network = make(cell, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False)
+    parameters = network.parameters()
+    parameters.load(params, "params")
     hx: Any = (h0, c0) if has_cell_state else h0
     y, state, core = network.forward(
-        x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None, None
+        parameters, x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None, None
     )
     h_n, c_n = state if has_cell_state else (state, None)
-    return y, h_n, c_n, Tape(core, network, has_cell_state)
+    return y, h_n, c_n, Tape(core, network, parameters, has_cell_state)
 
 
 def backward(
@@ -112,9 +114,11 @@ def backward(
         raise TypeError(f"tape: expected one of recurra.functional.forward, got {type(tape).__name__}")
     if dc_n is not None and not tape.has_cell_state:
         raise ValueError(f"dc_n: expected None, as the cell has no cell state, got {shown(type(dc_n).__name__)}")
-    grads = {name: np.zeros_like(value) for name, value in tape.network.parameters.views().items()}
+    grads = {name: np.zeros_like(value) for name, value in tape.parameters.views().items()}
     dstate: Any = (dh_n, dc_n) if tape.has_cell_state else dh_n
-    dx, dprevious = tape.network.backward(tape.core, dy, dstate, doutputs, dcells, True, grads, True, None)
+    dx, dprevious = tape.network.backward(
+        tape.parameters, tape.core, dy, dstate, doutputs, dcells, True, grads, True, None
+    )
     dh0, dc0 = dprevious if tape.has_cell_state else (dprevious, None)
     return dx, dh0, dc0, grads
 

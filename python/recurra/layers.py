@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     State = Any  # h, or (h, c) of an LSTM
 
 MOST_LAYERS = 2**16  # beyond any use, and short of filling the memory with names
-KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3, "gru_reset_before": 4}
+CELLS = _core.cells()  # gates, states and parameters of every cell, by name
 NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.float64): _core.Network64}
 
 
@@ -55,7 +55,7 @@ class _Recurrent(Module):
     def _make_core(self) -> Any:
         directions = 2 if self.bidirectional else 1
         return NETWORKS[self.dtype](
-            KINDS[self._cell], self.input_size, self.hidden_size, self.num_layers, directions, self.bias, False
+            self._cell, self.input_size, self.hidden_size, self.num_layers, directions, self.bias, False
         )
 
     @property
@@ -95,7 +95,7 @@ class _Recurrent(Module):
     ) -> tuple[Array, State]:
         """With a table (num_embeddings, input_size), x is tokens that stand for its rows."""
         return self._core.call(  # type: ignore[no-any-return]
-            x, hx, lengths, out, self.batch_first, table, self._plan
+            self._parameters, x, hx, lengths, out, self.batch_first, table, self._plan
         )
 
     def forward(
@@ -120,7 +120,7 @@ class _Recurrent(Module):
         """With a table (num_embeddings, input_size), x is tokens for its rows, and `backward` returns its gradient."""
         masks = self._masks(rng) if self._dropout and self.num_layers > 1 else None
         return self._core.forward(  # type: ignore[no-any-return]
-            x, hx, lengths, self.batch_first, masks, table, self._plan
+            self._parameters, x, hx, lengths, self.batch_first, masks, table, self._plan
         )
 
     def _masks(self, rng: Seed) -> Callable[[int, int], list[Array]]:
@@ -168,7 +168,7 @@ class _Recurrent(Module):
         """
         grads = self.grads if grads is None else grads
         return self._core.backward(  # type: ignore[no-any-return]
-            tape, dy, dstate, doutputs, dcells, need_dx, grads, retain, self._plan
+            self._parameters, tape, dy, dstate, doutputs, dcells, need_dx, grads, retain, self._plan
         )
 
 
