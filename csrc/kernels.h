@@ -261,8 +261,8 @@ struct Kernels {
   void (*sigmoid)(Index size, const T *x, T *y);
   void (*tanh)(Index size, const T *x, T *y);
   void (*softmax)(const SoftmaxTask<T> *task);
-  double (*mse)(const MseTask<T> *task);
-  void (*add_squares)(Index size, const T *x, double *chains);  // into kSquareChains chains
+  Index (*mse)(const MseTask<T> *task, double *chains, Index counted);  // into kSquareChains chains
+  void (*add_squares)(Index size, const T *x, double *chains);
   void (*scale)(Index size, double factor, T *x);
 };
 

@@ -398,3 +398,19 @@ def test_softmax_errors():
             recurra.softmax(x, wrong)
     with refused(ValueError, "axis"):
         recurra.softmax(np.array(1.0))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@every_dtype
+def test_binary_cross_entropy_of_many(dtype, turned):
+    """More than are done at once; each element's part in the gradient is what it would be alone."""
+    logits, targets = draw_binary((70_001, 2), dtype)
+    if turned:
+        logits, targets = np.asfortranarray(logits), np.asfortranarray(targets)
+    value, gradient = recurra.binary_cross_entropy(logits, targets)
+    eps, parts = float(np.finfo(dtype).eps), []
+    for rows in np.array_split(np.arange(70_001), 7):
+        part, slopes = recurra.binary_cross_entropy(logits[rows], targets[rows])
+        parts.append(part * len(rows))
+        np.testing.assert_allclose(gradient[rows] * (70_001 / len(rows)), slopes, rtol=4 * eps)
+    assert value == pytest.approx(sum(parts) / 70_001, rel=8 * eps)

@@ -1,7 +1,9 @@
-"""Squared errors, norms, clipping and steps have no fused multiply-add: the same bits on every ISA, baseline included."""
+"""Squared errors, norms, clipping and steps have no fused multiply-add, so every ISA gives the same bits."""
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import subprocess
 import sys
@@ -81,9 +83,33 @@ def test_the_chains(size, dtype):
         chains = [0.0] * 8
         for i, error in enumerate(errors):
             chains[i % 8] += float(error) * float(error)
-        return sum(chains)
+        return functools.reduce(operator.add, chains)  # sum() is compensated from Python 3.12 on
 
     assert recurra.mse(p, t)[0] == total(p - t) / size
     layer = recurra.Linear(1, size, bias=False, dtype=dtype, seed=0)
     layer.grads["weight"][:, 0] = p
     assert recurra.clip_grad_norm(layer, 1e9) == total(p) ** 0.5
+
+
+@pytest.mark.parametrize("columns", [1, 3, 2**22 + 5])
+def test_long_sums(columns):
+    """Of several pieces, between which Ctrl-C is seen, the chains are the same; so they are with weights."""
+    size = 2**23 + 13
+    size -= size % columns
+    rng = np.random.default_rng(0)
+    p, t = rng.random(size, np.float32), np.zeros(size, np.float32)
+    rows = size // columns
+    weights = np.ones(rows)
+    if columns < 4:
+        weights[::5] = 0
+        weights[1::5] = 2
+    every = np.repeat(weights, columns)
+    squares = (every * p.astype(np.float64) ** 2)[every > 0]
+    chains = np.zeros(len(squares) + -len(squares) % 8)
+    chains[: len(squares)] = squares
+    chains = np.add.accumulate(chains.reshape(-1, 8), axis=0)[-1]
+    expected = functools.reduce(operator.add, chains.tolist()) / every.sum()
+    shape = (rows, columns)
+    value, gradient = recurra.mse(p.reshape(shape), t.reshape(shape), position_weights=weights)
+    assert value == expected
+    assert np.array_equal(gradient.ravel() != 0, (every * p) != 0)

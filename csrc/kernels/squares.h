@@ -9,14 +9,6 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-inline double sum_of_chains(const double *chains) {
-  double sum = 0;
-  for (Index chain = 0; chain < kSquareChains; ++chain) {
-    sum += chains[chain];
-  }
-  return sum;
-}
-
 // Elements [begin, end) of one weight, of which `counted` others come before in the sum.
 template <class T>
 void add_squared_errors(const MseTask<T> &task, Index begin, Index end, double weight, Index counted, double *chains) {
@@ -42,13 +34,12 @@ void add_squared_errors(const MseTask<T> &task, Index begin, Index end, double w
   }
 }
 
-// Σ w (prediction - target)² / total, and its gradient. A row of weight 0 isn't looked at and has no place in the
-// chains: the result is the one without that row.
+// Adds w (prediction - target)² to the chains, which the caller sets to 0 and adds up, and sets the gradient. A row of
+// weight 0 isn't looked at and has no place in the chains: the result is the one without that row. Of a sum that is
+// done piece by piece, `counted` elements came before; returns how many come before the next.
 template <class T>
-double mse(const MseTask<T> *task) {
+Index mse(const MseTask<T> *task, double *chains, Index counted) {
   const auto weight_of = [task](Index row) { return task->weights ? task->weights[row] : 1; };
-  double chains[kSquareChains] = {};
-  Index counted = 0;
   for (Index row = 0, next = 0; row < task->rows; row = next) {
     const double weight = weight_of(row);
     next = row + 1;
@@ -65,10 +56,10 @@ double mse(const MseTask<T> *task) {
       counted += end - begin;
     }
   }
-  return sum_of_chains(chains) / task->total;
+  return counted;
 }
 
-// Adds the squares of x to the chains, which the caller sets to 0 and adds up: several arrays share them.
+// Adds the squares of x to the chains. Several arrays share them, and each begins at the first.
 template <class T>
 void add_squares(Index size, const T *x, double *chains) {
   const auto square = [x](Index i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); };

@@ -124,7 +124,11 @@ void load_all(const py::list &list, const std::string &what) {
 class Counter {
  public:
   explicit Counter(const py::list &count)
-      : list_(count), number_(py::cast<long long>(count[0]) + 1), next_(py::int_(number_)) {}
+      : list_(count),
+        number_(py::cast<long long>(count[0]) + 1),
+        next_(py::reinterpret_steal<py::object>(PyLong_FromLongLong(number_))) {
+    if (!next_) throw py::error_already_set();
+  }
   long long next() const { return number_; }
   void advance() { PyList_SetItem(list_.ptr(), 0, next_.release().ptr()); }
 
@@ -158,6 +162,7 @@ void adam(const py::list &list, const py::list &count, double lr, double beta1, 
 
 void zero_gradients(const py::list &list) {
   Layers layers(list, {{"grads", Access::kWrite}});
+  const WithoutGil released;
   layers.each([](auto &layer) {
     const auto &entries = layer.parameters->entries;
     for (std::size_t i = 0; i < entries.size(); ++i) {
