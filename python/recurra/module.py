@@ -135,8 +135,9 @@ def load_all(states: Iterable[tuple[Module, Mapping[str, Array]]]) -> None:
         else:
             own.append((layer, state))
     _core.load_all(common, "state_dict")
-    for layer, state in own:
-        layer.load_state_dict(state)
+    if own:  # else not even an iterator may be made that could fail for lack of memory
+        for layer, state in own:
+            layer.load_state_dict(state)
 
 
 def settled(state: Mapping[str, Array]) -> Mapping[str, Array]:
