@@ -102,10 +102,15 @@ struct ForwardTask {
   Index saved_stride;
   T *cells;           // compact (rows, hidden_size): c_t, or null
   Index part, parts;  // which share of the hidden units; the team meets after every step
-  T *work;            // forward_work elements
-  T *shared;          // forward_shared elements, the same for all parts
+  T *work;            // ForwardSizes::work elements
+  T *shared;          // ForwardSizes::shared elements, the same for all parts
   const Plan *plan;
   Pulse *pulse;
+};
+
+// Scratch memory of a forward task.
+struct ForwardSizes {
+  Index work, shared;
 };
 
 // Back-propagation through time of the same.
@@ -241,8 +246,8 @@ struct Kernels {
   void (*pack_forward)(const PackTask<T> *task);
   void (*pack_backward)(const PackTask<T> *task);
   Index (*projected_size)(CellId cell, Index hidden_size);  // of one row of the hoisted projection
-  Index (*forward_work)(CellId cell, Index rows, Index input_size, Index hidden_size, Index alphabet, const Plan *plan);
-  Index (*forward_shared)(CellId cell, Index rows, Index hidden_size);
+  ForwardSizes (*forward_sizes)(CellId cell, Index rows, Index input_size, Index hidden_size, Index alphabet,
+                                const Plan *plan);
   Index (*backward_work)(CellId cell, Index rows, Index hidden_size);
   bool (*forward)(const ForwardTask<T> *task);  // false: interrupted
   bool (*backward)(const BackwardTask<T> *task);

@@ -15,7 +15,7 @@ struct Arena {
   template <class U>
   RECURRA_INLINE U *take(Index count) {
     char *at = base + used;
-    used += (count * static_cast<Index>(sizeof(U)) + 63) / 64 * 64;
+    used += (count * static_cast<Index>(sizeof(U)) + 63) & ~Index(63);
     return reinterpret_cast<U *>(at);
   }
 };

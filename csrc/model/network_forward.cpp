@@ -49,10 +49,12 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
       }
     }
   }
-  Index widest = 0, shared = kernels_.forward_shared(shape.cell, most_rows, H);
+  Index widest = 0, shared = 0;
   for (Index layer = 0; layer < std::min<Index>(shape.layers, 2); ++layer) {
     const Index alphabet = layer == 0 && call.table ? call.alphabet : 0;
-    widest = std::max(widest, kernels_.forward_work(shape.cell, most_rows, inputs(layer), H, alphabet, &plan));
+    const ForwardSizes sizes = kernels_.forward_sizes(shape.cell, most_rows, inputs(layer), H, alphabet, &plan);
+    widest = std::max(widest, sizes.work);
+    shared = sizes.shared;
   }
   const Index between = tape || shape.layers == 1 ? 0 : checked_product(total, features);  // layers' outputs
   std::array<T *, 2> hidden{};

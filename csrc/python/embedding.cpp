@@ -74,7 +74,7 @@ void bind(py::module_ &module, const std::string &suffix) {
   py::class_<TableTape<T>, std::shared_ptr<TableTape<T>>>(module, ("TableTape" + suffix).c_str());
   py::class_<PyTable<T>>(module, ("Table" + suffix).c_str())
       .def(py::init<Index, Index, Index>(), py::arg("num_embeddings"), py::arg("embedding_dim"), py::arg("padding_idx"))
-      .def("parameters", &PyTable<T>::parameters)
+      .def_property_readonly("parameters", &PyTable<T>::parameters)
       .def("call", &PyTable<T>::call, py::arg("x"))
       .def("forward", &PyTable<T>::forward, py::arg("x"))
       .def("backward", &PyTable<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("grads"), py::arg("retain"));

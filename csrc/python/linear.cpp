@@ -110,7 +110,7 @@ void bind(py::module_ &module, const std::string &suffix) {
   py::class_<DenseTape<T>, std::shared_ptr<DenseTape<T>>>(module, ("DenseTape" + suffix).c_str());
   py::class_<PyDense<T>>(module, ("Dense" + suffix).c_str())
       .def(py::init<Index, Index, bool>(), py::arg("in_features"), py::arg("out_features"), py::arg("bias"))
-      .def("parameters", &PyDense<T>::parameters)
+      .def_property_readonly("parameters", &PyDense<T>::parameters)
       .def("call", &PyDense<T>::call, py::arg("x"))
       .def("forward", &PyDense<T>::forward, py::arg("x"))
       .def("backward", &PyDense<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("need_dx"), py::arg("grads"),

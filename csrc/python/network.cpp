@@ -74,20 +74,20 @@ class PyNetwork {
  public:
   PyNetwork(const std::string &cell, Index input_size, Index hidden_size, Index layers, int directions, bool bias,
             bool single)
-      : network_({cell_named(cell), input_size, hidden_size, layers, directions, bias, single}) {}
+      : PyNetwork(std::make_shared<Network<T>>(
+            NetworkShape{cell_named(cell), input_size, hidden_size, layers, directions, bias, single})) {}
 
-  // Zeros, to be loaded.
-  ParametersPtr<T> parameters() const { return std::make_shared<Parameters<T>>(network_.table); }
-  // The caller's arrays themselves, where they are contiguous, else copies.
-  ParametersPtr<T> borrow(py::handle arrays, long long version) const {
-    return borrowed_parameters<T>(network_.table, arrays, version);
+  ParametersPtr<T> parameters() const { return parameters_; }
+
+  // The same network over the caller's arrays: themselves, where they are contiguous, else copies.
+  PyNetwork borrow(py::handle arrays, long long version) const {
+    return {network_, borrowed_parameters<T>(network_->table, arrays, version)};
   }
 
   // A cell returns the state alone, here and below.
-  py::object call(const ParametersPtr<T> &parameters, py::handle x, py::handle hx, py::handle lengths, py::handle out,
-                  bool batch_first, py::handle table, py::handle wish) {
-    check_parameters(parameters);
-    ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
+  py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
+                  py::handle wish) {
+    ForwardArguments<T> run(network_->shape, x, hx, lengths, batch_first, table, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
     py::object y, target;
@@ -105,20 +105,19 @@ class PyNetwork {
       target = in_place ? y : py::object(new_array<T>(shape));
     }
     run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
-    run.forward(network_, parameters, sequences, nullptr);
+    run.forward(*network_, parameters_, sequences, nullptr);
     if (target.ptr() != y.ptr()) y[py::ellipsis()] = target;
     return run.layout.single ? run.states() : py::object(py::make_tuple(y, run.states()));
   }
 
   // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
-  py::tuple forward(const ParametersPtr<T> &parameters, py::handle x, py::handle hx, py::handle lengths,
-                    bool batch_first, py::handle masks, py::handle table, py::handle wish) {
-    check_parameters(parameters);
-    ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
+  py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
+                    py::handle table, py::handle wish) {
+    ForwardArguments<T> run(network_->shape, x, hx, lengths, batch_first, table, wish);
     const Layout &layout = run.layout;
     if (!masks.is_none()) {
       const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
-      const auto needed = static_cast<std::size_t>(network_.shape.layers - 1);
+      const auto needed = static_cast<std::size_t>(network_->shape.layers - 1);
       if (drawn.size() != needed) {
         refuse_value("masks", std::to_string(needed) + " arrays, one between each two layers",
                      std::to_string(drawn.size()));
@@ -136,24 +135,23 @@ class PyNetwork {
     const py::array y =
         layout.single ? py::reinterpret_borrow<py::array>(run.h_n) : new_array<T>(layout.shape(features()));
     run.call.y = layout.template strided<T>(y);
-    run.forward(network_, parameters, memory->sequences, memory.get());
+    run.forward(*network_, parameters_, memory->sequences, memory.get());
     auto tape = std::make_shared<Tape<T>>();
     tape->layout = layout;
-    tape->shape = network_.shape;
+    tape->shape = network_->shape;
     tape->memory = std::move(memory);
     if (layout.single) return py::make_tuple(run.states(), tape);
     return py::make_tuple(y, run.states(), tape);
   }
 
-  py::tuple backward(const ParametersPtr<T> &parameters, py::handle tape_object, py::handle dy, py::handle dstate,
-                     py::handle doutputs, py::handle dcells, py::handle need_dx_flag, py::handle grads,
-                     py::handle retain_flag, py::handle wish) {
+  py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dcells,
+                     py::handle need_dx_flag, py::handle grads, py::handle retain_flag, py::handle wish) {
     const bool need_dx = flag_of(need_dx_flag, "need_dx"), retain = flag_of(retain_flag, "retain");
     const TapePtr<T> tape_held = tape_of<Tape, T>(tape_object);
     Tape<T> &tape = *tape_held;
     auto memory = tape.hold();
     if (!memory) throw std::runtime_error(kConsumed);
-    if (memory->parameters != parameters) throw std::runtime_error(kOtherLayer);
+    if (memory->parameters != parameters_) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
     Arguments<T> arguments;
@@ -161,29 +159,29 @@ class PyNetwork {
     call.wish = wish_of(wish);
     call.signalled = signalled;
     call.dy = arguments.sequences(dy, "dy", layout, features_symbol(), features());
-    call.doutputs = by_layer(doutputs, "doutputs", network_.shape.layers, layout, arguments);
+    call.doutputs = by_layer(doutputs, "doutputs", network_->shape.layers, layout, arguments);
     call.dcells =
-        by_layer(dcells, "dcells", network_.shape.has_cell_state() ? network_.shape.layers : 0, layout, arguments);
-    const auto [dh, dc] = split_state(network_.shape, dstate, "dstate", "dh_n", "dc_n");
-    const Shape states = layout.state_shape(network_.shape.states(), network_.shape.hidden_size);
-    call.dh_n = arguments.state(dh, "dh_n", layout, network_.shape.states(), network_.shape.hidden_size);
-    call.dc_n = arguments.state(dc, "dc_n", layout, network_.shape.states(), network_.shape.hidden_size);
-    call.grads = gradient_targets(*parameters, grads, arguments);
+        by_layer(dcells, "dcells", network_->shape.has_cell_state() ? network_->shape.layers : 0, layout, arguments);
+    const auto [dh, dc] = split_state(network_->shape, dstate, "dstate", "dh_n", "dc_n");
+    const Shape states = layout.state_shape(network_->shape.states(), network_->shape.hidden_size);
+    call.dh_n = arguments.state(dh, "dh_n", layout, network_->shape.states(), network_->shape.hidden_size);
+    call.dc_n = arguments.state(dc, "dc_n", layout, network_->shape.states(), network_->shape.hidden_size);
+    call.grads = gradient_targets(*parameters_, grads, arguments);
 
     py::object dx = py::none();
     if (need_dx && memory->table.data()) {  // in the place of x's: that of the table
-      const py::array array = new_array<T>({memory->alphabet, network_.shape.input_size});
+      const py::array array = new_array<T>({memory->alphabet, network_->shape.input_size});
       call.dtable = pointer<T>(array);
       dx = array;
     } else if (need_dx && !memory->tokens.data()) {  // one-hot tokens have no gradient
-      const py::array array = new_array<T>(layout.shape(network_.shape.input_size));
+      const py::array array = new_array<T>(layout.shape(network_->shape.input_size));
       call.dx = layout.template strided<T>(array);
       dx = array;
     }
     const py::array dh0 = new_array<T>(states);
     call.dh0 = pointer<T>(dh0);
     py::object dprevious = dh0;
-    if (network_.shape.has_cell_state()) {
+    if (network_->shape.has_cell_state()) {
       const py::array dc0 = new_array<T>(states);
       call.dc0 = pointer<T>(dc0);
       dprevious = py::make_tuple(dh0, dc0);
@@ -193,7 +191,7 @@ class PyNetwork {
     Outcome outcome{};
     try {
       const WithoutGil released;
-      outcome = network_.backward(*memory, call);
+      outcome = network_->backward(*memory, call);
     } catch (...) {
       if (!retain) give_back(tape, memory);
       throw;
@@ -207,18 +205,18 @@ class PyNetwork {
   }
 
  private:
-  void check_parameters(const ParametersPtr<T> &parameters) const {
-    if (parameters->table != network_.table) {
-      throw std::runtime_error("parameters: expected those of this network, got another's");
-    }
-  }
-  Index features() const { return network_.shape.features(); }
-  const char *features_symbol() const { return network_.shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
+  explicit PyNetwork(std::shared_ptr<const Network<T>> network)
+      : PyNetwork(network, std::make_shared<Parameters<T>>(network->table)) {}
+  PyNetwork(std::shared_ptr<const Network<T>> network, ParametersPtr<T> parameters)
+      : network_(std::move(network)), parameters_(std::move(parameters)) {}
+
+  Index features() const { return network_->shape.features(); }
+  const char *features_symbol() const { return network_->shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
 
   // One array a layer from a dict {layer: array} or None; null where there is none.
   std::vector<Strided<const T>> by_layer(py::handle given, const std::string &name, Index layers, const Layout &layout,
                                          Arguments<T> &arguments) const {
-    std::vector<Strided<const T>> result(static_cast<std::size_t>(network_.shape.layers));
+    std::vector<Strided<const T>> result(static_cast<std::size_t>(network_->shape.layers));
     if (given.is_none()) return result;
     if (!py::isinstance<py::dict>(given)) refuse_type(name, "a dict of arrays by layer", type_name(given));
     for (const auto &[key, array] : py::reinterpret_borrow<py::dict>(given)) {
@@ -244,7 +242,8 @@ class PyNetwork {
     tape.memory = memory;
   }
 
-  Network<T> network_;
+  std::shared_ptr<const Network<T>> network_;
+  ParametersPtr<T> parameters_;
 };
 
 template <class T>
@@ -259,15 +258,14 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def(py::init<const std::string &, Index, Index, Index, int, bool, bool>(), py::arg("cell"),
            py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"),
            py::arg("bias"), py::arg("single"))
-      .def("parameters", &PyNetwork<T>::parameters)
+      .def_property_readonly("parameters", &PyNetwork<T>::parameters)
       .def("borrow", &PyNetwork<T>::borrow, py::arg("params"), py::arg("version"))
-      .def("call", &PyNetwork<T>::call, py::arg("parameters"), py::arg("x"), py::arg("hx"), py::arg("lengths"),
-           py::arg("out"), py::arg("batch_first"), py::arg("table"), py::arg("plan"))
-      .def("forward", &PyNetwork<T>::forward, py::arg("parameters"), py::arg("x"), py::arg("hx"), py::arg("lengths"),
-           py::arg("batch_first"), py::arg("masks"), py::arg("table"), py::arg("plan"))
-      .def("backward", &PyNetwork<T>::backward, py::arg("parameters"), py::arg("tape"), py::arg("dy"),
-           py::arg("dstate"), py::arg("doutputs"), py::arg("dcells"), py::arg("need_dx"), py::arg("grads"),
-           py::arg("retain"), py::arg("plan"));
+      .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
+           py::arg("batch_first"), py::arg("table"), py::arg("plan"))
+      .def("forward", &PyNetwork<T>::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
+           py::arg("masks"), py::arg("table"), py::arg("plan"))
+      .def("backward", &PyNetwork<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
+           py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
 }
 
 py::tuple words_of(const char *text) { return py::tuple(py::str(text).attr("split")()); }

@@ -1,5 +1,5 @@
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Self, TypeAlias, TypedDict
 
 from numpy.typing import NDArray
 
@@ -96,11 +96,11 @@ class _Network:
         bias: bool,
         single: bool,
     ) -> None: ...
+    @property
     def parameters(self) -> _Parameters: ...
-    def borrow(self, params: Mapping[str, _Array], version: int) -> _Parameters: ...
+    def borrow(self, params: Mapping[str, _Array], version: int) -> Self: ...
     def call(
         self,
-        parameters: _Parameters,
         x: _Array,
         hx: _State,
         lengths: _Array | None,
@@ -111,7 +111,6 @@ class _Network:
     ) -> Any: ...
     def forward(
         self,
-        parameters: _Parameters,
         x: _Array,
         hx: _State,
         lengths: _Array | None,
@@ -122,7 +121,6 @@ class _Network:
     ) -> Any: ...
     def backward(
         self,
-        parameters: _Parameters,
         tape: _Tape,
         dy: _Array | None,
         dstate: _State,

@@ -32,11 +32,11 @@ class _Cell(Module):
 
     def __call__(self, x: Array, hx: State = None) -> State:
         """The state after this step; hx None is zeros."""
-        return self._core.call(self._parameters, x, hx, None, None, False, None, None)
+        return self._core.call(x, hx, None, None, False, None, None)
 
     def forward(self, x: Array, hx: State = None) -> tuple[State, Tape]:
         """The same, and the tape for `backward`."""
-        return self._core.forward(self._parameters, x, hx, None, False, None, None, None)  # type: ignore[no-any-return]
+        return self._core.forward(x, hx, None, False, None, None, None)  # type: ignore[no-any-return]
 
     def backward(
         self,
@@ -50,7 +50,7 @@ class _Cell(Module):
         """From the gradient of the new state, those of x and of the state before; adds to `grads` or `self.grads`."""
         grads = self.grads if grads is None else grads
         return self._core.backward(  # type: ignore[no-any-return]
-            self._parameters, tape, None, dstate, None, None, need_dx, grads, retain, None
+            tape, None, dstate, None, None, need_dx, grads, retain, None
         )
 
 

@@ -27,7 +27,6 @@ class Tape:
 
     core: _core.Tape32 | _core.Tape64
     network: _core.Network32 | _core.Network64
-    parameters: _core.Parameters32 | _core.Parameters64
     has_cell_state: bool
 
     @property
@@ -84,14 +83,13 @@ def forward(
     input_size, hidden_size = params["weight_ih_l0"].shape[1], params["weight_hh_l0"].shape[1]
     bias = any(name.startswith("bias") for name in params)
     network = make(cell, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False)
-    parameters = network.parameters()
-    parameters.load(params, "params")
+    network.parameters.load(params, "params")
     hx: Any = (h0, c0) if has_cell_state else h0
     y, state, core = network.forward(
-        parameters, x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None, None
+        x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None, None
     )
     h_n, c_n = state if has_cell_state else (state, None)
-    return y, h_n, c_n, Tape(core, network, parameters, has_cell_state)
+    return y, h_n, c_n, Tape(core, network, has_cell_state)
 
 
 def backward(
@@ -114,11 +112,9 @@ def backward(
         raise TypeError(f"tape: expected one of recurra.functional.forward, got {type(tape).__name__}")
     if dc_n is not None and not tape.has_cell_state:
         raise ValueError(f"dc_n: expected None, as the cell has no cell state, got {shown(type(dc_n).__name__)}")
-    grads = {name: np.zeros_like(value) for name, value in tape.parameters.views().items()}
+    grads = {name: np.zeros_like(value) for name, value in tape.network.parameters.views().items()}
     dstate: Any = (dh_n, dc_n) if tape.has_cell_state else dh_n
-    dx, dprevious = tape.network.backward(
-        tape.parameters, tape.core, dy, dstate, doutputs, dcells, True, grads, True, None
-    )
+    dx, dprevious = tape.network.backward(tape.core, dy, dstate, doutputs, dcells, True, grads, True, None)
     dh0, dc0 = dprevious if tape.has_cell_state else (dprevious, None)
     return dx, dh0, dc0, grads
 

@@ -95,7 +95,7 @@ class _Recurrent(Module):
     ) -> tuple[Array, State]:
         """With a table (num_embeddings, input_size), x is tokens that stand for its rows."""
         return self._core.call(  # type: ignore[no-any-return]
-            self._parameters, x, hx, lengths, out, self.batch_first, table, self._plan
+            x, hx, lengths, out, self.batch_first, table, self._plan
         )
 
     def forward(
@@ -120,7 +120,7 @@ class _Recurrent(Module):
         """With a table (num_embeddings, input_size), x is tokens for its rows, and `backward` returns its gradient."""
         masks = self._masks(rng) if self._dropout and self.num_layers > 1 else None
         return self._core.forward(  # type: ignore[no-any-return]
-            self._parameters, x, hx, lengths, self.batch_first, masks, table, self._plan
+            x, hx, lengths, self.batch_first, masks, table, self._plan
         )
 
     def _masks(self, rng: Seed) -> Callable[[int, int], list[Array]]:
@@ -168,7 +168,7 @@ class _Recurrent(Module):
         """
         grads = self.grads if grads is None else grads
         return self._core.backward(  # type: ignore[no-any-return]
-            self._parameters, tape, dy, dstate, doutputs, dcells, need_dx, grads, retain, self._plan
+            tape, dy, dstate, doutputs, dcells, need_dx, grads, retain, self._plan
         )
 
 

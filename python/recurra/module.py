@@ -55,7 +55,7 @@ class Module(Attributes):
 
     def _build(self) -> None:
         self._core = self._make_core()
-        self._parameters: Parameters = self._core.parameters()
+        self._parameters: Parameters = self._core.parameters
         self._params = MappingProxyType(self._parameters.views())
         self.grads: dict[str, Array] = {name: np.zeros_like(value) for name, value in self._params.items()}
 

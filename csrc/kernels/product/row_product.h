@@ -99,54 +99,24 @@ struct Panels {
   Index depth;
   const T *ahead;  // the panel that comes next, or null; several at once fetch nothing
   bool backwards;
+
+  Index all() const { return count + (last_vectors ? 1 : 0); }
 };
 
-// The products of n rows with these panels. Row r of panel p begins at from + p * from_panel_stride + r * from_stride,
-// that of an uneven last panel at last_from.
-// finish(first, count, sums) gets the sums of a tile of `count` rows, or of one row all panels', one after another;
-// before comes prepare(p, first, count, lines), panel by panel, as in panel_product.
-template <class T, class Finish, class Prepare>
-RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *rows, const Panels<T> &panels,
-                                   const T *from, Index from_stride, Index from_panel_stride, const T *last_from,
-                                   T *stash, Finish finish, Prepare prepare) {
-  constexpr bool kNames = std::is_invocable_v<Prepare, Index, Index, Index, Lines &>;
-  if (panels.count == 1 && !panels.last_vectors) {
-    const Segment<T> segment{rows, 0, panels.weights, panels.depth};
-    const auto product = [&](auto before) {
-      panel_product(n, panels.vectors, from, from_stride, &segment, 1, plan.depth_block, plan.tile_rows, stash,
-                    panels.ahead, plan.alternate != 0, finish, before);
-    };
-    if constexpr (kNames) {
-      product([&](Index first, Index count, Lines &lines) { prepare(Index(0), first, count, lines); });
-    } else {
-      product([&](Index first, Index count) { prepare(Index(0), first, count); });
-    }
-    return;
-  }
-  alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * Vec<T>::size];
+// The sums of a row with a run of panels, one panel's after another, into to[(kRowGroup + 1) * kPanelVectors vectors].
+// Those of panel p begin as from + p * from_panel_stride, those of an uneven last panel as last_from.
+template <class T>
+RECURRA_INLINE void row_product(const T *row, const Panels<T> &panels, const T *from, Index from_panel_stride,
+                                const T *last_from, T *to) {
   const Index width = panels.vectors * Vec<T>::size, most = row_panels(panels.vectors);
-  const Index all = panels.count + (panels.last_vectors ? 1 : 0);
-  for (Index p = 0; p < all; ++p) {
-    if constexpr (kNames) {
-      Lines lines;
-      prepare(p, Index(0), Index(1), lines);
-      for (const void *line : lines) {
-        fetch(line);
-      }
-    } else {
-      prepare(p, Index(0), Index(1));
-    }
-  }
   const Index stride = panels.backwards ? -most : most;  // `most` is a power of two
   for (Index p = panels.backwards ? (panels.count - 1) & -most : 0; p >= 0 && p < panels.count; p += stride) {
     const Index count = smaller(most, panels.count - p);
-    const T *begin = from + p * from_panel_stride, *weights = panels.weights + p * panels.stride;
     const int last_vectors = p + count == panels.count ? panels.last_vectors : 0;
-    row_tile_for<T>(count, panels.vectors, last_vectors)(begin, from_panel_stride, rows[0], weights, panels.stride,
-                                                         panels.depth, sums + p * width, last_from,
-                                                         panels.last_weights);
+    row_tile_for<T>(count, panels.vectors, last_vectors)(from + p * from_panel_stride, from_panel_stride, row,
+                                                         panels.weights + p * panels.stride, panels.stride,
+                                                         panels.depth, to + p * width, last_from, panels.last_weights);
   }
-  finish(Index(0), Index(1), sums);
 }
 
 // Panels to do at once: `count` from `first` on, of which the last may be uneven, and the one that comes next, or -1.

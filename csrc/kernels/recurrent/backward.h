@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/interrupt.h"
+#include "kernels/product/panel_product.h"
 #include "kernels/product/row_product.h"
 #include "kernels/recurrent/cell_code.h"
 #include "kernels/recurrent/packing.h"
@@ -58,28 +59,48 @@ struct Backward : BackwardUnits<T> {
     for (Index b = begin; b < end; ++b) {
       delta_rows[b] = delta(t, b) + gates.delta * H;
     }
-    return begin == end || through_panels(end - begin, backwards, [&](const PanelRun &run) {
-             const Index left = ceil_div(H, V) - run.first * kPanelVectors;
-             const int vectors = static_cast<int>(smaller(run.count * kPanelVectors, left));
-             panels_product(
-                 *task.plan, end - begin, delta_rows + begin, panels_of(gates, run), zeros, 0, 0, zeros, stash,
-                 [&](Index first, Index n, const T *sums) {
-                   const BackwardTile<T> tile{step_rows + begin + first, n, run.first * kWidth, vectors, sums};
-                   if (target == kInitialState) {
-                     store_initial(begin + first, tile);
-                   } else {
-                     (target == kFirstPhase ? epilogue.stage : epilogue.reverse)(*this, tile);
-                   }
-                 },
-                 [&](Index p, Index first, Index n, Lines &lines) {
-                   const Index panel = run.first + p;
-                   const bool named = target == kStepBefore && vectors_of(panel) == kPanelVectors;
-                   for (Index b = begin + first; named && b < begin + first + n; ++b) {
-                     add_lines(step_rows[b], panel * kWidth, lines);
-                   }
-                 });
-             return !interrupted(task.pulse, run.count * (end - begin) * gates.count * H * kWidth);
-           });
+    if (begin == end) {
+      return true;
+    }
+    const auto finish = [&](const PanelRun &run, Index first, Index n, const T *sums) {
+      const Index left = ceil_div(H, V) - run.first * kPanelVectors;
+      const int vectors = static_cast<int>(smaller(run.count * kPanelVectors, left));
+      const BackwardTile<T> tile{step_rows + begin + first, n, run.first * kWidth, vectors, sums};
+      if (target == kInitialState) {
+        store_initial(begin + first, tile);
+      } else {
+        (target == kFirstPhase ? epilogue.stage : epilogue.reverse)(*this, tile);
+      }
+    };
+    const auto name_lines = [&](Index panel, Index first, Index n, Lines &lines) {
+      const bool named = target == kStepBefore && vectors_of(panel) == kPanelVectors;
+      for (Index b = begin + first; named && b < begin + first + n; ++b) {
+        add_lines(step_rows[b], panel * kWidth, lines);
+      }
+    };
+    return through_panels(end - begin, backwards, [&](const PanelRun &run) {
+      const Panels<T> panels = panels_of(gates, run);
+      if (end - begin == 1) {
+        for (Index p = 0; p < run.count; ++p) {
+          Lines lines;
+          name_lines(run.first + p, 0, 1, lines);
+          for (const void *line : lines) {
+            fetch(line);
+          }
+        }
+        alignas(64) T sums[(kRowGroup + 1) * kWidth];
+        row_product(delta_rows[begin], panels, zeros, 0, zeros, sums);
+        finish(run, 0, 1, sums);
+      } else {
+        const Segment<T> segment{delta_rows + begin, 0, panels.weights, panels.depth};
+        panel_product(
+            end - begin, panels.vectors, zeros, 0, &segment, 1, task.plan->depth_block, task.plan->tile_rows, stash,
+            panels.ahead, task.plan->alternate != 0,
+            [&](Index first, Index n, const T *sums) { finish(run, first, n, sums); },
+            [&](Index first, Index n, Lines &lines) { name_lines(run.first, first, n, lines); });
+      }
+      return !interrupted(task.pulse, run.count * (end - begin) * gates.count * H * kWidth);
+    });
   }
 
   // A tile's sums, with what went beside weight_hh, as gradients of the initial states of rows from `b` on.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/interrupt.h"
+#include "kernels/product/panel_product.h"
 #include "kernels/product/row_product.h"
 #include "kernels/recurrent/cell_code.h"
 #include "kernels/recurrent/forward_units.h"
@@ -36,6 +37,19 @@ struct Forward : ForwardUnits<T> {
   } phases[kMaxPhases];
   const Index vectors;  // of hidden units
 
+  // A run of panels of a phase that a single row meets at once, made ready for all steps.
+  struct RowRun {
+    Panels<T> panels;
+    const T *from, *last_from;    // of chunk row 0
+    Index row_width, last_width;  // from chunk row to chunk row
+    Index first_panel, unit;
+    int vectors;
+  };
+
+  RowRun *row_runs;  // [phase][forwards, backwards][run]
+  Index most_row_runs, row_run_count = 0;
+  RowRun *runs_of(int phase, bool backwards) const { return row_runs + (2 * phase + backwards) * most_row_runs; }
+
   T *stash;               // sums of panel_product, [row][panel]
   const T **hidden[2];    // rows of state
   const T **staged_rows;  // rows of staged
@@ -63,6 +77,8 @@ struct Forward : ForwardUnits<T> {
       phases[p] = {gates, packed.first_column(p) * V, packed.hidden[p], packed.units * gates * H,
                    cell.phases[p].factor < 0 ? nullptr : staged_rows};
     }
+    most_row_runs = ceil_div(packed.panels, kRowGroup) + 1;
+    row_runs = work_arena.take<RowRun>(most_row_runs * 2 * cell.phase_count);
   }
 
   Index alive(Index t) const { return alive_rows(task, t); }
@@ -96,6 +112,9 @@ struct Forward : ForwardUnits<T> {
       }
     }
     projection.start();
+    if (rows.steps > 0 && alive(rows.steps - 1) <= 1) {
+      prepare_rows();
+    }
   }
 
   // Hands out the state of rows [from, to) of the slice, which have come to their end.
@@ -143,51 +162,103 @@ struct Forward : ForwardUnits<T> {
     }
   }
 
-  // A phase of step t for a run of panels and n rows, whose projection begins at chunk row `row`.
-  void phase_panels(Index t, int number, const PanelRun &run, Index row, Index n) {
+  // A phase of step t for one panel and n rows, whose projection begins at chunk row `row`.
+  void phase_panel(Index t, int number, const PanelRun &run, Index row, Index n) {
     const PhaseWork &phase = phases[number];
     const bool last = number + 1 == cell.phase_count;
-    const Index stride = projection.width(run.first), end = run.first + run.count - 1;
-    for (Index p = run.first; number == 0 && task.plan->fused && p <= end; ++p) {
-      projection.project_panel(p, n);
+    const Index stride = projection.width(run.first);
+    if (number == 0 && task.plan->fused) {
+      projection.project_panel(run.first, n);
     }
     const T *from = projection.panel_at(run.first) + row * stride;
-    const T *last_from = projection.panel_at(end) + row * projection.width(end);
+    const Panels<T> panels = panels_of(phase, run);
+    const Segment<T> segment{phase.rows ? phase.rows : hidden[now], 0, panels.weights, H};
     UnitTile tile{t, run.first * packed.units, 0, 0, run_vectors(run)};
-    panels_product(
-        *task.plan, n, phase.rows ? phase.rows : hidden[now], panels_of(phase, run), from + phase.column, stride,
-        projection.panel_stride(), last_from + phase.column, stash,
+    panel_product(
+        n, panels.vectors, from + phase.column, stride, &segment, 1, task.plan->depth_block, task.plan->tile_rows,
+        stash, panels.ahead, task.plan->alternate != 0,
         [&](Index first, Index count, T *sums) {
           tile.first = first;
           tile.count = count;
-          const TileSums<T> in{sums, from + first * stride, stride, projection.panel_stride()};
-          (last ? epilogue.apply : epilogue.stage)(*this, tile, in);
+          (last ? epilogue.apply : epilogue.stage)(*this, tile, {sums, from + first * stride, stride, 0});
         },
-        [&](Index p, Index first, Index count) {
+        [&](Index first, Index count) {
           if (last && task.saved) {
-            const Index panel = run.first + p;
-            fetch_units({t, panel * packed.units, first, count, packed.unit_vectors(panel)});
+            tile.first = first;
+            tile.count = count;
+            fetch_units(tile);
           }
         });
+  }
+
+  // The same for a single row.
+  void phase_row(Index t, int number, const RowRun &run, Index row) {
+    const bool last = number + 1 == cell.phase_count;
+    if (number == 0 && task.plan->fused) {
+      for (Index p = 0; p < run.panels.all(); ++p) {
+        projection.project_panel(run.first_panel + p, 1);
+      }
+    }
+    const UnitTile tile{t, run.unit, 0, 1, run.vectors};
+    if (last && task.saved) {
+      fetch_units(tile);
+    }
+    const T *const *source = phases[number].rows ? phases[number].rows : hidden[now];
+    const T *from = run.from + row * run.row_width;
+    const Index column = phases[number].column, panel_stride = projection.panel_stride();
+    alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * V];
+    row_product(source[0], run.panels, from + column, panel_stride, run.last_from + row * run.last_width + column,
+                sums);
+    (last ? epilogue.apply : epilogue.stage)(*this, tile, {sums, from, run.row_width, panel_stride});
   }
 
   bool step(Index s, Index row) {
     const Index t = time_of(task, s), n = alive(t), count = last_panel - first_panel;
     const bool backwards = s % 2 == 1 && (task.plan->alternate || n == 1);
-    const bool uneven = count > 0 && packed.unit_vectors(last_panel - 1) < cell.unit_vectors;
     for (int phase = 0; phase < cell.phase_count; ++phase) {
-      const bool done = panel_runs(count, n, uneven, backwards, [&](PanelRun run) {
-        run.first += first_panel;
-        run.next += run.next < 0 ? 0 : first_panel;
-        phase_panels(t, phase, run, row, n);
-        return !interrupted(task.pulse, run.count * n * packed.units * cell.gates * H);
-      });
+      bool done = true;
+      if (n == 1) {
+        const RowRun *runs = runs_of(phase, backwards);
+        for (Index i = 0; done && i < row_run_count; ++i) {
+          phase_row(t, phase, runs[i], row);
+          done = !interrupted(task.pulse, runs[i].panels.all() * packed.units * cell.gates * H);
+        }
+      } else {
+        done = panel_runs(count, n, false, backwards, [&](PanelRun run) {
+          run.first += first_panel;
+          run.next += run.next < 0 ? 0 : first_panel;
+          phase_panel(t, phase, run, row, n);
+          return !interrupted(task.pulse, n * packed.units * cell.gates * H);
+        });
+      }
       if (!done || !all_here()) {
         return false;
       }
     }
     now = 1 - now;
     return true;
+  }
+
+  // Fills row_runs, once there may be steps with a single row.
+  void prepare_rows() {
+    const Index count = last_panel - first_panel;
+    const bool uneven = count > 0 && packed.unit_vectors(last_panel - 1) < cell.unit_vectors;
+    for (int phase = 0; phase < cell.phase_count; ++phase) {
+      for (int backwards = 0; backwards < (rows.steps > 1 ? 2 : 1); ++backwards) {  // the first step goes forwards
+        row_run_count = 0;
+        panel_runs(count, 1, uneven, backwards != 0, [&](PanelRun run) {
+          run.first += first_panel;
+          run.next = -1;
+          const Index end = run.first + run.count - 1;
+          runs_of(phase, backwards != 0)[row_run_count++] = {
+              panels_of(phases[phase], run), projection.panel_at(run.first),
+              projection.panel_at(end),      projection.width(run.first),
+              projection.width(end),         run.first,
+              run.first * packed.units,      run_vectors(run)};
+          return true;
+        });
+      }
+    }
   }
 
   // Every part has done its panels; false: the call is to end.
@@ -234,8 +305,8 @@ bool forward(const ForwardTask<T> *task) {
 }
 
 template <class T>
-Index forward_work(CellId cell, Index row_count, Index input_size, Index hidden_size, Index alphabet,
-                   const Plan *plan) {
+ForwardSizes forward_sizes(CellId cell, Index row_count, Index input_size, Index hidden_size, Index alphabet,
+                           const Plan *plan) {
   ForwardTask<T> task{};
   task.cell = cell;
   task.input_size = input_size;
@@ -243,18 +314,9 @@ Index forward_work(CellId cell, Index row_count, Index input_size, Index hidden_
   task.alphabet = alphabet;
   task.plan = plan;
   task.parts = 1;
-  return Forward<T>(task, row_count).work_arena.used / static_cast<Index>(sizeof(T));
-}
-
-template <class T>
-Index forward_shared(CellId cell, Index row_count, Index hidden_size) {
-  Plan plan;
-  ForwardTask<T> task{};
-  task.cell = cell;
-  task.hidden_size = hidden_size;
-  task.plan = &plan;
-  task.parts = 1;
-  return Forward<T>(task, row_count).shared_arena.used / static_cast<Index>(sizeof(T));
+  const Forward<T> measured(task, row_count);
+  constexpr auto size = static_cast<Index>(sizeof(T));
+  return {measured.work_arena.used / size, measured.shared_arena.used / size};
 }
 
 template <class T>

@@ -41,42 +41,46 @@ RECURRA_INLINE void apply_vectors(const ForwardUnits<T> &u, const UnitTile &tile
   constexpr bool kTwoPhases = cell.phase_count > 1;
   constexpr int V = Vec<T>::size, G = cell.phases[cell.phase_count - 1].gates.count;
   const ForwardTask<T> &task = u.task;
-  const Index H = u.H, width = u.width;
+  const Index H = u.H, width = u.width, first_unit = tile.unit;
+  [[maybe_unused]] const Index split_vector = in.split_vector;
   for (Index r = 0; r < tile.count; ++r) {
     const Index b = tile.first + r;
     T *out = row_at(task.out, u.rows, tile.t, task.first + b);
     T *copy = task.copy.base ? row_at(task.copy, u.rows, tile.t, task.first + b) : nullptr;
     T *saved = task.saved ? task.saved + u.compact_row(tile.t, b) * task.saved_stride : nullptr;
     T *cells = task.cells ? task.cells + u.compact_row(tile.t, b) * H : nullptr;
+    // In names of their own, as a vector's store may, for all the compiler knows, change what `u` and `in` hold.
+    const T *h_prev = u.state[u.now] + b * width, *held = u.held + b * width, *split = in.split + r * in.split_row;
+    T *h = u.state[1 - u.now] + b * width, *carry = u.carry + b * width;
     const T *sums = in.sums + r * (kVectors ? kVectors : vectors) * G * V;
-    for (int v = 0; v < (kVectors ? kVectors : vectors); ++v) {
-      const Index unit = tile.unit + v * V;
+    for (int v = 0; v < (kVectors ? kVectors : vectors); ++v, sums += G * V) {
+      const Index unit = first_unit + v * V;
       const Index lanes = H - unit;
       StepVectors<T> s;
-      s.h_prev = Vec<T>::load(u.state[u.now] + b * width + unit);
+      s.h_prev = Vec<T>::load(h_prev + unit);
       if constexpr (kTwoPhases) {
-        s.pre[cell.gates - 1] = Vec<T>::load(sums + v * V);
+        s.pre[cell.gates - 1] = Vec<T>::load(sums);
         s.saved[0] = Vec<T>::zero();  // the first phase has saved it
-        s.saved[1] = Vec<T>::load(u.held + b * width + unit);
+        s.saved[1] = Vec<T>::load(held + unit);
       } else {
         for (int g = 0; g < G; ++g) {
-          (g < Cell::kActivated ? s.saved : s.pre)[g] = Vec<T>::load(sums + (v * G + g) * V);
+          (g < Cell::kActivated ? s.saved : s.pre)[g] = Vec<T>::load(sums + g * V);
         }
       }
       if constexpr (cell.split_gate) {
-        s.split = Vec<T>::load(in.split + r * in.split_row + v * in.split_vector);
+        s.split = Vec<T>::load(split + v * split_vector);
       }
       if constexpr (cell.states > 1) {
-        s.c = Vec<T>::load(u.carry + b * width + unit);
+        s.c = Vec<T>::load(carry + unit);
       }
       Cell::step(s);
-      s.h.store(u.state[1 - u.now] + b * width + unit);
+      s.h.store(h + unit);
       put(s.h, out + unit, lanes);
       if (copy) {
         put(s.h, copy + unit, lanes);
       }
       if constexpr (cell.states > 1) {
-        s.c.store(u.carry + b * width + unit);
+        s.c.store(carry + unit);
         if (cells) {
           put(s.c, cells + unit, lanes);
         }
