@@ -30,6 +30,10 @@ struct Plan {
 // band of deltas meets it; with 256 rows products at H=512 reached 50 instead of 68 GFLOP/s.
 constexpr Index kBlockRows = 128;
 
+// Chains of a sum of squares: the i-th square is added to chain i mod 8, so it fixes the order of that sum. One chain
+// would wait four cycles for each addition.
+constexpr Index kSquareChains = 8;
+
 // The (time, sequence) rows of a batch, longest sequence first, so that the sequences alive at a step are a prefix.
 // Compact arrays hold only the rows that exist: row (t, b) is at offset[t] + b.
 struct Rows {
@@ -202,6 +206,17 @@ struct SoftmaxTask {
   double *maxima, *log_sums;  // (rows), or both null
 };
 
+// The mean squared error of prediction and target (rows, columns): Σ w (prediction - target)² / total, and its
+// gradient.
+template <class T>
+struct MseTask {
+  Index rows, columns;
+  const T *prediction, *target;
+  const double *weights;  // (rows), or null: 1
+  double total;           // the sum of all elements' weights
+  T *gradient;
+};
+
 template <class T>
 struct AdamTask {
   Index size;
@@ -251,6 +266,9 @@ struct Kernels {
   void (*sigmoid)(Index size, const T *x, T *y);
   void (*tanh)(Index size, const T *x, T *y);
   void (*softmax)(const SoftmaxTask<T> *task);
+  Index (*mse)(const MseTask<T> *task, double *chains, Index counted);  // into kSquareChains chains
+  void (*add_squares)(Index size, const T *x, double *chains);
+  void (*scale)(Index size, double factor, T *x);
 };
 
 struct KernelTable {

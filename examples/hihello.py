@@ -30,7 +30,7 @@ def train(rng, epochs):
     print(f"{model}\nepoch    loss   decoded")
     for epoch in range(1, epochs + 1):
         logits, tape = model.forward(x)
-        loss, dlogits = recurra.cross_entropy(logits, target, weights=weights)
+        loss, dlogits = recurra.cross_entropy(logits, target, position_weights=weights)
         adam.zero_grad()
         model.backward(tape, dlogits)
         adam.step()

@@ -128,7 +128,7 @@ def test_cross_entropy(shape, dtype):
     weights = np.array(weights + (not weights.any()))
     eps = float(np.finfo(dtype).eps)
     for given in (None, weights):
-        value, gradient = recurra.cross_entropy(logits, targets, weights=given)
+        value, gradient = recurra.cross_entropy(logits, targets, position_weights=given)
         expected, expected_gradient = exact_cross_entropy(logits, targets, np.ones(shape) if given is None else given)
         assert isinstance(value, float)
         assert (gradient.shape, gradient.dtype) == (logits.shape, np.dtype(dtype))
@@ -139,7 +139,7 @@ def test_cross_entropy(shape, dtype):
 @pytest.mark.parametrize("how", ["all", "weights", "ignore_index", "both"])
 def test_cross_entropy_central_differences(how):
     logits, targets, weights = draw_positions()
-    options = {"weights": weights} if how in {"weights", "both"} else {}
+    options = {"position_weights": weights} if how in {"weights", "both"} else {}
     options |= {"ignore_index": 2} if how in {"ignore_index", "both"} else {}
     _, gradient = recurra.cross_entropy(logits, targets, **options)
     numeric = numeric_gradient(lambda: recurra.cross_entropy(logits, targets, **options)[0], logits)
@@ -168,7 +168,9 @@ def test_cross_entropy_of_torch(dtype):
         torch.tensor(logits).flatten(0, 1), torch.tensor(targets).flatten(), reduction="none"
     )
     expected = (each.numpy() * weights.ravel()).sum() / weights.sum()
-    assert recurra.cross_entropy(logits, targets, weights=weights)[0] == pytest.approx(float(expected), rel=8 * eps)
+    assert recurra.cross_entropy(logits, targets, position_weights=weights)[0] == pytest.approx(
+        float(expected), rel=8 * eps
+    )
 
 
 @every_dtype
@@ -177,16 +179,16 @@ def test_positions_that_do_not_count(dtype):
     logits, targets, weights = draw_positions(dtype=dtype)
     out = weights == 0
     assert out.any()
-    expected_value, expected = recurra.cross_entropy(logits[~out], targets[~out], weights=weights[~out])
+    expected_value, expected = recurra.cross_entropy(logits[~out], targets[~out], position_weights=weights[~out])
     logits[out], targets[out] = np.nan, -7
-    value, gradient = recurra.cross_entropy(logits, targets, weights=weights)
+    value, gradient = recurra.cross_entropy(logits, targets, position_weights=weights)
     assert value == expected_value
     assert_same_bits(gradient[~out], expected)
     assert not gradient[out].any()
-    masked = recurra.cross_entropy(logits, targets, weights=~out)
+    masked = recurra.cross_entropy(logits, targets, position_weights=~out)
     assert_same_bits(recurra.cross_entropy(logits, targets, ignore_index=-7)[1], masked[1])
     for kind in (np.int8, np.float32, np.float64):
-        assert_same_bits(recurra.cross_entropy(logits, targets, weights=(~out).astype(kind))[1], masked[1])
+        assert_same_bits(recurra.cross_entropy(logits, targets, position_weights=(~out).astype(kind))[1], masked[1])
 
 
 @every_dtype
@@ -197,8 +199,8 @@ def test_positions_that_do_not_count_among_many(dtype):
         logits, weights = rng.normal(0, 3, (50, 7)).astype(dtype), rng.uniform(0.1, 1, 50)
         targets, out = rng.integers(0, 7, 50), rng.random(50) < 0.4
         weights[out] = 0
-        value, gradient = recurra.cross_entropy(logits, targets, weights=weights)
-        expected = recurra.cross_entropy(logits[~out], targets[~out], weights=weights[~out])
+        value, gradient = recurra.cross_entropy(logits, targets, position_weights=weights)
+        expected = recurra.cross_entropy(logits[~out], targets[~out], position_weights=weights[~out])
         assert value == expected[0]
         assert_same_bits(gradient[~out], expected[1])
 
@@ -254,14 +256,14 @@ def test_cross_entropy_errors(dtype):
         at[3, 1] = wrong
         refuses(ValueError, "targets", logits, at)
     for wrong in (weights.tolist(), weights.astype(complex), weights.astype(str), 1.0):
-        refuses(TypeError, "weights", logits, targets, weights=wrong)
+        refuses(TypeError, "position_weights", logits, targets, position_weights=wrong)
     for wrong in of_wrong_shape(weights):
-        refuses(ValueError, "weights", logits, targets, weights=wrong)
+        refuses(ValueError, "position_weights", logits, targets, position_weights=wrong)
     for wrong in (-weights - 1, weights * np.nan, weights + np.inf):
-        refuses(ValueError, "weights", logits, targets, weights=wrong)
+        refuses(ValueError, "position_weights", logits, targets, position_weights=wrong)
     for wrong in (1.0, "1", True, targets):
         refuses(TypeError, "ignore_index", logits, targets, ignore_index=wrong)
-    refuses(ValueError, "targets", logits, targets, weights=np.zeros((5, 4)))
+    refuses(ValueError, "position_weights", logits, targets, position_weights=np.zeros((5, 4)))
     refuses(ValueError, "targets", logits, np.full_like(targets, 2), ignore_index=2)
     refuses(ValueError, "targets", logits[:0], targets[:0])
     refuses(ValueError, "targets", logits[..., :0], targets)
@@ -396,3 +398,19 @@ def test_softmax_errors():
             recurra.softmax(x, wrong)
     with refused(ValueError, "axis"):
         recurra.softmax(np.array(1.0))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@every_dtype
+def test_binary_cross_entropy_of_many(dtype, turned):
+    """More than are done at once; each element's part in the gradient is what it would be alone."""
+    logits, targets = draw_binary((70_001, 2), dtype)
+    if turned:
+        logits, targets = np.asfortranarray(logits), np.asfortranarray(targets)
+    value, gradient = recurra.binary_cross_entropy(logits, targets)
+    eps, parts = float(np.finfo(dtype).eps), []
+    for rows in np.array_split(np.arange(70_001), 7):
+        part, slopes = recurra.binary_cross_entropy(logits[rows], targets[rows])
+        parts.append(part * len(rows))
+        np.testing.assert_allclose(gradient[rows] * (70_001 / len(rows)), slopes, rtol=4 * eps)
+    assert value == pytest.approx(sum(parts) / 70_001, rel=8 * eps)

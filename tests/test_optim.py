@@ -115,7 +115,7 @@ def test_parameters_change_in_place(make):
 
 
 def test_several_layers():
-    """One optimiser for all is one for each."""
+    """One optimizer for all is one for each."""
     made = [make(seed=i) for i, make in enumerate(MAKERS.values())]
     alone = [make(seed=i) for i, make in enumerate(MAKERS.values())]
     together, each = recurra.Adam(made, lr=0.01), [recurra.Adam(layer, lr=0.01) for layer in alone]

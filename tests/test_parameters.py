@@ -1,4 +1,4 @@
-"""Weights of a layer: nobody writes into them but load_state_dict and the optimisers, and everyone sees them change."""
+"""Weights of a layer: nobody writes into them but load_state_dict and the optimizers, and everyone sees them change."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ def test_an_encoder_has_only_states():
     assert_same_bits(dx, model[0].backward(own, None, dh)[0])
 
 
-def test_optimisers_see_all_of_it():
+def test_optimizers_see_all_of_it():
     model, twin, x = stack(), stack(), draw(T, B, I)
     for one, layers in ((model, model), (twin, twin.leaves())):
         optimizer = recurra.Adam(layers, lr=0.1)

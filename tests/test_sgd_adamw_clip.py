@@ -79,14 +79,14 @@ def test_sgd_by_hand():
 @pytest.mark.parametrize("make", [recurra.SGD, recurra.Adam, recurra.AdamW])
 def test_a_refused_step_changes_no_layer(make):
     layers = [recurra.LSTM(2, 3, seed=0), recurra.Linear(3, 2, seed=1)]
-    optimiser = make(layers, lr=0.1)
+    optimizer = make(layers, lr=0.1)
     before = [layer.state_dict() for layer in layers]
     for layer in layers:
         for gradient in layer.grads.values():
             gradient.fill(1)
     layers[1].grads["weight"] = np.ones((2, 2), np.float32)
     with pytest.raises(ValueError, match=r"^weight: expected .*got"):
-        optimiser.step()
+        optimizer.step()
     assert_same_bits([layer.state_dict() for layer in layers], before)
 
 

@@ -1,4 +1,4 @@
-// Functions of one array element at a time: the activations by themselves, and the optimisers.
+// Functions of one array element at a time: the activations by themselves, and the optimizers.
 #pragma once
 
 #include "kernels/activations.h"

@@ -11,6 +11,7 @@
 #include "kernels/recurrent/backward.h"
 #include "kernels/recurrent/forward.h"
 #include "kernels/softmax.h"
+#include "kernels/squares.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -40,7 +41,10 @@ constexpr Kernels<T> kernels() {
           sgd<T>,
           sigmoid_of<T>,
           tanh_of<T>,
-          softmax<T>};
+          softmax<T>,
+          mse<T>,
+          add_squares<T>,
+          scale<T>};
 }
 
 #define RECURRA_STRING_(text) #text

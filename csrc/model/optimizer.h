@@ -1,4 +1,4 @@
-// One step of an optimiser over all parameters of a layer, in place, under the parameters' mutex.
+// One step of an optimizer over all parameters of a layer, in place, under the parameters' mutex.
 #pragma once
 
 #include <cmath>
@@ -8,15 +8,35 @@
 
 namespace recurra {
 
+// What a step does to one layer. Arrays are in the order of the parameters, contiguous.
+template <class T>
+struct StepArrays {
+  Parameters<T> *parameters;
+  const T *const *gradients;
+  T *const *moments[2];  // SGD: velocities and none; Adam: means and squares; null without
+  Index frozen;          // the row of a table that stays as it is, or -1
+};
+
+// Calls run(begin, size) for the elements of an entry that a step may change.
+template <class Entry, class Run>
+void for_each_stretch(const Entry &entry, Index frozen, const Run &run) {
+  if (frozen < 0) {
+    run(0, entry.size);
+    return;
+  }
+  const Index width = entry.size / entry.shape[0], begin = frozen * width;
+  run(0, begin);
+  run(begin + width, entry.size - begin - width);
+}
+
 struct AdamRates {
   double lr, beta1, beta2, eps, weight_decay;
   bool decoupled;  // AdamW: the decay shrinks the parameter itself instead of adding to the gradient
 };
 
-// Arrays in the order of the parameters, contiguous; `step` counts from 1.
+// `step` counts from 1.
 template <class T>
-void adam_step(Parameters<T> &parameters, const AdamRates &rates, long long step, const T *const *gradients,
-               T *const *means, T *const *squares) {
+void adam_step(const StepArrays<T> &layer, const AdamRates &rates, long long step) {
   const double t = static_cast<double>(step);
   AdamTask<T> task{};
   task.beta1 = rates.beta1;
@@ -26,15 +46,18 @@ void adam_step(Parameters<T> &parameters, const AdamRates &rates, long long step
   task.shrink = rates.decoupled ? 1 - rates.lr * rates.weight_decay : 1;
   task.step_size = rates.lr / (1 - std::pow(rates.beta1, t));
   task.root = std::sqrt(1 - std::pow(rates.beta2, t));
+  Parameters<T> &parameters = *layer.parameters;
   const std::lock_guard<std::mutex> lock(parameters.mutex);
   ++parameters.version;
   for (std::size_t i = 0; i < parameters.entries.size(); ++i) {
-    task.size = parameters.entries[i].size;
-    task.parameter = parameters.data(i);
-    task.gradient = gradients[i];
-    task.mean = means[i];
-    task.square = squares[i];
-    kernels_of<T>().adam(&task);
+    for_each_stretch(parameters.entries[i], layer.frozen, [&](Index begin, Index size) {
+      task.size = size;
+      task.parameter = parameters.data(i) + begin;
+      task.gradient = layer.gradients[i] + begin;
+      task.mean = layer.moments[0][i] + begin;
+      task.square = layer.moments[1][i] + begin;
+      kernels_of<T>().adam(&task);
+    });
   }
 }
 
@@ -43,22 +66,25 @@ struct SgdRates {
   bool nesterov;
 };
 
-// `velocities` may be null without momentum.
+// There are velocities if there is momentum.
 template <class T>
-void sgd_step(Parameters<T> &parameters, const SgdRates &rates, const T *const *gradients, T *const *velocities) {
+void sgd_step(const StepArrays<T> &layer, const SgdRates &rates) {
   SgdTask<T> task{};
   task.lr = rates.lr;
   task.momentum = rates.momentum;
   task.weight_decay = rates.weight_decay;
   task.nesterov = rates.nesterov;
+  Parameters<T> &parameters = *layer.parameters;
   const std::lock_guard<std::mutex> lock(parameters.mutex);
   ++parameters.version;
   for (std::size_t i = 0; i < parameters.entries.size(); ++i) {
-    task.size = parameters.entries[i].size;
-    task.parameter = parameters.data(i);
-    task.gradient = gradients[i];
-    task.velocity = velocities ? velocities[i] : nullptr;
-    kernels_of<T>().sgd(&task);
+    for_each_stretch(parameters.entries[i], layer.frozen, [&](Index begin, Index size) {
+      task.size = size;
+      task.parameter = parameters.data(i) + begin;
+      task.gradient = layer.gradients[i] + begin;
+      task.velocity = layer.moments[0] ? layer.moments[0][i] + begin : nullptr;
+      kernels_of<T>().sgd(&task);
+    });
   }
 }
 

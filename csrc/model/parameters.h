@@ -140,6 +140,15 @@ class Parameters {
   T *data(std::size_t entry) { return arrays_[entry]; }
   const T *data(std::size_t entry) const { return arrays_[entry]; }
 
+  // Takes over arrays of all entries' values.
+  void replace(const T *const *values) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    ++version;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      std::memcpy(data(i), values[i], static_cast<std::size_t>(entries[i].size) * sizeof(T));
+    }
+  }
+
   // Other arrays of the same shapes in the place of the borrowed ones. With the mutex held, unless under construction;
   // so what kept the old ones alive is handed out, to be released without it.
   void lend(const std::vector<const T *> &arrays, std::shared_ptr<void> &keeper, long long new_version) {

@@ -9,5 +9,6 @@ void bind_network(pybind11::module_ &module);
 void bind_parameters(pybind11::module_ &module);
 void bind_dense(pybind11::module_ &module);
 void bind_embedding(pybind11::module_ &module);
+void bind_layers(pybind11::module_ &module);
 
 }  // namespace recurra

@@ -1,9 +1,7 @@
-// Parameters from Python: read-only views, a checked load that replaces all of them at once, and the optimisers.
-#include <numeric>
-
-#include "model/optimizer.h"
+// Parameters from Python: read-only views, and a checked load that replaces all of them at once.
 #include "python/arguments.h"
 #include "python/bindings.h"
+#include "python/named_arrays.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -52,7 +50,8 @@ py::dict views(const ParametersPtr<T> &parameters) {
   refuse_value(what, "the names of the parameters", got);
 }
 
-// One array for each parameter from a mapping with exactly their names, in their order; nothing is done to any.
+}  // namespace
+
 template <class T>
 std::vector<py::array> arrays_of(const ParameterTable &table, py::handle state, Name what) {
   if (!PyDict_Check(state.ptr()) && !py::hasattr(state, "keys")) {  // a list or an array is no mapping
@@ -79,7 +78,6 @@ std::vector<py::array> arrays_of(const ParameterTable &table, py::handle state, 
   return arrays;
 }
 
-// The same of arrays to be written to: contiguous and writeable, such as the gradients a layer makes.
 template <class T>
 std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<py::array> &arrays, Name what) {
   std::vector<T *> pointers;
@@ -94,6 +92,21 @@ std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<p
   }
   return pointers;
 }
+
+template <class T>
+void check_own(const Parameters<T> &parameters) {
+  if (parameters.borrowed())
+    throw std::runtime_error("parameters: expected ones to be written to, got borrowed arrays");
+}
+
+template std::vector<py::array> arrays_of<float>(const ParameterTable &, py::handle, Name);
+template std::vector<py::array> arrays_of<double>(const ParameterTable &, py::handle, Name);
+template std::vector<float *> targets_of(const Parameters<float> &, const std::vector<py::array> &, Name);
+template std::vector<double *> targets_of(const Parameters<double> &, const std::vector<py::array> &, Name);
+template void check_own(const Parameters<float> &);
+template void check_own(const Parameters<double> &);
+
+namespace {
 
 // dict name -> copy, all of one version.
 template <class T>
@@ -112,12 +125,6 @@ py::dict snapshot(const ParametersPtr<T> &parameters) {
 }
 
 template <class T>
-void check_own(const Parameters<T> &parameters) {
-  if (parameters.borrowed())
-    throw std::runtime_error("parameters: expected ones to be written to, got borrowed arrays");
-}
-
-template <class T>
 void load(const ParametersPtr<T> &parameters, py::handle state, const std::string &what) {
   check_own(*parameters);
   std::vector<py::array> arrays = arrays_of<T>(*parameters->table, state, what);
@@ -126,94 +133,10 @@ void load(const ParametersPtr<T> &parameters, py::handle state, const std::strin
     const bool view = pointer<T>(array) >= own && pointer<T>(array) < own_end;  // of a parameter, maybe another one
     if (view || !contiguous<T>(array)) array = copied(array);
   }
-  const WithoutGil released;
-  const std::lock_guard<std::mutex> lock(parameters->mutex);
-  ++parameters->version;
-  for (std::size_t i = 0; i < arrays.size(); ++i) {
-    std::memcpy(parameters->data(i), arrays[i].data(),
-                static_cast<std::size_t>(parameters->entries[i].size) * sizeof(T));
-  }
-}
-
-// Checks one parameter set's gradients, so that a list of them can be refused before any of them is used.
-template <class T>
-void check_gradients(const ParametersPtr<T> &parameters, py::handle gradients) {
-  arrays_of<T>(*parameters->table, gradients, "grads");
-}
-
-template <class T>
-void zero_gradients(const ParametersPtr<T> &parameters, py::handle gradients) {
-  const std::vector<py::array> arrays = arrays_of<T>(*parameters->table, gradients, "grads");
-  const std::vector<T *> pointers = targets_of(*parameters, arrays, "grads");
-  for (std::size_t i = 0; i < pointers.size(); ++i) std::fill_n(pointers[i], parameters->entries[i].size, T(0));
-}
-
-// Gradients to be read, contiguous; `held` keeps them.
-template <class T>
-std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle grads, std::vector<py::array> &held) {
-  held = arrays_of<T>(*parameters.table, grads, "grads");
   std::vector<const T *> pointers;
-  pointers.reserve(held.size());
-  for (py::array &array : held) {
-    if (!contiguous<T>(array)) array = copied(array);
-    pointers.push_back(pointer<T>(array));
-  }
-  return pointers;
-}
-
-// Of all gradients' elements, in float64. Eight chains, so that the compiler makes vectors of them.
-template <class T>
-double square_sum(const ParametersPtr<T> &parameters, py::handle grads) {
-  std::vector<py::array> held;
-  const std::vector<const T *> gradients = gradients_of(*parameters, grads, held);
+  for (const py::array &array : arrays) pointers.push_back(pointer<T>(array));
   const WithoutGil released;
-  double sums[8] = {};
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    const Index size = parameters->entries[i].size;
-    Index k = 0;
-    for (; k + 8 <= size; k += 8) {
-      for (int lane = 0; lane < 8; ++lane) {
-        const double value = static_cast<double>(gradients[i][k + lane]);
-        sums[lane] += value * value;
-      }
-    }
-    for (int lane = 0; k + lane < size; ++lane) {
-      const double value = static_cast<double>(gradients[i][k + lane]);
-      sums[lane] += value * value;
-    }
-  }
-  return std::accumulate(sums, sums + 8, 0.0);
-}
-
-template <class T>
-void adam(const ParametersPtr<T> &parameters, py::handle grads, py::handle means, py::handle squares, long long count,
-          double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled) {
-  check_own(*parameters);
-  std::vector<py::array> held;
-  const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
-  const std::vector<py::array> mean_arrays = arrays_of<T>(*parameters->table, means, "means");
-  const std::vector<py::array> square_arrays = arrays_of<T>(*parameters->table, squares, "squares");
-  const std::vector<T *> mean = targets_of(*parameters, mean_arrays, "means");
-  const std::vector<T *> square = targets_of(*parameters, square_arrays, "squares");
-  const WithoutGil released;
-  adam_step(*parameters, {lr, beta1, beta2, eps, weight_decay, decoupled}, count, gradient.data(), mean.data(),
-            square.data());
-}
-
-template <class T>
-void sgd(const ParametersPtr<T> &parameters, py::handle grads, py::handle velocities, double lr, double momentum,
-         double weight_decay, bool nesterov) {
-  check_own(*parameters);
-  std::vector<py::array> held, velocity_arrays;
-  const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
-  std::vector<T *> velocity;
-  if (!velocities.is_none()) {
-    velocity_arrays = arrays_of<T>(*parameters->table, velocities, "velocities");
-    velocity = targets_of(*parameters, velocity_arrays, "velocities");
-  }
-  const WithoutGil released;
-  sgd_step(*parameters, {lr, momentum, weight_decay, nesterov}, gradient.data(),
-           velocity.empty() ? nullptr : velocity.data());
+  parameters->replace(pointers.data());
 }
 
 // Contiguous arrays for every entry, the caller's own where they are; the second keeps them alive.
@@ -253,14 +176,7 @@ void bind(py::module_ &module, const char *name) {
                              })
       .def("lend", lend<T>, py::arg("params"), py::arg("version"))
       .def("snapshot", snapshot<T>)
-      .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict")
-      .def("check_gradients", check_gradients<T>, py::arg("grads"))
-      .def("square_sum", square_sum<T>, py::arg("grads"))
-      .def("zero_gradients", zero_gradients<T>, py::arg("grads"))
-      .def("adam", adam<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"), py::arg("lr"),
-           py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("decoupled"))
-      .def("sgd", sgd<T>, py::arg("grads"), py::arg("velocities"), py::arg("lr"), py::arg("momentum"),
-           py::arg("weight_decay"), py::arg("nesterov"));
+      .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict");
 }
 
 }  // namespace

@@ -7,7 +7,10 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+Array = NDArray[Any]
+MASKED_TARGET = "write {0}.data, and position_weights=~np.ma.getmaskarray({0})"
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -64,15 +67,65 @@ def check_dtype(value: object) -> np.dtype[Any]:
     return dtype
 
 
-def check_array(name: str, value: object, dtype: np.dtype[Any] | None = None) -> None:
-    """An array of this dtype, or of either float dtype."""
+def plain_array(name: str, value: object, kinds: str, what: str, dtype: str) -> Array:
+    """An array whose dtype is of these kinds, as NumPy's own class: a matrix would multiply as one.
+
+    Args:
+        name: of the argument, in an error.
+        value: what was given for it.
+        kinds: NumPy's letters for the kinds of dtype.
+        what: what that is in words.
+        dtype: what the error advises to cast to.
+    """
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a numpy.ndarray, got {type(value).__name__}")
+        raise TypeError(
+            f"{name}: expected a numpy.ndarray of {what}, got {type(value).__name__}{_cure(name, value, dtype)}"
+        )
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one")
-    if value.dtype not in ((dtype,) if dtype else FLOATS) or not value.dtype.isnative:
-        expected = dtype or "float32 or float64"
-        raise TypeError(f"{name}: expected {expected}, got {value.dtype}")
+        cure = MASKED_TARGET if name in {"target", "targets"} else "fill it with {0}.filled(0)"
+        raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one: {cure.format(name)}")
+    if value.dtype.kind not in kinds:
+        raise TypeError(f"{name}: expected {what}, got {value.dtype}{_cast(name, value, dtype)}")
+    return np.asarray(value)
+
+
+def check_array(name: str, value: object, dtype: np.dtype[Any] | None = None) -> Array:
+    """An array of this dtype, or of either float dtype; as NumPy's own class."""
+    what = dtype.name if dtype else "float32 or float64"
+    advised = dtype.name if dtype else "float32"
+    array = plain_array(name, value, "biufcOSUVMm", what, advised)
+    if array.dtype not in ((dtype,) if dtype else FLOATS) or not array.dtype.isnative:
+        raise TypeError(f"{name}: expected {what}, got {array.dtype}{_cast(name, array, advised)}")
+    return array
+
+
+def _cure(name: str, value: object, dtype: str) -> str:
+    """What to write instead of an object that isn't an array, as far as that can be told; begins with a colon."""
+    if hasattr(value, "to_numpy"):  # pandas, Polars
+        return f": write {name}.to_numpy(np.{dtype})"
+    if hasattr(value, "detach") and hasattr(value, "numpy"):  # a tensor
+        return f": write {name}.detach().numpy()"
+    if hasattr(value, "__array__") or isinstance(value, (list, tuple, Real)):
+        return f": write np.asarray({name}, np.{dtype})"
+    return ""
+
+
+def _cast(name: str, array: Array, dtype: str) -> str:
+    return f": cast it with {name}.astype(np.{dtype})" if array.dtype.kind in "biuf" else ""
+
+
+def check_lengths(value: object, steps: int, batch: int | None = None) -> Array:
+    """(B,) integers in 0..T, as int64; batch None says that there is none, so that there are no lengths either."""
+    if batch is None:
+        raise ValueError(f"lengths: expected None, as x has no batch, got {type(value).__name__}")
+    lengths = plain_array("lengths", value, "iu", "integers", "int64")
+    if lengths.shape != (batch,):
+        raise ValueError(f"lengths: expected (B,) = ({batch},), got {lengths.shape}")
+    wrong = (lengths < 0) | (lengths > steps)
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise ValueError(f"lengths: expected integers in 0..T = 0..{steps}, got {lengths[at]} at index {at}")
+    return lengths.astype(np.int64)
 
 
 def check_rng(name: str, value: object) -> np.random.Generator:

@@ -26,7 +26,8 @@ class Embedding(Module):
     Args:
         num_embeddings: how many tokens there are, 0 up to it.
         embedding_dim: features of a token's vector.
-        padding_idx: a token whose vector is zeros and gets no gradient; a negative one counts from the end.
+        padding_idx: a token whose vector is made zeros, gets no gradient and is left alone by optimizers; a negative
+            one counts from the end.
         dtype: float32 or float64.
         seed: of the weights, drawn standard normal; see `RNN`.
 
@@ -54,7 +55,8 @@ class Embedding(Module):
         self.dtype = check_dtype(dtype)
         rng = check_rng("seed", seed)
         self._build()
-        weight = rng.standard_normal((self.num_embeddings, self.embedding_dim)).astype(self.dtype)
+        with np.errstate(all="ignore"):
+            weight = rng.standard_normal((self.num_embeddings, self.embedding_dim)).astype(self.dtype)
         if self.padding_idx is not None:
             weight[self.padding_idx] = 0
         self._parameters.load({"weight": weight})
@@ -62,6 +64,9 @@ class Embedding(Module):
     def _make_core(self) -> Any:
         padding = -1 if self.padding_idx is None else self.padding_idx
         return TABLES[self.dtype](self.num_embeddings, self.embedding_dim, padding)
+
+    def _frozen_row(self) -> int:
+        return -1 if self.padding_idx is None else self.padding_idx
 
     def __call__(self, x: Array) -> Array:
         """X (…) of integers -> y (…, embedding_dim)."""

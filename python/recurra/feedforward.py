@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _core
-from ._checks import check_array, check_flag, check_number, check_rng, shown
+from ._checks import check_array, check_flag, check_lengths, check_number, check_rng, shown
 from ._masks import dropout_mask
+from ._quiet import quiet
 from .module import Array, Module
 
 if TYPE_CHECKING:
@@ -48,17 +49,20 @@ class Stateless(Module):
         dx: Array = np.multiply(dy, kept, out=np.empty_like(dy))
         return dx
 
+    @quiet
     def __call__(self, x: Array) -> Array:
         """X, float32 or float64, -> y."""
-        check_array("x", x)
+        x = check_array("x", x)
         return self._value(x)
 
+    @quiet
     def forward(self, x: Array) -> tuple[Array, StatelessTape]:
         """The same, and the tape for `backward`."""
-        check_array("x", x)
+        x = check_array("x", x)
         y = self._value(x)
         return y, StatelessTape(self, y, self._slope(y))
 
+    @quiet
     def backward(
         self,
         tape: StatelessTape,
@@ -80,7 +84,7 @@ class Stateless(Module):
             raise RuntimeError("tape: expected one of this layer, got one of another")
         if tape.consumed:
             raise RuntimeError("tape: expected an unused one, got one that backward has consumed; retain=True keeps it")
-        check_array("dy", dy, tape.dtype)
+        dy = check_array("dy", dy, tape.dtype)
         if dy.shape != tape.shape:
             raise ValueError(f"dy: expected y's shape {tape.shape}, got {dy.shape}")
         need_dx, retain = check_flag("need_dx", need_dx), check_flag("retain", retain)
@@ -178,6 +182,7 @@ class Dropout(Stateless):
     def _value(self, x: Array) -> Array:
         return x
 
+    @quiet
     def forward(self, x: Array, *, rng: Seed = None) -> tuple[Array, StatelessTape]:
         """X -> y and the tape, which has the mask.
 
@@ -185,7 +190,7 @@ class Dropout(Stateless):
             x: any shape, float32 or float64.
             rng: where the mask comes from, an integer or a generator; needed if p is above 0, else not looked at.
         """
-        check_array("x", x)
+        x = check_array("x", x)
         if not self._p:
             return x, StatelessTape(self, x, 1)
         if rng is None:
@@ -226,7 +231,7 @@ class Last(Stateless):
 
     def _pick(self, x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
         """Y, and the index of each sequence's last step, -1 if it has none; None for the last of all."""
-        check_array("x", x)
+        x = check_array("x", x)
         if x.ndim not in {2, 3}:
             expected = "(B, T, F)" if self.batch_first else "(T, B, F)"
             raise ValueError(f"x: expected {expected} or (T, F), got {x.shape}")
@@ -235,7 +240,7 @@ class Last(Stateless):
             if not len(steps):
                 raise ValueError(f"x: expected at least one step, got {x.shape}")
             return steps[-1].copy(), None
-        last = _check_lengths(lengths, steps) - 1
+        last = check_lengths(lengths, *steps.shape[:-1]) - 1
         y = np.zeros(steps.shape[1:], x.dtype)
         rows = np.flatnonzero(last >= 0)
         y[rows] = steps[last[rows], rows]
@@ -254,21 +259,3 @@ class Last(Stateless):
             rows = np.flatnonzero(last >= 0)
             steps[last[rows], rows] = dy[rows]
         return dx
-
-
-def _check_lengths(lengths: Array, steps: Array) -> Array:
-    """Lengths (B,) of time-major sequences, as int64."""
-    if steps.ndim == 2:
-        raise ValueError(f"lengths: expected None, as x has no batch, got {type(lengths).__name__}")
-    if not isinstance(lengths, np.ndarray):
-        raise TypeError(f"lengths: expected a numpy.ndarray of integers, got {type(lengths).__name__}")
-    if lengths.dtype.kind not in "iu":
-        raise TypeError(f"lengths: expected integers, got {lengths.dtype}")
-    T, B = steps.shape[:2]
-    if lengths.shape != (B,):
-        raise ValueError(f"lengths: expected (B,) = ({B},), got {lengths.shape}")
-    wrong = (lengths < 0) | (lengths > T)
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise ValueError(f"lengths: expected integers in 0..T = 0..{T}, got {lengths[at]} at index {at}")
-    return lengths.astype(np.int64)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ._checks import check_flag, check_number, check_rng, check_size, shown
 from .history import History
 from .module import Module
-from .optim import Optimiser, clip_grad_norm
+from .optim import Optimizer, clip_grad_norm
 from .sequential import as_model
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Loss = Callable[[Array, Any], tuple[float, Array]]
 
 
-class Optimizer(Protocol):
+class CanStep(Protocol):
     """What `fit` asks of one."""
 
     def step(self) -> None:
@@ -43,7 +43,7 @@ def fit(
     model: Any,
     batches: Batches,
     loss: Loss,
-    optimizer: Optimizer,
+    optimizer: CanStep,
     *,
     epochs: int = 1,
     validation: Batches | None = None,
@@ -83,7 +83,7 @@ def fit(
     """
     model = as_model(model)
     check_size("epochs", epochs)
-    if isinstance(model, Module) and isinstance(optimizer, Optimiser):
+    if isinstance(model, Module) and isinstance(optimizer, Optimizer):
         own = {id(layer._parameters) for layer in model.leaves()}
         if any(id(layer._parameters) not in own for layer in optimizer.layers):
             raise ValueError("optimizer: expected one of the model's parameters, got one of another model's")
@@ -122,7 +122,7 @@ class _Training:
     """What stays the same from batch to batch."""
 
     def __init__(
-        self, model: Any, loss: Loss, optimizer: Optimizer, clip_norm: float | None, carry_state: bool, rng: Seed
+        self, model: Any, loss: Loss, optimizer: CanStep, clip_norm: float | None, carry_state: bool, rng: Seed
     ) -> None:
         _check_callable("loss", loss)
         if not callable(getattr(optimizer, "step", None)):

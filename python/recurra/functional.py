@@ -121,9 +121,9 @@ def backward(
 
 def sigmoid(x: Array) -> Array:
     """σ(x) = 1 / (1 + e⁻ˣ) of an array of float32 (within 3 ULP) or float64 (within 2 ULP), any shape."""
-    return _core.sigmoid(x)
+    return _core.sigmoid(check_array("x", x))
 
 
 def tanh(x: Array) -> Array:
     """tanh(x), the same; odd, monotone in float32, and ±1 exactly where it rounds to that."""
-    return _core.tanh(x)
+    return _core.tanh(check_array("x", x))

@@ -69,7 +69,7 @@ def generate(
         raise ValueError(f"model: expected logits (T, C) from {len(tokens)} tokens (T,), got {shown(np.shape(y))}")
     result = np.empty(length, np.int64)
     token, run = np.empty(1, np.int64), _without_embedding(model, length).run
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(all="ignore"):
         choose = _sampler(y.shape[1], temperature, top_k)
         logits = y[-1]
         for i, u in enumerate(draws):
@@ -151,6 +151,8 @@ def _not_finite(largest: float) -> ValueError:
 
 
 def _check_prompt(prompt: Array | Sequence[int]) -> Array:
+    if isinstance(prompt, np.ma.MaskedArray):
+        raise TypeError("prompt: expected a plain numpy.ndarray or a list, got a masked array")
     tokens = np.asarray(prompt)
     if tokens.ndim != 1 or not tokens.size:
         raise ValueError(f"prompt: expected at least one token (T,), got {shown(tokens.shape)}")

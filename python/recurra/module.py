@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _core
+from ._attributes import Attributes
 from ._checks import check_dtype, check_rng
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Self
-
-    from . import _core
 
     Parameters = _core.Parameters32 | _core.Parameters64
 
 Array = NDArray[Any]
 
 
-class Module:
+class Module(Attributes):
     """A layer with parameters. A subclass names its options and makes the core that does the work."""
 
     # Names of the constructor's arguments, each an attribute too, with its default; those without come first.
@@ -33,9 +33,12 @@ class Module:
         self.dtype = check_dtype(dtype)
         rng = check_rng("seed", seed)
         self._build()
-        self._parameters.load(
-            {name: rng.uniform(-bound, bound, value.shape).astype(self.dtype) for name, value in self.params.items()}
-        )
+        with np.errstate(all="ignore"):
+            weights = {name: rng.uniform(-bound, bound, value.shape) for name, value in self.params.items()}
+            self._parameters.load({name: weight.astype(self.dtype) for name, weight in weights.items()})
+
+    def _attribute_names(self) -> set[str]:
+        return {*self._options, "dtype", "grads"}
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._options and name in self.__dict__:
@@ -63,8 +66,11 @@ class Module:
 
     def zero_grad(self) -> None:
         """Sets `grads` to 0, in place; ValueError if one of them isn't a writeable C-contiguous array any more."""
-        for layer in self.leaves():
-            layer._parameters.zero_gradients(layer.grads)
+        _core.zero_gradients([(layer._parameters, layer.grads) for layer in self.leaves()])
+
+    def _frozen_row(self) -> int:
+        """The row of the first parameter that no optimizer moves, or -1."""
+        return -1
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of the parameters by name, all from before or all from after a change in another thread."""
@@ -77,7 +83,7 @@ class Module:
             TypeError: an array isn't one, or not of the layer's dtype.
             ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
-        self._parameters.load(state)
+        _core.load_all([(self._parameters, settled(state))], "state_dict")
 
     def __repr__(self) -> str:
         parts = []
@@ -109,4 +115,53 @@ class Module:
         self.__dict__.update(own)
         self._build()
         self._parameters.load(params)
-        self.grads = grads
+        self.grads = writeable(grads)
+
+
+def writeable(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays that can be written to, copies where they can't, as unpickled ones may lie in a file or a buffer."""
+    return {
+        name: array if type(array) is np.ndarray and array.flags.carray else np.array(array, order="C")
+        for name, array in arrays.items()
+    }
+
+
+def load_all(states: Iterable[tuple[Module, Mapping[str, Array]]]) -> None:
+    """Gives each layer new parameters: all at once, but for those that have a way of their own and come last."""
+    common, own = [], []
+    for layer, state in states:
+        if type(layer).load_state_dict is Module.load_state_dict:
+            common.append((layer._parameters, settled(state)))
+        else:
+            own.append((layer, state))
+    _core.load_all(common, "state_dict")
+    if own:  # else not even an iterator may be made that could fail for lack of memory
+        for layer, state in own:
+            layer.load_state_dict(state)
+
+
+def settled(state: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The same with copies instead of views of a layer's parameters, all of one moment: a thread may be training it."""
+    if not hasattr(state, "keys"):
+        return state  # the core refuses it by name
+    snapshots: dict[int, list[tuple[Array, Array]]] = {}  # of each owner of parameters, which are whom the views keep
+    result = {name: state[name] for name in state.keys()}  # noqa: SIM118 (all that has keys is a mapping here)
+    for name, view in result.items():
+        owner: Any = view
+        while isinstance(owner, np.ndarray):
+            owner = owner.base
+        if not isinstance(owner, (_core.Parameters32, _core.Parameters64)) or isinstance(view, np.ma.MaskedArray):
+            continue
+        if id(owner) not in snapshots:
+            copies = owner.snapshot()
+            snapshots[id(owner)] = [(array, copies[key]) for key, array in owner.views().items()]
+        for array, copy in snapshots[id(owner)]:
+            offset = _address(view) - _address(array)
+            if 0 <= offset < array.nbytes:
+                result[name] = np.ndarray(view.shape, view.dtype, copy, offset, view.strides)
+    return result
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address

@@ -13,7 +13,7 @@ from .cells import _Cell
 from .embedding import Embedding
 from .feedforward import Dropout, Last
 from .layers import _Recurrent
-from .module import Array, Module
+from .module import Array, Module, load_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -185,7 +185,8 @@ class Sequential(Module):
             elif tape.tapes[i] is None:
                 if layer.padding_idx is not None:
                     dx[layer.padding_idx] = 0
-                (layer.grads if own is None else own)["weight"] += dx
+                with np.errstate(all="ignore"):
+                    (layer.grads if own is None else own)["weight"] += dx
                 dx = None
             else:
                 dx = layer.backward(tape.tapes[i], dx, need_dx=below, grads=own, retain=retain)
@@ -262,15 +263,14 @@ class Sequential(Module):
         return {prefix + name: value for prefix, layer in self._members for name, value in layer.state_dict().items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Takes over all parameters, member after member, once all of them have been checked.
+        """Takes over all parameters, once all of them have been checked.
 
         Raises:
             TypeError: an array isn't one, or not of the model's dtype.
             ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
         _check_arrays("state_dict", state, self.params)
-        for prefix, layer in self._members:
-            layer.load_state_dict({name: state[prefix + name] for name in layer.params})
+        load_all((layer, {name: state[prefix + name] for name in layer.params}) for prefix, layer in self._members)
 
     def __len__(self) -> int:
         return len(self._layers)

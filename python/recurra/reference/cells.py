@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra._quiet import quiet
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,11 +30,13 @@ class Weights(NamedTuple):
     b_hh: Array  # (G·H,)
 
 
+@quiet
 def sigmoid(x: Array) -> Array:
     """σ(x) = 1 / (1 + e⁻ˣ), any shape; for x < 0 it is taken as eˣ / (1 + eˣ), so that no exponential overflows."""
     return np.asarray(np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x))))
 
 
+@quiet
 def relu(x: Array) -> Array:
     """max(x, 0), any shape."""
     return np.asarray(np.maximum(x, 0))
@@ -41,6 +45,7 @@ def relu(x: Array) -> Array:
 # ---- Elman's network (Elman 1990): h' = f(W_ih x + b_ih + W_hh h + b_hh), f = tanh or relu
 
 
+@quiet
 def rnn_step(x: Array, h: Array, w: Weights, nonlinearity: str = "tanh") -> tuple[Array, Kept]:
     """One step: x (B, I), h (B, H) -> h' (B, H) and what `rnn_step_backward` needs."""
     a = x @ w.w_ih.T + w.b_ih + h @ w.w_hh.T + w.b_hh
@@ -48,6 +53,7 @@ def rnn_step(x: Array, h: Array, w: Weights, nonlinearity: str = "tanh") -> tupl
     return h_next, (x, h, a, h_next)
 
 
+@quiet
 def rnn_step_backward(
     dh_next: Array, kept: Kept, w: Weights, nonlinearity: str = "tanh"
 ) -> tuple[Array, Array, Weights]:
@@ -63,6 +69,7 @@ def rnn_step_backward(
 #      c' = f ∘ c + i ∘ g                    h' = o ∘ tanh(c')
 
 
+@quiet
 def lstm_step(x: Array, h: Array, c: Array, w: Weights) -> tuple[Array, Array, Kept]:
     """One step: x (B, I), h and c (B, H) -> h', c' (B, H) and what `lstm_step_backward` needs."""
     a = x @ w.w_ih.T + w.b_ih + h @ w.w_hh.T + w.b_hh
@@ -73,6 +80,7 @@ def lstm_step(x: Array, h: Array, c: Array, w: Weights) -> tuple[Array, Array, K
     return h_next, c_next, (x, h, c, i, f, g, o, c_next)
 
 
+@quiet
 def lstm_step_backward(dh_next: Array, dc_next: Array, kept: Kept, w: Weights) -> tuple[Array, Array, Array, Weights]:
     """Its reverse: dh', dc' (B, H) -> dx (B, I), dh, dc (B, H), dw."""
     x, h, c, i, f, g, o, c_next = kept
@@ -92,6 +100,7 @@ def lstm_step_backward(dh_next: Array, dc_next: Array, kept: Kept, w: Weights) -
 #      h' = (1 − z) ∘ n + z ∘ h
 
 
+@quiet
 def gru_step(x: Array, h: Array, w: Weights) -> tuple[Array, Kept]:
     """One step: x (B, I), h (B, H) -> h' (B, H) and what `gru_step_backward` needs."""
     r_x, z_x, n_x = np.split(x @ w.w_ih.T + w.b_ih, 3, axis=-1)
@@ -103,6 +112,7 @@ def gru_step(x: Array, h: Array, w: Weights) -> tuple[Array, Kept]:
     return h_next, (x, h, r, z, n, n_h)
 
 
+@quiet
 def gru_step_backward(dh_next: Array, kept: Kept, w: Weights) -> tuple[Array, Array, Weights]:
     """Its reverse: dh' (B, H) -> dx (B, I), dh (B, H), dw."""
     x, h, r, z, n, n_h = kept
@@ -119,6 +129,7 @@ def gru_step_backward(dh_next: Array, kept: Kept, w: Weights) -> tuple[Array, Ar
 #      n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn)
 
 
+@quiet
 def gru_reset_before_step(x: Array, h: Array, w: Weights) -> tuple[Array, Kept]:
     """One step: x (B, I), h (B, H) -> h' (B, H) and what `gru_reset_before_step_backward` needs."""
     w_hr, w_hz, w_hn = np.split(w.w_hh, 3)
@@ -130,6 +141,7 @@ def gru_reset_before_step(x: Array, h: Array, w: Weights) -> tuple[Array, Kept]:
     return h_next, (x, h, r, z, n)
 
 
+@quiet
 def gru_reset_before_step_backward(dh_next: Array, kept: Kept, w: Weights) -> tuple[Array, Array, Weights]:
     """Its reverse: dh' (B, H) -> dx (B, I), dh (B, H), dw."""
     x, h, r, z, n = kept

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recurra._quiet import quiet
+
 from .cells import CELLS, Array, Cell, Kept, Weights
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ def _walk_backward(
     return dx, dw
 
 
+@quiet
 def forward(
     cell: str,
     x: Array,
@@ -158,6 +161,7 @@ def forward(
     return tape.outputs[-1].copy(), states[0], c_n, tape
 
 
+@quiet
 def backward(
     tape: Tape,
     dy: Array | None = None,
