@@ -75,6 +75,24 @@ def check_array(name: str, value: object, dtype: np.dtype[Any] | None = None) ->
         raise TypeError(f"{name}: expected {expected}, got {value.dtype}")
 
 
+def check_lengths(lengths: Any, steps: int, batch: int | None = None) -> None:
+    """(B,) integers in 0..T; batch None says that there is none, so that there are no lengths either."""
+    if batch is None:
+        raise ValueError(f"lengths: expected None, as x has no batch, got {type(lengths).__name__}")
+    if not isinstance(lengths, np.ndarray):
+        raise TypeError(f"lengths: expected a numpy.ndarray of integers, got {type(lengths).__name__}")
+    if isinstance(lengths, np.ma.MaskedArray):
+        raise TypeError("lengths: expected a plain numpy.ndarray, got a masked one")
+    if lengths.dtype.kind not in "iu":
+        raise TypeError(f"lengths: expected integers, got {lengths.dtype}")
+    if lengths.shape != (batch,):
+        raise ValueError(f"lengths: expected (B,) = ({batch},), got {lengths.shape}")
+    wrong = (lengths < 0) | (lengths > steps)
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise ValueError(f"lengths: expected integers in 0..T = 0..{steps}, got {lengths[at]} at index {at}")
+
+
 def check_rng(name: str, value: object) -> np.random.Generator:
     """A generator, or one from an integer seed; None (where a caller allows it) is a seed from the system."""
     if isinstance(value, np.random.Generator):

@@ -1,4 +1,4 @@
-"""Layers without parameters: Tanh, ReLU, Sigmoid and Dropout, element by element, and Last, which picks a step."""
+"""Layers without parameters: Tanh, ReLU, Sigmoid and Dropout, element by element, and Last, which ends a sequence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _core
-from ._checks import check_array, check_flag, check_number, check_rng, shown
+from ._checks import check_array, check_flag, check_lengths, check_number, check_rng, shown
 from ._masks import dropout_mask
 from .module import Array, Module
 
@@ -196,26 +196,31 @@ class Dropout(Stateless):
 
 
 class Last(Stateless):
-    """The last step of every sequence, for many-to-one: x (T, B, F) -> y (B, F), or (T, F) -> (F,).
+    """What a sequence comes to, for many-to-one: x (T, B, F) -> y (B, F), or (T, F) -> (F,).
 
-    Of a bidirectional layer's features those of the reverse direction have seen one step only there.
+    Of one direction that is the last step. Of both it is the final state of each: the first half of the features, which
+    is the forward direction's, from the last step, and the second half from step 0, where the reverse direction ends.
 
     Args:
         batch_first: x is (B, T, F).
+        bidirectional: F is two halves, of both directions. None is False, but in a `Sequential` after a bidirectional
+            layer it is True. False takes the last step of all features; of those the reverse direction's have seen
+            that step only.
     """
 
-    _options: ClassVar[Mapping[str, object]] = {"batch_first": False}
+    _options: ClassVar[Mapping[str, object]] = {"batch_first": False, "bidirectional": None}
 
-    def __init__(self, batch_first: bool = False) -> None:
+    def __init__(self, batch_first: bool = False, bidirectional: bool | None = None) -> None:
         super().__init__()
         self.batch_first = check_flag("batch_first", batch_first)
+        self.bidirectional = None if bidirectional is None else check_flag("bidirectional", bidirectional)
 
     def __call__(self, x: Array, *, lengths: Array | None = None) -> Array:
-        """X -> y, float32 or float64.
+        """x -> y, float32 or float64.
 
         Args:
             x: the sequences; T isn't 0 without lengths.
-            lengths: (B,) integers in 0..T; y has each sequence's last step then, and zeros for length 0.
+            lengths: (B,) integers in 0..T; y has each sequence's own last step then, and zeros for length 0.
         """
         return self._pick(x, lengths)[0]
 
@@ -225,20 +230,29 @@ class Last(Stateless):
         return y, StatelessTape(self, y, (x.shape, last))
 
     def _pick(self, x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
-        """Y, and the index of each sequence's last step, -1 if it has none; None for the last of all."""
+        """y, and the index of each sequence's last step, -1 if it has none; None for the last of all."""
         check_array("x", x)
         if x.ndim not in {2, 3}:
             expected = "(B, T, F)" if self.batch_first else "(T, B, F)"
             raise ValueError(f"x: expected {expected} or (T, F), got {x.shape}")
+        if self.bidirectional and x.shape[-1] % 2:
+            raise ValueError(f"x: expected an even number of features, half of each direction, got {x.shape}")
         steps = self._by_time(x)
         if lengths is None:
             if not len(steps):
                 raise ValueError(f"x: expected at least one step, got {x.shape}")
-            return steps[-1].copy(), None
-        last = _check_lengths(lengths, steps) - 1
-        y = np.zeros(steps.shape[1:], x.dtype)
-        rows = np.flatnonzero(last >= 0)
-        y[rows] = steps[last[rows], rows]
+            last, y = None, steps[-1].copy()
+        else:
+            check_lengths(lengths, *steps.shape[:-1])
+            last = lengths.astype(np.int64) - 1
+            y = np.zeros(steps.shape[1:], x.dtype)
+            rows = np.flatnonzero(last >= 0)
+            y[rows] = steps[last[rows], rows]
+        if self.bidirectional and len(steps):
+            half = x.shape[-1] // 2
+            y[..., half:] = steps[0, ..., half:]
+            if last is not None:
+                y[last < 0] = 0
         return y, last
 
     def _by_time(self, x: Array) -> Array:
@@ -247,28 +261,13 @@ class Last(Stateless):
     def _reverse(self, kept: Any, dy: Array) -> Array:
         shape, last = kept
         dx = np.zeros(shape, dy.dtype)
-        steps = self._by_time(dx)
+        steps, half = self._by_time(dx), shape[-1] // 2 if self.bidirectional else shape[-1]
         if last is None:
-            steps[-1] = dy
+            steps[-1, ..., :half] = dy[..., :half]
+            steps[0, ..., half:] = dy[..., half:]
         else:
             rows = np.flatnonzero(last >= 0)
-            steps[last[rows], rows] = dy[rows]
+            steps[last[rows], rows, :half] = dy[rows, :half]
+            if len(steps):
+                steps[0, rows, half:] = dy[rows, half:]
         return dx
-
-
-def _check_lengths(lengths: Array, steps: Array) -> Array:
-    """Lengths (B,) of time-major sequences, as int64."""
-    if steps.ndim == 2:
-        raise ValueError(f"lengths: expected None, as x has no batch, got {type(lengths).__name__}")
-    if not isinstance(lengths, np.ndarray):
-        raise TypeError(f"lengths: expected a numpy.ndarray of integers, got {type(lengths).__name__}")
-    if lengths.dtype.kind not in "iu":
-        raise TypeError(f"lengths: expected integers, got {lengths.dtype}")
-    T, B = steps.shape[:2]
-    if lengths.shape != (B,):
-        raise ValueError(f"lengths: expected (B,) = ({B},), got {lengths.shape}")
-    wrong = (lengths < 0) | (lengths > T)
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise ValueError(f"lengths: expected integers in 0..T = 0..{T}, got {lengths[at]} at index {at}")
-    return lengths.astype(np.int64)
