@@ -296,6 +296,9 @@ class Watched(recurra.Composite):
         self.calls += 1
         return x, None
 
+    def backward(self, tape, dy, **options):  # noqa: ARG002
+        return dy
+
 
 def test_states_are_refused_before_the_first_member_has_run():
     model = recurra.Sequential(

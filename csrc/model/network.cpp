@@ -1,6 +1,7 @@
 #include "model/network.h"
 
 #include <string>
+#include <utility>
 
 #include "dispatch.h"
 
@@ -36,9 +37,10 @@ LastPlan &last_plan() {
 }
 
 template <class T>
-Network<T>::Network(const NetworkShape &of)
+Network<T>::Network(const NetworkShape &of, std::shared_ptr<Parameters<T>> shared)
     : shape(of),
-      parameters(std::make_shared<Parameters<T>>(entries_of<T>(of, kernels_of<T>().cells[of.kind].gates))),
+      parameters(shared ? std::move(shared)
+                        : std::make_shared<Parameters<T>>(entries_of<T>(of, kernels_of<T>().cells[of.kind].gates))),
       cell_(kernels_of<T>().cells[of.kind]) {
   Index forward_size = 0, backward_size = 0;
   for (Index layer = 0; layer < shape.layers; ++layer) {

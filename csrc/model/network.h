@@ -38,7 +38,8 @@ struct NetworkShape {
   Index input_size, hidden_size, layers;
   int directions;
   bool bias;
-  bool single;  // a cell, which takes one step; its parameters' names lack the suffix "_l0"
+  bool single;            // a cell, which takes one step; its parameters' names lack the suffix "_l0"
+  std::size_t first = 0;  // of a cell that shares a layer's parameters: which of those is its own first one
 
   Index features() const { return directions * hidden_size; }
   Index states() const { return layers * directions; }
@@ -102,7 +103,8 @@ enum class Outcome { kDone, kInterrupted, kOutdated };
 template <class T>
 class Network {
  public:
-  explicit Network(const NetworkShape &shape);
+  // With parameters of its own, or with those of a layer, for a cell that shares some of them.
+  explicit Network(const NetworkShape &shape, std::shared_ptr<Parameters<T>> shared = nullptr);
 
   // Fills y, h_n and c_n; `tape`, if given, has its sequences and nothing else yet.
   Outcome forward(const Sequences &sequences, const ForwardCall<T> &call, TapeMemory<T> *tape);
@@ -115,7 +117,7 @@ class Network {
  private:
   Index inputs(Index layer) const { return layer == 0 ? shape.input_size : shape.directions * shape.hidden_size; }
   std::size_t entry(Index layer, int direction) const {
-    return static_cast<std::size_t>((layer * shape.directions + direction) * (shape.bias ? 4 : 2));
+    return shape.first + static_cast<std::size_t>((layer * shape.directions + direction) * (shape.bias ? 4 : 2));
   }
   Plan plan(const Sequences &sequences, const PlanWish &wish, int products) const;
   PackedPtr<T> packed_forward(long long &version);

@@ -60,13 +60,17 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   const Index alphabet = tape.tokens.data() ? tape.alphabet : 0;
   const Index walk = cell_.backward_work(most_rows, H);  // lasts from stretch to stretch
   const Index widest = walk + std::max(kernels_of<T>().gradient_work(alphabet), kernels_of<T>().input_gradient_work());
+  const std::size_t after = entry(shape.layers, 0);  // a cell that shares a layer's parameters has only some of them
+  const Index own_begin = parameters->entries[shape.first].offset;
+  const Index own_end =
+      after < parameters->entries.size() ? parameters->entries[after].offset : parameters->memory.size();
   std::array<T *, 2> deltas{}, from_above{};
   T *grads = nullptr, *work = nullptr;
   std::array<T *, 2> token_sums{};
   const auto cut = [&](Cutter cutter) {
     for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(checked_product(ring, delta_stride));
     for (T *&buffer : from_above) buffer = cutter.take<T>(shape.layers > 1 ? checked_product(total, features) : 0);
-    grads = cutter.take<T>(parameters->memory.size());
+    grads = cutter.take<T>(own_end - own_begin);
     for (int d = 0; d < shape.directions; ++d) {
       token_sums[d] = cutter.take<T>(checked_product(alphabet, cell_.deltas * H));
     }
@@ -125,7 +129,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     const LayerTape<T> &kept = tape.layers[layer];
     const Index k = layer * shape.directions + direction;
     const std::size_t at = entry(layer, direction);
-    const auto gradient = [&](std::size_t i) { return grads + parameters->entries[i].offset; };
+    const auto gradient = [&](std::size_t i) { return grads + (parameters->entries[i].offset - own_begin); };
     GradientTask<T> task{};
     task.rows = rows;
     task.reverse = direction == 1;
@@ -225,8 +229,8 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     }
   });
   if (!interrupt.stopped()) {
-    for (std::size_t i = 0; i < parameters->entries.size(); ++i) {
-      const T *gradient = grads + parameters->entries[i].offset;
+    for (std::size_t i = shape.first; i < after; ++i) {
+      const T *gradient = grads + (parameters->entries[i].offset - own_begin);
       for (Index k = 0; k < parameters->entries[i].size; ++k) call.grads[i][k] += gradient[k];
     }
   }

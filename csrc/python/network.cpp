@@ -1,4 +1,9 @@
 // Recurrent layers and their tapes from Python.
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+
 #include "dispatch.h"
 #include "python/bindings.h"
 #include "python/forward_arguments.h"
@@ -63,15 +68,28 @@ struct History {
 template <class T>
 class PyNetwork {
  public:
-  PyNetwork(int kind, Index input_size, Index hidden_size, Index layers, int directions, bool bias, bool single)
-      : network_({static_cast<CellKind>(kind), input_size, hidden_size, layers, directions, bias, single}) {}
+  PyNetwork(int kind, Index input_size, Index hidden_size, Index layers, int directions, bool bias, bool single,
+            Integers integers)
+      : network_({static_cast<CellKind>(kind), input_size, hidden_size, layers, directions, bias, single}),
+        integers_(integers) {}
+
+  // A cell with the parameters of one direction of one layer: the same memory, so that whoever changes them changes
+  // both.
+  std::unique_ptr<PyNetwork> cell(Index layer, int direction) const {
+    NetworkShape shape = network_.shape;
+    if (layer > 0) shape.input_size = shape.features();
+    shape.first = static_cast<std::size_t>((layer * shape.directions + direction) * (shape.bias ? 4 : 2));
+    shape.layers = shape.directions = 1;
+    shape.single = true;
+    return std::unique_ptr<PyNetwork>(new PyNetwork(shape, network_.parameters, integers_));
+  }
 
   std::shared_ptr<Parameters<T>> parameters() const { return network_.parameters; }
 
   // A cell returns the state alone, here and below.
   py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
                   py::handle wish) {
-    ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
+    ForwardArguments<T> run(network_.shape, integers_, x, hx, lengths, batch_first, table, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
     py::object y, target;
@@ -97,7 +115,7 @@ class PyNetwork {
   // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
   py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
                     py::handle table, py::handle wish) {
-    ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
+    ForwardArguments<T> run(network_.shape, integers_, x, hx, lengths, batch_first, table, wish);
     const Layout &layout = run.layout;
     if (!masks.is_none()) {
       const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
@@ -135,7 +153,8 @@ class PyNetwork {
     Tape<T> &tape = *tape_held;
     auto memory = tape.hold();
     if (!memory) throw std::runtime_error(kConsumed);
-    if (memory->parameters != network_.parameters) throw std::runtime_error(kOtherLayer);
+    const bool same_part = tape.shape.single == network_.shape.single && tape.shape.first == network_.shape.first;
+    if (memory->parameters != network_.parameters || !same_part) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
     Arguments<T> arguments;
@@ -189,6 +208,9 @@ class PyNetwork {
   }
 
  private:
+  PyNetwork(const NetworkShape &shape, std::shared_ptr<Parameters<T>> shared, Integers integers)
+      : network_(shape, std::move(shared)), integers_(integers) {}
+
   Index features() const { return network_.shape.features(); }
   const char *features_symbol() const { return network_.shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
 
@@ -222,6 +244,7 @@ class PyNetwork {
   }
 
   Network<T> network_;
+  Integers integers_;
 };
 
 template <class T>
@@ -233,8 +256,17 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def("__len__", &History<T>::size)
       .def("__getitem__", &History<T>::at, py::arg("layer"));
   py::class_<PyNetwork<T>>(module, ("Network" + suffix).c_str())
-      .def(py::init<int, Index, Index, Index, int, bool, bool>(), py::arg("kind"), py::arg("input_size"),
-           py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"), py::arg("bias"), py::arg("single"))
+      .def(py::init([](int kind, Index input_size, Index hidden_size, Index num_layers, int num_directions, bool bias,
+                       bool single, std::optional<bool> tokens) {
+             const Integers integers = !tokens   ? Integers::kUnlessFeatures
+                                       : *tokens ? Integers::kTokens
+                                                 : Integers::kRefused;
+             return std::make_unique<PyNetwork<T>>(kind, input_size, hidden_size, num_layers, num_directions, bias,
+                                                   single, integers);
+           }),
+           py::arg("kind"), py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
+           py::arg("num_directions"), py::arg("bias"), py::arg("single"), py::arg("tokens"))
+      .def("cell", &PyNetwork<T>::cell, py::arg("layer"), py::arg("direction"))
       .def_property_readonly("parameters", &PyNetwork<T>::parameters)
       .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
            py::arg("batch_first"), py::arg("table"), py::arg("plan"))

@@ -43,6 +43,11 @@ def check_flag(name: str, value: object) -> bool:
     return bool(value)
 
 
+def check_tokens(value: object) -> bool | None:
+    """Whether integers are tokens; None where they can't be features."""
+    return None if value is None else check_flag("tokens", value)
+
+
 def check_number(name: str, value: object, what: str, least: float, below: float) -> float:
     """A number in [least, below), which `what` says in words."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):

@@ -80,7 +80,9 @@ class _Network:
         num_directions: int,
         bias: bool,
         single: bool,
+        tokens: bool | None,
     ) -> None: ...
+    def cell(self, layer: int, direction: int) -> Any: ...
     @property
     def parameters(self) -> _Parameters: ...
     def call(
