@@ -5,10 +5,9 @@ A second layer of relu units with W_ih = 1, W_hh = 0 hands on what reaches it, s
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import copy
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest

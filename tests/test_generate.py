@@ -229,9 +229,6 @@ def test_errors():
     refuses(ValueError, "model", model=recurra.Sequential(recurra.GRU(C, C), recurra.Last()))
     for wrong in ([], [[1, 2]], 1, "text"):
         refuses(ValueError, "prompt", wrong)
-    for wrong, form in (([], "at least one token, got none"), ([[1, 2]], r"one sequence of tokens \(T,\), .*\(1, 2\)")):
-        with refused(ValueError, "prompt", form=f": expected {form}"):
-            recurra.generate(model, wrong, 3)
     for wrong in ([1.0], ["a"], [True], np.array([1.5])):
         refuses(TypeError, "prompt", wrong)
     for wrong in ([C], [-1]):
@@ -249,6 +246,12 @@ def test_errors():
         refuses(TypeError, "stop", stop=wrong)
     refuses(TypeError, "seed", seed="1")
     refuses(ValueError, "seed", seed=-1)
+
+
+def test_errors_of_prompts():
+    for wrong, form in (([], "at least one token, got none"), ([[1, 2]], r"one sequence of tokens \(T,\), .*\(1, 2\)")):
+        with refused(ValueError, "prompt", form=f": expected {form}"):
+            recurra.generate(make_model(), wrong, 3)
 
 
 def test_a_bidirectional_layer_anywhere_is_refused():
