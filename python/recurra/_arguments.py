@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_array, check_lengths, shown
-from ._members import ELEMENTWISE, RECURRENT
+from ._members import BUILT_IN, ELEMENTWISE
 from .embedding import Embedding
-from .feedforward import Dropout, Last
+from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .layers import LSTM, _Recurrent
 from .linear import Linear
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from .layers import State
     from .module import Array
 
-KNOWN = (*ELEMENTWISE, *RECURRENT, Embedding, Last, Linear)  # subclasses may take something else
+# How a member is called, besides with x: with a state and lengths, and, as a model is, by `run`; with lengths; with a
+# generator; or with x alone. One with `run` may have no state.
+RECURRENT, MODEL, STATELESS_MODEL, LAST, RANDOM, PLAIN = range(6)
+KNOWN = (*ELEMENTWISE, *BUILT_IN, Embedding, Last, Linear)  # subclasses may take something else
 
 
 class Arguments:
@@ -34,7 +37,13 @@ class Arguments:
         self.known = next((i for i, layer in enumerate(layers) if type(layer) not in KNOWN), len(layers))
         self.reader: Any = next((layer for layer in layers if type(layer) not in ELEMENTWISE), None)
         self.first = self.reader is layers[0]
-        self.stateful = [(i, layer) for i, layer in enumerate(layers) if has_state(layer)]
+        self.stateful = [(i, layer) for i, layer in enumerate(layers) if kind_of(layer) in {RECURRENT, MODEL}]
+        self.none = (None,) * len(self.stateful)
+        before = layers[: self.stateful[0][0]] if self.stateful else []
+        # The first one checks its own state; nothing is lost if only such as have no effect have run before it.
+        self.ahead = len(self.stateful) > 1 or any(
+            type(layer) not in (Embedding, Linear, ReLU, Sigmoid, Tanh) for layer in before
+        )
         self.of_lengths = any(isinstance(layer, (_Recurrent, Last)) for layer in layers[: self.known])
         self.random = [layer for layer in layers if isinstance(layer, (_Recurrent, Dropout))]
 
@@ -42,14 +51,14 @@ class Arguments:
         """The states, one for each member that has some; raises what a member would."""
         if not self.first:
             self._check_x(x)
-        checked = self._check_number("state", states)
-        if states is None and lengths is None:
+        checked = self.none if states is None else self._check_number("state", states)
+        if lengths is None and (states is None or not self.ahead):
             return checked
         steps, batch = self._axes(x)
         if lengths is not None and self.of_lengths and steps is not None:
             check_lengths(lengths, steps, *batch)
         for (i, layer), state in zip(self.stateful, checked, strict=True):
-            if type(layer) in RECURRENT:
+            if type(layer) in BUILT_IN:
                 _check_state(layer, state, batch if steps is not None and i < self.known else None)
         return checked
 
@@ -68,7 +77,7 @@ class Arguments:
     def _check_number(self, name: str, state: Sequence[State] | None) -> Sequence[State]:
         count = len(self.stateful)
         if state is None:
-            return [None] * count
+            return self.none
         if not isinstance(state, (list, tuple)):
             raise TypeError(f"{name}: expected a list, one for each recurrent member, got {type(state).__name__}")
         if len(state) != count:
@@ -78,7 +87,7 @@ class Arguments:
     def _check_x(self, x: Array) -> None:
         """What the first layer that isn't element by element will ask, before those in front of it draw masks."""
         reader = self.reader
-        if type(reader) not in (*RECURRENT, Linear):
+        if type(reader) not in (*BUILT_IN, Linear):
             return
         check_array("x", x, reader.dtype)
         features = reader.in_features if type(reader) is Linear else reader.input_size
@@ -97,17 +106,18 @@ class Arguments:
         return leading[0], leading[1:]
 
 
-def has_state(layer: Any) -> bool:
-    """Whether it is given a state, and hands one on."""
+def kind_of(layer: Any) -> int:
+    """How a member is called."""
     if isinstance(layer, _Recurrent):
-        return True
+        return RECURRENT
+    if isinstance(layer, Last):
+        return LAST
+    if isinstance(layer, Dropout):
+        return RANDOM
+    if not callable(getattr(layer, "run", None)):
+        return PLAIN
     arguments = getattr(layer, "_arguments", None)  # of a Sequential of another type
-    return bool(arguments.stateful) if isinstance(arguments, Arguments) else is_model(layer)
-
-
-def is_model(layer: Any) -> bool:
-    """Whether it is called as a model is, with `run` and with states, lengths and a generator."""
-    return callable(getattr(layer, "run", None))
+    return STATELESS_MODEL if isinstance(arguments, Arguments) and not arguments.stateful else MODEL
 
 
 def _draws(layer: Any) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ELEMENTWISE = (Dropout, ReLU, Sigmoid, Tanh)
-RECURRENT = (RNN, LSTM, GRU)
+BUILT_IN = (RNN, LSTM, GRU)
 
 
 def check_kind(layer: object) -> None:
@@ -125,7 +125,7 @@ def check_features(layers: Sequence[Any]) -> None:
             given = layer.out_features
         elif kind is Embedding:
             given = layer.embedding_dim
-        elif kind in RECURRENT:
+        elif kind in BUILT_IN:
             given = layer.hidden_size * (2 if layer.bidirectional else 1)
         elif kind not in (*ELEMENTWISE, Last):
             given = None  # somebody's own

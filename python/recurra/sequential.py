@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ._arguments import Arguments, has_state, is_model
+from ._arguments import LAST, MODEL, PLAIN, RANDOM, RECURRENT, Arguments, kind_of
 from ._checks import check_flag, check_rng, shown
-from ._members import RECURRENT, batch_first_of, check_features, check_kind, check_last, check_parameters, resolve_last
+from ._members import BUILT_IN, batch_first_of, check_features, check_kind, check_last, check_parameters, resolve_last
 from .composite import Composite, check_arrays, is_layer
 from .embedding import Embedding
-from .feedforward import Dropout, Last
-from .layers import _Recurrent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,6 +66,8 @@ class Sequential(Composite):
         check_features(inside)
         self._batch_first = batch_first_of(inside)
         self._arguments = Arguments(inside, self._batch_first)
+        self._kinds = tuple((kind_of(layer), layer) for layer in inside)
+        self._embeds = len(inside) > 1 and type(inside[0]) is Embedding and type(inside[1]) in BUILT_IN
         self._first = next((i for i, layer in enumerate(inside) if layer.leaves()), len(inside))
 
     @property
@@ -98,22 +98,27 @@ class Sequential(Composite):
         final: list[State] = []
         y: Any = x
         table = self._table(x)
-        for _, layer in self._members[table is not None :]:
+        for kind, layer in self._kinds[table is not None :]:
             if table is not None:
                 y, h = layer._call(y, next(initial), lengths, None, table)
                 final.append(h)
                 table = None
-            elif isinstance(layer, _Recurrent):
+            elif kind == PLAIN:
+                y = layer(y)
+            elif kind == RECURRENT:
                 y, h = layer(y, next(initial), **options)
                 final.append(h)
-            elif is_model(layer):
-                state = next(initial) if has_state(layer) else None
-                y, h = (layer(y, **options), None) if plain else layer.run(y, state, **options)
-                final += [h] * has_state(layer)
-            elif isinstance(layer, Last):
+            elif kind == LAST:
                 y = layer(y, **options)
-            else:
+            elif kind == RANDOM:
                 y = layer(y)
+            elif plain:
+                y = layer(y, **options)
+            elif kind == MODEL:
+                y, h = layer.run(y, next(initial), **options)
+                final.append(h)
+            else:
+                y, _ = layer.run(y, None, **options)
         return y, final
 
     def forward(
@@ -138,23 +143,25 @@ class Sequential(Composite):
         table = self._table(x)
         if table is not None:
             tapes.append(None)  # what Embedding.backward would need, the recurrent layer does
-        for _, layer in self._members[table is not None :]:
+        for kind, layer in self._kinds[table is not None :]:
             if table is not None:
                 y, h, tape = layer._forward(y, next(initial), lengths, options.get("rng"), table)
                 final.append(h)
                 table = None
-            elif isinstance(layer, _Recurrent):
+            elif kind == PLAIN:
+                y, tape = layer.forward(y)
+            elif kind == RECURRENT:
                 y, h, tape = layer.forward(y, next(initial), **options)
                 final.append(h)
-            elif is_model(layer):
-                y, tape = layer.forward(y, next(initial) if has_state(layer) else None, **options)
-                final += [tape.state] if has_state(layer) else []
-            elif isinstance(layer, Last):
+            elif kind == LAST:
                 y, tape = layer.forward(y, **lengths_only)
-            elif isinstance(layer, Dropout):
+            elif kind == RANDOM:
                 y, tape = layer.forward(y, **rng_only)
+            elif kind == MODEL:
+                y, tape = layer.forward(y, next(initial), **options)
+                final.append(tape.state)
             else:
-                y, tape = layer.forward(y)
+                y, tape = layer.forward(y, None, **options)
             tapes.append(tape)
         return y, SequentialTape(self._members, tapes, final, versions)
 
@@ -194,20 +201,20 @@ class Sequential(Composite):
         after, before = iter(reversed(given)), []
         dx: Any = dy
         for i in reversed(range(0 if need_dx else self._first, len(self._members))):
-            prefix, layer = self._members[i]
+            (prefix, layer), (kind, _) = self._members[i], self._kinds[i]
             own = None if grads is None else {name: grads[prefix + name] for name in layer.params}
             options: dict[str, Any] = {"need_dx": need_dx or i > self._first, "grads": own, "retain": retain}
-            if isinstance(layer, _Recurrent):
+            if kind == RECURRENT:
                 dx, dprevious = layer.backward(tape.tapes[i], dx, next(after), **options)
                 before.append(dprevious)
-            elif tape.tapes[i] is None and type(layer) is Embedding:
+            elif tape.tapes[i] is None and self._embeds:
                 if layer.padding_idx is not None:
                     dx[layer.padding_idx] = 0
                 (layer.grads if own is None else own)["weight"] += dx
                 dx = None
-            elif is_model(layer):
-                dx = layer.backward(tape.tapes[i], dx, next(after) if has_state(layer) else None, **options)
-                before += [tape.tapes[i].dstate] if has_state(layer) else []
+            elif kind == MODEL:
+                dx = layer.backward(tape.tapes[i], dx, next(after), **options)
+                before.append(tape.tapes[i].dstate)
             else:
                 dx = layer.backward(tape.tapes[i], dx, **options)
         tape.dstate = before[::-1]
@@ -223,18 +230,10 @@ class Sequential(Composite):
         table's rows instead of x's. Forward, the numbers are the same to the bit.
         A subclass may compute something else.
         """
-        layers = [layer for _, layer in self._members[:2]]
-        if len(layers) < 2 or type(layers[0]) is not Embedding or type(layers[1]) not in RECURRENT:
+        if not self._embeds or not isinstance(x, np.ndarray) or x.dtype.kind not in "iu" or x.ndim not in {1, 2}:
             return None
-        few = (
-            isinstance(x, np.ndarray)
-            and x.dtype.kind in "iu"
-            and x.ndim in {1, 2}
-            and x.size >= len(layers[0].params["weight"])
-        )
-        if not few or layers[0].embedding_dim != layers[1].input_size:
-            return None
-        return layers[0]._parameters.snapshot()["weight"]
+        embedding = self._members[0][1]
+        return embedding._parameters.snapshot()["weight"] if x.size >= embedding.num_embeddings else None
 
     def _check_tape(self, tape: SequentialTape) -> None:
         if not isinstance(tape, SequentialTape):
