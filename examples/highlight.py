@@ -42,7 +42,7 @@ def load(module):
 def main():
     parser = common.parser(__doc__)
     parser.add_argument("--characters", type=int, default=1_000_000, help="how many to read in an epoch")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=5, help="of training")
     options = common.parse(parser)
     rng = np.random.default_rng(options.seed)
 

@@ -158,7 +158,7 @@ class Training:
             norm = clip_grad_norm(leaves, self.clip_norm or sys.float_info.max, error_if_nonfinite=True)
         except FloatingPointError as error:
             raise NonfiniteError(str(error)) from None
-        before = [leaf.state_dict() for leaf in leaves]  # 0.1 to 1 % of a step's time
+        before = [leaf.state_dict() for leaf in leaves]  # of 286,000 weights 20 µs, the check 60, of a batch's 17,000
         self.optimizer.step()
         if not all(_is_finite(value) for leaf in leaves for value in leaf.params.values()):
             for leaf, weights in zip(leaves, before, strict=True):
