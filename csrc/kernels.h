@@ -6,11 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cells.h"
+
 namespace recurra {
 
 using Index = std::ptrdiff_t;
-
-enum CellKind { kRnnTanh, kRnnRelu, kLstm, kGru, kGruResetBefore, kCellKinds };
 
 // The schedule of one call. It decides where and when a number is computed, never its value.
 struct Plan {
@@ -68,9 +68,19 @@ struct Pulse {
   int member, members;
 };
 
+// Writes one direction of one layer's weights as panels.
+template <class T>
+struct PackTask {
+  CellId cell;
+  Index input_size, hidden_size;
+  const T *parameters[kMaxParameters];  // by role; biases may be null
+  T *to;
+};
+
 // One direction of one layer over the sorted rows [first, last).
 template <class T>
 struct ForwardTask {
+  CellId cell;
   Rows rows;
   Index first, last;
   bool reverse;
@@ -84,8 +94,8 @@ struct ForwardTask {
   RowView<T> copy;      // h_t once more, or null
   const T *h0, *c0;     // (batch, hidden_size) in the caller's order, or null for zeros
   T *h_n, *c_n;         // the same
-  T *kept;              // compact (rows, kept_stride): what the way back needs, value by value; or null
-  Index kept_stride;
+  T *saved;             // compact (rows, saved_stride): activations for the backward pass, one by one; or null
+  Index saved_stride;
   T *cells;           // compact (rows, hidden_size): c_t, or null
   Index part, parts;  // which share of the hidden units; the team meets after every step
   T *work;            // forward_work elements
@@ -97,6 +107,7 @@ struct ForwardTask {
 // Back-propagation through time of the same.
 template <class T>
 struct BackwardTask {
+  CellId cell;
   Rows rows;
   Index first, last;
   bool reverse;
@@ -104,8 +115,8 @@ struct BackwardTask {
   const T *packed;  // from pack_backward
   RowView<const T> out;
   const T *h0, *c0;
-  const T *kept, *cells;
-  Index kept_stride;
+  const T *saved, *cells;
+  Index saved_stride;
   RowView<const T> dy[2];  // gradients of h_t from above and from the caller; each may be null
   RowView<const T> dcell;  // gradient of c_t from the caller, or null
   const T *dh_n, *dc_n;
@@ -121,6 +132,7 @@ struct BackwardTask {
 // Gradients of one direction's weights; `part` of `parts` computes its share of the elements.
 template <class T>
 struct GradientTask {
+  CellId cell;
   Rows rows;
   bool reverse;
   Index input_size, hidden_size;
@@ -131,11 +143,11 @@ struct GradientTask {
   T *token_sums;        // (alphabet, deltas * hidden_size), with tokens: deltas are summed there, token by token
   RowView<const T> out;
   const T *h0;
-  const T *kept;
-  Index kept_stride;
+  const T *saved;
+  Index saved_stride;
   Deltas<const T> deltas;
   Index from, to;  // rows in the order of visits, from the beginning of a block on; the first overwrite, others add
-  T *weight_ih, *weight_hh, *bias_ih, *bias_hh;  // biases may be null
+  T *gradients[kMaxParameters];  // by role; biases may be null
   Index part, parts;
   T *work;  // gradient_work elements
   Pulse *pulse;
@@ -144,6 +156,7 @@ struct GradientTask {
 // Gradient of a layer's input over the compact rows [first, last): one chain over both directions.
 template <class T>
 struct InputGradientTask {
+  CellId cell;
   Rows rows;
   Index first, last;
   Index input_size, hidden_size;
@@ -154,27 +167,6 @@ struct InputGradientTask {
   T *work;  // input_gradient_work elements
   const Plan *plan;
   Pulse *pulse;
-};
-
-template <class T>
-struct CellKernels {
-  int gates;   // blocks of hidden_size rows in a weight
-  int kept;    // values a unit keeps per step for the way back
-  int deltas;  // gradients of pre-activations per unit
-  bool has_cell_state;
-  Index (*packed_forward)(Index input_size, Index hidden_size);
-  Index (*packed_backward)(Index input_size, Index hidden_size);
-  void (*pack_forward)(Index input_size, Index hidden_size, const T *weight_ih, const T *weight_hh, const T *bias_ih,
-                       const T *bias_hh, T *to);
-  void (*pack_backward)(Index input_size, Index hidden_size, const T *weight_ih, const T *weight_hh, T *to);
-  Index (*projected)(Index hidden_size);  // elements of one row of the hoisted projection
-  Index (*forward_work)(Index rows, Index input_size, Index hidden_size, Index alphabet, const Plan *plan);
-  Index (*forward_shared)(Index rows, Index hidden_size);
-  Index (*backward_work)(Index rows, Index hidden_size);
-  bool (*forward)(const ForwardTask<T> *task);  // false: interrupted
-  bool (*backward)(const BackwardTask<T> *task);
-  bool (*gradient)(const GradientTask<T> *task);
-  bool (*input_gradient)(const InputGradientTask<T> *task);
 };
 
 // A fully connected layer: y = x Wᵀ + b, x (rows, in), W (out, in), y (rows, out), all contiguous. A call does rows
@@ -229,7 +221,18 @@ struct SgdTask {
 
 template <class T>
 struct Kernels {
-  CellKernels<T> cells[kCellKinds];
+  Index (*packed_forward_size)(CellId cell, Index input_size, Index hidden_size);  // in elements, as all sizes here
+  Index (*packed_backward_size)(CellId cell, Index input_size, Index hidden_size);
+  void (*pack_forward)(const PackTask<T> *task);
+  void (*pack_backward)(const PackTask<T> *task);
+  Index (*projected_size)(CellId cell, Index hidden_size);  // of one row of the hoisted projection
+  Index (*forward_work)(CellId cell, Index rows, Index input_size, Index hidden_size, Index alphabet, const Plan *plan);
+  Index (*forward_shared)(CellId cell, Index rows, Index hidden_size);
+  Index (*backward_work)(CellId cell, Index rows, Index hidden_size);
+  bool (*forward)(const ForwardTask<T> *task);  // false: interrupted
+  bool (*backward)(const BackwardTask<T> *task);
+  bool (*gradient)(const GradientTask<T> *task);
+  bool (*input_gradient)(const InputGradientTask<T> *task);
   Index (*gradient_work)(Index alphabet);  // of tokens; 0 without
   Index (*input_gradient_work)();
   Index (*linear_packed)(Index in, Index out);

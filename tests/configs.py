@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import recurra
+from recurra import _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before")
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "gru_reset_before": 3}
+DESCRIPTIONS = _core.cells()
+CELLS = tuple(DESCRIPTIONS)
 VECTOR_WIDTHS = (4, 8, 16, 64)  # float64 and float32 of AVX2, float32 of AVX-512, a whole panel of the latter
 
 
@@ -40,18 +41,19 @@ class Config:
 
     @property
     def has_cell_state(self) -> bool:
-        return self.cell == "lstm"
+        return "c" in DESCRIPTIONS[self.cell]["states"]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the parameters by PyTorch's names, in its order."""
-        rows, shapes = GATES[self.cell] * self.hidden_size, {}
+        shapes = {}
         for layer in range(self.num_layers):
             inputs = self.directions * self.hidden_size if layer else self.input_size
             for suffix in (f"_l{layer}", f"_l{layer}_reverse")[: self.directions]:
-                shapes["weight_ih" + suffix] = (rows, inputs)
-                shapes["weight_hh" + suffix] = (rows, self.hidden_size)
-                if self.bias:
-                    shapes["bias_ih" + suffix] = shapes["bias_hh" + suffix] = (rows,)
+                columns = {"input_size": (inputs,), "hidden_size": (self.hidden_size,), None: ()}
+                for parameter in DESCRIPTIONS[self.cell]["parameters"]:
+                    if self.bias or "bias" not in parameter["role"]:
+                        rows = parameter["rows"] * self.hidden_size
+                        shapes[parameter["name"] + suffix] = (rows, *columns[parameter["columns"]])
         return shapes
 
     def layout(self, a: np.ndarray | None) -> np.ndarray | None:

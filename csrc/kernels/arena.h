@@ -20,12 +20,5 @@ struct Arena {
   }
 };
 
-// A row of features at (t, b); see RowView.
-template <class T>
-RECURRA_INLINE T *row_at(const RowView<T> &view, const Rows &rows, Index t, Index b) {
-  return view.compact ? view.base + (rows.offset[t] + b) * view.row_stride
-                      : view.base + t * view.step_stride + rows.order[b] * view.row_stride;
-}
-
 }  // namespace RECURRA_ISA_NAMESPACE
 }  // namespace recurra

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/activations.h"
-#include "kernels/product/tile.h"
+#include "kernels/rows.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

@@ -8,36 +8,27 @@
 #include "kernels/gradients/inputs.h"
 #include "kernels/gradients/weights.h"
 #include "kernels/linear.h"
+#include "kernels/recurrent/backward.h"
 #include "kernels/recurrent/forward.h"
 #include "kernels/softmax.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-template <class Cell, class T>
-constexpr CellKernels<T> cell_kernels() {
-  return {Cell::kGates,
-          Cell::kKept,
-          Cell::kDeltas,
-          Cell::kCellState,
-          packed_forward<Cell, T>,
-          packed_backward<Cell, T>,
-          pack_forward<Cell, T>,
-          pack_backward<Cell, T>,
-          projected<Cell, T>,
-          forward_work<Cell, T>,
-          forward_shared<Cell, T>,
-          backward_work<Cell, T>,
-          forward<Cell, T>,
-          backward<Cell, T>,
-          gradient<Cell, T>,
-          input_gradient<Cell, T>};
-}
-
 template <class T>
 constexpr Kernels<T> kernels() {
-  return {{cell_kernels<Rnn<false>, T>(), cell_kernels<Rnn<true>, T>(), cell_kernels<Lstm, T>(), cell_kernels<Gru, T>(),
-           cell_kernels<GruResetBefore, T>()},
+  return {packed_forward_size<T>,
+          packed_backward_size<T>,
+          pack_forward<T>,
+          pack_backward<T>,
+          projected_size<T>,
+          forward_work<T>,
+          forward_shared<T>,
+          backward_work<T>,
+          forward<T>,
+          backward<T>,
+          gradient<T>,
+          input_gradient<T>,
           gradient_work<T>,
           input_gradient_work<T>,
           linear_packed<T>,

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "kernels/gradients/block.h"
+#include "kernels/product/panel_product.h"
+#include "kernels/product/panels.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

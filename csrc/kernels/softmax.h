@@ -5,7 +5,8 @@
 #include <limits>
 
 #include "kernels/activations.h"
-#include "kernels/product/tile.h"
+#include "kernels/integers.h"
+#include "kernels/rows.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

@@ -14,8 +14,8 @@ class Table {
   Table(Index count, Index features)
       : rows(count),
         width(features),
-        parameters(std::make_shared<Parameters<T>>(std::vector<typename Parameters<T>::Entry>{
-            {"weight", {count, features}, "(num_embeddings, embedding_dim)"}})) {}
+        parameters(std::make_shared<Parameters<T>>(std::make_shared<ParameterTable>(
+            std::vector<ParameterTable::Entry>{{"weight", {count, features}, "(num_embeddings, embedding_dim)"}}))) {}
 
   // y[n] = weight[tokens[n]]
   void forward(Index count, const Index *tokens, T *y) const {

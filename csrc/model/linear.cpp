@@ -12,11 +12,10 @@ namespace {
 // Below this many multiply-adds a second thread costs more than it brings; see plan.cpp.
 constexpr Index kThreadWork = 3'000'000;
 
-template <class T>
-std::vector<typename Parameters<T>::Entry> entries_of(Index in, Index out, bool bias) {
-  std::vector<typename Parameters<T>::Entry> entries{{"weight", {out, in}, "(out_features, in_features)"}};
+TablePtr table_of(Index in, Index out, bool bias) {
+  std::vector<ParameterTable::Entry> entries{{"weight", {out, in}, "(out_features, in_features)"}};
   if (bias) entries.push_back({"bias", {out}, "(out_features,)"});
-  return entries;
+  return std::make_shared<ParameterTable>(std::move(entries));
 }
 
 }  // namespace
@@ -26,7 +25,7 @@ Dense<T>::Dense(Index inputs, Index outputs, bool with_bias)
     : in(inputs),
       out(outputs),
       bias(with_bias),
-      parameters(std::make_shared<Parameters<T>>(entries_of<T>(inputs, outputs, with_bias))) {}
+      parameters(std::make_shared<Parameters<T>>(table_of(inputs, outputs, with_bias))) {}
 
 template <class T>
 int Dense<T>::threads(Index rows, Index products) const {
@@ -41,7 +40,7 @@ bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long l
   {
     const std::lock_guard<std::mutex> lock(parameters->mutex);
     version = parameters->version;
-    packed = forward_.get(*parameters, kernels.linear_packed(in, out), [&](T *to) {
+    packed = parameters->packed[0].forward.get(version, kernels.linear_packed(in, out), [&](T *to) {
       kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to);
     });
   }
@@ -72,8 +71,9 @@ PackedPtr<T> Dense<T>::packed_backward(long long version) {
   const Kernels<T> &kernels = kernels_of<T>();
   const std::lock_guard<std::mutex> lock(parameters->mutex);
   if (version != parameters->version) return nullptr;
-  return backward_.get(*parameters, kernels.linear_packed(in, out),
-                       [&](T *to) { kernels.pack_linear_backward(in, out, parameters->data(0), to); });
+  return parameters->packed[0].backward.get(version, kernels.linear_packed(in, out), [&](T *to) {
+    kernels.pack_linear_backward(in, out, parameters->data(0), to);
+  });
 }
 
 template <class T>

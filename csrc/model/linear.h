@@ -26,8 +26,6 @@ class Dense {
 
  private:
   int threads(Index rows, Index products) const;
-
-  PackedCache<T> forward_, backward_;
 };
 
 extern template class Dense<float>;

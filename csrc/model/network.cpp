@@ -8,10 +8,9 @@
 namespace recurra {
 namespace {
 
-template <class T>
-std::vector<typename Parameters<T>::Entry> entries_of(const NetworkShape &shape, Index gates) {
-  std::vector<typename Parameters<T>::Entry> entries;
-  const Index rows = checked_product(gates, shape.hidden_size);
+TablePtr table_of(const NetworkShape &shape) {
+  std::vector<ParameterTable::Entry> entries;
+  const Index gates = kCells[shape.cell].gates, rows = checked_product(gates, shape.hidden_size);
   const std::string symbol = (gates > 1 ? std::to_string(gates) + "*" : "") + "hidden_size";
   for (Index layer = 0; layer < shape.layers; ++layer) {
     const bool first = layer == 0;
@@ -19,14 +18,19 @@ std::vector<typename Parameters<T>::Entry> entries_of(const NetworkShape &shape,
     const std::string input = first ? "input_size" : shape.directions > 1 ? "2*hidden_size" : "hidden_size";
     for (int direction = 0; direction < shape.directions; ++direction) {
       const std::string suffix = shape.single ? "" : "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
-      entries.push_back({"weight_ih" + suffix, {rows, inputs}, "(" + symbol + ", " + input + ")"});
-      entries.push_back({"weight_hh" + suffix, {rows, shape.hidden_size}, "(" + symbol + ", hidden_size)"});
-      for (const char *name : {"bias_ih", "bias_hh"}) {
-        if (shape.bias) entries.push_back({name + suffix, {rows}, "(" + symbol + ",)"});
+      for (const ParameterDescription &parameter : kParameters) {
+        const std::string name = parameter.name + suffix;
+        if (!is_bias(parameter.role)) {
+          const bool of_input = parameter.role == kInputWeight;
+          const std::string columns = of_input ? input : "hidden_size";
+          entries.push_back({name, {rows, of_input ? inputs : shape.hidden_size}, "(" + symbol + ", " + columns + ")"});
+        } else if (shape.bias) {
+          entries.push_back({name, {rows}, "(" + symbol + ",)"});
+        }
       }
     }
   }
-  return entries;
+  return std::make_shared<ParameterTable>(std::move(entries));
 }
 
 }  // namespace
@@ -37,18 +41,15 @@ LastPlan &last_plan() {
 }
 
 template <class T>
-Network<T>::Network(const NetworkShape &of, std::shared_ptr<Parameters<T>> shared)
-    : shape(of),
-      parameters(shared ? std::move(shared)
-                        : std::make_shared<Parameters<T>>(entries_of<T>(of, kernels_of<T>().cells[of.kind].gates))),
-      cell_(kernels_of<T>().cells[of.kind]) {
+Network<T>::Network(const NetworkShape &of, TablePtr shared)
+    : shape(of), table(shared ? std::move(shared) : table_of(of)), cell_(kCells[of.cell]), kernels_(kernels_of<T>()) {
   Index forward_size = 0, backward_size = 0;
   for (Index layer = 0; layer < shape.layers; ++layer) {
     for (int direction = 0; direction < shape.directions; ++direction) {
       forward_at_.push_back(forward_size);
       backward_at_.push_back(backward_size);
-      forward_size += cell_.packed_forward(inputs(layer), shape.hidden_size);
-      backward_size += cell_.packed_backward(inputs(layer), shape.hidden_size);
+      forward_size += kernels_.packed_forward_size(shape.cell, inputs(layer), shape.hidden_size);
+      backward_size += kernels_.packed_backward_size(shape.cell, inputs(layer), shape.hidden_size);
       multiply_adds_ += cell_.gates * shape.hidden_size * (inputs(layer) + shape.hidden_size);
     }
   }
@@ -57,31 +58,42 @@ Network<T>::Network(const NetworkShape &of, std::shared_ptr<Parameters<T>> share
 }
 
 template <class T>
-PackedPtr<T> Network<T>::packed_forward(long long &version) {
-  const std::lock_guard<std::mutex> lock(parameters->mutex);
-  version = parameters->version;
-  return forward_.get(*parameters, forward_at_.back(), [&](T *to) {
+PackTask<T> Network<T>::pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to) const {
+  PackTask<T> task{};
+  task.cell = shape.cell;
+  task.input_size = inputs(layer);
+  task.hidden_size = shape.hidden_size;
+  for (const ParameterDescription &parameter : kParameters) {
+    if (!has(parameter.role)) continue;
+    task.parameters[parameter.role] = parameters.data(entry(layer * shape.directions + direction, parameter.role));
+  }
+  task.to = to;
+  return task;
+}
+
+template <class T>
+PackedPtr<T> Network<T>::packed_forward(Parameters<T> &parameters, long long &version) const {
+  const std::lock_guard<std::mutex> lock(parameters.mutex);
+  version = parameters.version;
+  return parameters.packed[shape.part].forward.get(version, forward_at_.back(), [&](T *to) {
     for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
       for (int direction = 0; direction < shape.directions; ++direction, ++k) {
-        const std::size_t at = entry(layer, direction);
-        cell_.pack_forward(inputs(layer), shape.hidden_size, parameters->data(at), parameters->data(at + 1),
-                           shape.bias ? parameters->data(at + 2) : nullptr,
-                           shape.bias ? parameters->data(at + 3) : nullptr, to + forward_at_[k]);
+        const PackTask<T> task = pack_task(parameters, layer, direction, to + forward_at_[k]);
+        kernels_.pack_forward(&task);
       }
     }
   });
 }
 
 template <class T>
-PackedPtr<T> Network<T>::packed_backward(long long version) {
-  const std::lock_guard<std::mutex> lock(parameters->mutex);
-  if (version != parameters->version) return nullptr;
-  return backward_.get(*parameters, backward_at_.back(), [&](T *to) {
+PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long version) const {
+  const std::lock_guard<std::mutex> lock(parameters.mutex);
+  if (version != parameters.version) return nullptr;
+  return parameters.packed[shape.part].backward.get(version, backward_at_.back(), [&](T *to) {
     for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
       for (int direction = 0; direction < shape.directions; ++direction, ++k) {
-        const std::size_t at = entry(layer, direction);
-        cell_.pack_backward(inputs(layer), shape.hidden_size, parameters->data(at), parameters->data(at + 1),
-                            to + backward_at_[k]);
+        const PackTask<T> task = pack_task(parameters, layer, direction, to + backward_at_[k]);
+        kernels_.pack_backward(&task);
       }
     }
   });
@@ -98,7 +110,7 @@ Plan Network<T>::plan(const Sequences &sequences, const PlanWish &wish, int prod
   if (__builtin_mul_overflow(products * multiply_adds_, work.rows, &work.multiply_adds)) throw std::bad_alloc();
   work.step_work = sequences.rows.batch * cell_.gates * H * H;
   work.panels = H * bytes / (4 * active_kernels().vector_bytes);
-  work.projected_bytes = cell_.projected(H) * bytes;
+  work.projected_bytes = kernels_.projected_size(shape.cell, H) * bytes;
   work.hidden_bytes = cell_.gates * H * H * bytes;
   work.delta_bytes = cell_.deltas * H * bytes;
   work.panel_row_bytes = 4 * active_kernels().vector_bytes;

@@ -34,24 +34,24 @@ LastPlan &last_plan();
 using Signalled = bool (*)();
 
 struct NetworkShape {
-  CellKind kind;
+  CellId cell;
   Index input_size, hidden_size, layers;
   int directions;
   bool bias;
-  bool single;            // a cell, which takes one step; its parameters' names lack the suffix "_l0"
-  std::size_t first = 0;  // of a cell that shares a layer's parameters: which of those is its own first one
+  bool single;           // a cell, which takes one step; its parameters' names lack the suffix "_l0"
+  std::size_t part = 0;  // of a cell that shares a layer's parameters: 1 + the place of its own first one among those
 
   Index features() const { return directions * hidden_size; }
   Index states() const { return layers * directions; }
-  bool has_cell_state() const { return kind == kLstm; }
+  bool has_cell_state() const { return kCells[cell].states > 1; }
 };
 
-// What one layer leaves for the way back; arrays are compact, (rows, …), see Rows.
+// What one layer saves for the backward pass; arrays are compact, (rows, …), see Rows.
 template <class T>
 struct LayerTape {
   Buffer<T> out;                   // (rows, directions * hidden_size): h_t
   Buffer<T> mask, masked;          // the same, where dropout follows: the mask, and out ∘ mask
-  std::array<Buffer<T>, 2> kept;   // by direction
+  std::array<Buffer<T>, 2> saved;  // by direction: activations
   std::array<Buffer<T>, 2> cells;  // by direction: c_t
 };
 
@@ -67,7 +67,7 @@ struct TapeMemory {
   Index alphabet = 0;
   Buffer<T> h0, c0;  // (layers * directions, batch, hidden_size), empty for zeros
   std::vector<LayerTape<T>> layers;
-  std::shared_ptr<const Parameters<T>> parameters;  // whose they are, and which version
+  ParametersPtr<T> parameters;  // that forward used, and which version of them
   long long version = 0;
 };
 
@@ -100,32 +100,39 @@ struct BackwardCall {
 
 enum class Outcome { kDone, kInterrupted, kOutdated };
 
+// The shape of a stack of layers, and the kernels that compute it. Weights are an object of their own, made for the
+// network's table of parameters; several of them may share a network.
 template <class T>
 class Network {
  public:
-  // With parameters of its own, or with those of a layer, for a cell that shares some of them.
-  explicit Network(const NetworkShape &shape, std::shared_ptr<Parameters<T>> shared = nullptr);
+  // With a table of its own, or, for a cell that shares a layer's parameters, with that of the layer.
+  explicit Network(const NetworkShape &shape, TablePtr shared = nullptr);
 
   // Fills y, h_n and c_n; `tape`, if given, has its sequences and nothing else yet.
-  Outcome forward(const Sequences &sequences, const ForwardCall<T> &call, TapeMemory<T> *tape);
+  Outcome forward(const ParametersPtr<T> &parameters, const Sequences &sequences, const ForwardCall<T> &call,
+                  TapeMemory<T> *tape) const;
   // kOutdated: the weights have changed since the tape was made. Nothing is added unless kDone.
-  Outcome backward(const TapeMemory<T> &tape, const BackwardCall<T> &call);
+  Outcome backward(const TapeMemory<T> &tape, const BackwardCall<T> &call) const;
 
   const NetworkShape shape;
-  const std::shared_ptr<Parameters<T>> parameters;
+  const TablePtr table;
 
  private:
-  Index inputs(Index layer) const { return layer == 0 ? shape.input_size : shape.directions * shape.hidden_size; }
-  std::size_t entry(Index layer, int direction) const {
-    return shape.first + static_cast<std::size_t>((layer * shape.directions + direction) * (shape.bias ? 4 : 2));
+  Index inputs(Index layer) const { return layer == 0 ? shape.input_size : shape.features(); }
+  // The place in the table of a parameter of a layer and direction, counted as `layer * directions + direction`.
+  std::size_t entry(Index layer_direction, Role role) const {
+    const std::size_t first = shape.part ? shape.part - 1 : 0;
+    return first + static_cast<std::size_t>(layer_direction * (shape.bias ? 4 : 2) + role);
   }
+  bool has(Role role) const { return shape.bias || !is_bias(role); }
+  PackTask<T> pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to) const;
+  PackedPtr<T> packed_forward(Parameters<T> &parameters, long long &version) const;
+  PackedPtr<T> packed_backward(Parameters<T> &parameters, long long version) const;
   Plan plan(const Sequences &sequences, const PlanWish &wish, int products) const;
-  PackedPtr<T> packed_forward(long long &version);
-  PackedPtr<T> packed_backward(long long version);
   Outcome report(const Plan &plan, int members, bool stopped) const;
 
-  const CellKernels<T> &cell_;
-  PackedCache<T> forward_, backward_;
+  const CellDescription &cell_;
+  const Kernels<T> &kernels_;
   std::vector<Index> forward_at_, backward_at_;  // where (layer, direction) begins in a snapshot; at the end the size
   Index multiply_adds_ = 0;                      // of one row, forward
 };

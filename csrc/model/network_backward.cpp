@@ -42,12 +42,12 @@ Index ring_of(const Rows &rows, Index blocks) {
 }  // namespace
 
 template <class T>
-Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &call) {
+Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &call) const {
   const Sequences &sequences = tape.sequences;
   const Rows &rows = sequences.rows;
   const Index H = shape.hidden_size, features = shape.directions * H, total = sequences.total();
   const Plan plan = this->plan(sequences, call.wish, 2);
-  const PackedPtr<T> packed = packed_backward(tape.version);
+  const PackedPtr<T> packed = packed_backward(*tape.parameters, tape.version);
   if (!packed) return Outcome::kOutdated;
   const std::vector<Index> bounds = sequences.slices(plan.split == kSplitBatch ? plan.threads : 1);
   const int slices = static_cast<int>(bounds.size()) - 1;
@@ -58,14 +58,15 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   const Index delta_stride = padded_stride<T>(cell_.deltas * H);
   const Index ring = stretches.size() > 1 ? std::min(total, ring_of(rows, plan.stretch)) : total;
   const Index alphabet = tape.tokens.data() ? tape.alphabet : 0;
-  const Index walk = cell_.backward_work(most_rows, H);  // lasts from stretch to stretch
-  const Index widest = walk + std::max(kernels_of<T>().gradient_work(alphabet), kernels_of<T>().input_gradient_work());
-  const std::size_t after = entry(shape.layers, 0);  // a cell that shares a layer's parameters has only some of them
-  const Index own_begin = parameters->entries[shape.first].offset;
-  const Index own_end =
-      after < parameters->entries.size() ? parameters->entries[after].offset : parameters->memory.size();
+  const Index walk = kernels_.backward_work(shape.cell, most_rows, H);  // lasts from stretch to stretch
+  const Index widest = walk + std::max(kernels_.gradient_work(alphabet), kernels_.input_gradient_work());
+  // Of the table's entries those of this network, which for a cell that shares a layer's parameters aren't all.
+  const std::size_t after = entry(shape.states(), kInputWeight);
+  const Index own_begin = table->entries[entry(0, kInputWeight)].offset;
+  const Index own_end = after < table->entries.size() ? table->entries[after].offset : table->size;
   std::array<T *, 2> deltas{}, from_above{};
   T *grads = nullptr, *work = nullptr;
+  const auto gradient_of = [&](std::size_t i) { return grads + (table->entries[i].offset - own_begin); };
   std::array<T *, 2> token_sums{};
   const auto cut = [&](Cutter cutter) {
     for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(checked_product(ring, delta_stride));
@@ -88,6 +89,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     const LayerTape<T> &kept = tape.layers[layer];
     const Index k = layer * shape.directions + direction, first = direction * H;
     BackwardTask<T> task{};
+    task.cell = shape.cell;
     task.rows = rows;
     task.first = bounds[slice];
     task.last = bounds[slice + 1];
@@ -98,8 +100,8 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.out = {kept.out.data() + first, 0, features, true};
     task.h0 = state_at<const T>(tape.h0.data(), k, sequences, H);
     task.c0 = state_at<const T>(tape.c0.data(), k, sequences, H);
-    task.kept = kept.kept[direction].data();
-    task.kept_stride = padded_stride<T>(cell_.kept * H);
+    task.saved = kept.saved[direction].data();
+    task.saved_stride = padded_stride<T>(cell_.saved * H);
     task.cells = kept.cells[direction].data();
     task.dy[0] = layer + 1 == shape.layers ? columns_of(view_of(call.dy), first)
                                            : RowView<const T>{from_above[layer % 2] + first, 0, features, true};
@@ -117,7 +119,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.work = own_work;
     task.plan = &plan;
     task.pulse = &pulse;
-    cell_.backward(&task);
+    kernels_.backward(&task);
   };
   const auto layer_input = [&](Index layer) -> RowView<const T> {
     if (layer == 0) return {tape.x.data(), 0, shape.input_size, true};
@@ -128,9 +130,8 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
                            T *own_work) {
     const LayerTape<T> &kept = tape.layers[layer];
     const Index k = layer * shape.directions + direction;
-    const std::size_t at = entry(layer, direction);
-    const auto gradient = [&](std::size_t i) { return grads + (parameters->entries[i].offset - own_begin); };
     GradientTask<T> task{};
+    task.cell = shape.cell;
     task.rows = rows;
     task.reverse = direction == 1;
     task.input_size = inputs(layer);
@@ -145,23 +146,24 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     }
     task.out = {kept.out.data() + direction * H, 0, features, true};
     task.h0 = state_at<const T>(tape.h0.data(), k, sequences, H);
-    task.kept = kept.kept[direction].data();
-    task.kept_stride = padded_stride<T>(cell_.kept * H);
+    task.saved = kept.saved[direction].data();
+    task.saved_stride = padded_stride<T>(cell_.saved * H);
     task.deltas = {deltas[direction], delta_stride, wrap};
     task.from = stretch.from;
     task.to = stretch.to;
-    task.weight_ih = gradient(at);
-    task.weight_hh = gradient(at + 1);
-    task.bias_ih = shape.bias ? gradient(at + 2) : nullptr;
-    task.bias_hh = shape.bias ? gradient(at + 3) : nullptr;
+    for (const ParameterDescription &parameter : kParameters) {
+      if (!has(parameter.role)) continue;
+      task.gradients[parameter.role] = gradient_of(entry(k, parameter.role));
+    }
     task.part = part;
     task.parts = parts;
     task.work = own_work;
     task.pulse = &pulse;
-    cell_.gradient(&task);
+    kernels_.gradient(&task);
   };
   const auto input_task = [&](Index layer, const Rows &of, Index first, Index last, Pulse &pulse, T *own_work) {
     InputGradientTask<T> task{};
+    task.cell = shape.cell;
     task.rows = of;
     task.first = first;
     task.last = last;
@@ -186,12 +188,12 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     InputGradientTask<T> task = input_task(0, table_rows, first, last, pulse, own_work);
     for (int d = 0; d < shape.directions; ++d) task.deltas[d] = {token_sums[d], cell_.deltas * H, -1};
     task.dx = {call.dtable, 0, inputs(0), true};
-    cell_.input_gradient(&task);
+    kernels_.input_gradient(&task);
   };
   const auto input_gradient = [&](Index layer, Index first, Index last, Pulse &pulse, T *own_work) {
     InputGradientTask<T> task = input_task(layer, rows, first, last, pulse, own_work);
     task.dx = layer == 0 ? view_of(call.dx) : RowView<T>{from_above[(layer - 1) % 2], 0, features, true};
-    if (!cell_.input_gradient(&task) || layer == 0) return;
+    if (!kernels_.input_gradient(&task) || layer == 0) return;
     const Buffer<T> &mask = tape.layers[layer - 1].mask;
     for (Index i = first * features; mask.size() && i < last * features; ++i) task.dx.base[i] *= mask.data()[i];
   };
@@ -229,15 +231,15 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     }
   });
   if (!interrupt.stopped()) {
-    for (std::size_t i = shape.first; i < after; ++i) {
-      const T *gradient = grads + (parameters->entries[i].offset - own_begin);
-      for (Index k = 0; k < parameters->entries[i].size; ++k) call.grads[i][k] += gradient[k];
+    for (std::size_t i = entry(0, kInputWeight); i < after; ++i) {
+      const T *gradient = gradient_of(i);
+      for (Index k = 0; k < table->entries[i].size; ++k) call.grads[i][k] += gradient[k];
     }
   }
   return report(plan, team, interrupt.stopped());
 }
 
-template Outcome Network<float>::backward(const TapeMemory<float> &, const BackwardCall<float> &);
-template Outcome Network<double>::backward(const TapeMemory<double> &, const BackwardCall<double> &);
+template Outcome Network<float>::backward(const TapeMemory<float> &, const BackwardCall<float> &) const;
+template Outcome Network<double>::backward(const TapeMemory<double> &, const BackwardCall<double> &) const;
 
 }  // namespace recurra

@@ -7,7 +7,8 @@
 namespace recurra {
 
 template <class T>
-Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &call, TapeMemory<T> *tape) {
+Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences &sequences, const ForwardCall<T> &call,
+                            TapeMemory<T> *tape) const {
   const Rows &rows = sequences.rows;
   const Index H = shape.hidden_size, I = shape.input_size, features = shape.directions * H;
   const Index total = sequences.total();
@@ -43,15 +44,15 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
         kept.masked = Buffer<T>(total * features, true);
       }
       for (int direction = 0; direction < shape.directions; ++direction) {
-        kept.kept[direction] = Buffer<T>(checked_product(total, padded_stride<T>(cell_.kept * H)), true);
-        if (cell_.has_cell_state) kept.cells[direction] = Buffer<T>(total * H, true);
+        kept.saved[direction] = Buffer<T>(checked_product(total, padded_stride<T>(cell_.saved * H)), true);
+        if (shape.has_cell_state()) kept.cells[direction] = Buffer<T>(total * H, true);
       }
     }
   }
-  Index widest = 0, shared = cell_.forward_shared(most_rows, H);
+  Index widest = 0, shared = kernels_.forward_shared(shape.cell, most_rows, H);
   for (Index layer = 0; layer < std::min<Index>(shape.layers, 2); ++layer) {
-    widest = std::max(
-        widest, cell_.forward_work(most_rows, inputs(layer), H, layer == 0 && call.table ? call.alphabet : 0, &plan));
+    const Index alphabet = layer == 0 && call.table ? call.alphabet : 0;
+    widest = std::max(widest, kernels_.forward_work(shape.cell, most_rows, inputs(layer), H, alphabet, &plan));
   }
   const Index between = tape || shape.layers == 1 ? 0 : checked_product(total, features);  // layers' outputs
   std::array<T *, 2> hidden{};
@@ -67,7 +68,7 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
   cut(Cutter(memory.data()));
 
   long long version = 0;
-  const PackedPtr<T> packed = packed_forward(version);
+  const PackedPtr<T> packed = packed_forward(*parameters, version);
   if (tape) tape->version = version;
 
   Interrupt interrupt(call.signalled, plan.threads);
@@ -109,6 +110,7 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
     for (Index layer = 0; layer < shape.layers; ++layer) {
       const bool last = layer + 1 == shape.layers;
       ForwardTask<T> task{};
+      task.cell = shape.cell;
       task.rows = rows;
       task.input_size = inputs(layer);
       task.hidden_size = H;
@@ -146,13 +148,13 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
             const LayerTape<T> &kept = tape->layers[layer];
             task.out = {kept.out.data() + direction * H, 0, features, true};
             task.copy = last ? y : RowView<T>{};
-            task.kept = kept.kept[direction].data();
-            task.kept_stride = padded_stride<T>(cell_.kept * H);
+            task.saved = kept.saved[direction].data();
+            task.saved_stride = padded_stride<T>(cell_.saved * H);
             task.cells = kept.cells[direction].data();
           } else {
             task.out = last ? y : RowView<T>{hidden[layer % 2] + direction * H, 0, features, true};
           }
-          cell_.forward(&task);
+          kernels_.forward(&task);
         }
       }
       if (last) break;
@@ -168,7 +170,9 @@ Outcome Network<T>::forward(const Sequences &sequences, const ForwardCall<T> &ca
   return report(plan, team, interrupt.stopped());
 }
 
-template Outcome Network<float>::forward(const Sequences &, const ForwardCall<float> &, TapeMemory<float> *);
-template Outcome Network<double>::forward(const Sequences &, const ForwardCall<double> &, TapeMemory<double> *);
+template Outcome Network<float>::forward(const ParametersPtr<float> &, const Sequences &, const ForwardCall<float> &,
+                                         TapeMemory<float> *) const;
+template Outcome Network<double>::forward(const ParametersPtr<double> &, const Sequences &, const ForwardCall<double> &,
+                                          TapeMemory<double> *) const;
 
 }  // namespace recurra

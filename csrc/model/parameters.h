@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -49,10 +51,8 @@ class ForkGate {
   std::vector<std::mutex *> mutexes_;
 };
 
-// Named arrays in one block. Whoever changes them holds the mutex and counts the version up, so a call sees the weights
-// before a change or after it, but no mixture.
-template <class T>
-struct Parameters {
+// The parameters that a layer has: names, shapes, and where each begins in a block that holds all of them.
+struct ParameterTable {
   struct Entry {
     std::string name;
     std::vector<Index> shape;
@@ -61,31 +61,21 @@ struct Parameters {
     mutable void *key = nullptr;  // for the bindings: the name as a Python string
   };
 
-  explicit Parameters(std::vector<Entry> of) : entries(std::move(of)) {
-    Index total = 0;
+  explicit ParameterTable(std::vector<Entry> of) : entries(std::move(of)) {
     for (Entry &entry : entries) {
       entry.size = 1;
       for (const Index length : entry.shape) entry.size = checked_product(entry.size, length);
-      entry.offset = total;
+      entry.offset = size;
       const Index step = entry.size + 16;  // to the next cache line
-      if (__builtin_add_overflow(total, step - step % 16, &total)) throw std::bad_alloc();
+      if (__builtin_add_overflow(size, step - step % 16, &size)) throw std::bad_alloc();
     }
-    memory = Buffer<T>(total);
-    ForkGate::instance().add(&mutex);
-    std::memset(memory.data(), 0, static_cast<std::size_t>(total) * sizeof(T));
   }
 
-  ~Parameters() { ForkGate::instance().remove(&mutex); }
-  Parameters(const Parameters &) = delete;
-  Parameters &operator=(const Parameters &) = delete;
-
-  T *data(std::size_t entry) const { return memory.data() + entries[entry].offset; }
-
   std::vector<Entry> entries;
-  Buffer<T> memory;
-  std::mutex mutex;
-  long long version = 0;
+  Index size = 0;  // elements of the block
 };
+
+using TablePtr = std::shared_ptr<const ParameterTable>;
 
 // An immutable snapshot of one version, laid out for the kernels.
 template <class T>
@@ -102,10 +92,10 @@ using PackedPtr = std::shared_ptr<const Packed<T>>;
 template <class T>
 class PackedCache {
  public:
-  // With the parameters' mutex held. pack(to) fills `size` elements.
+  // With the parameters' mutex held. pack(to) fills `size` elements from the parameters of this version.
   template <class Pack>
-  PackedPtr<T> get(const Parameters<T> &parameters, Index size, Pack pack) {
-    if (!latest_ || latest_->version != parameters.version) {
+  PackedPtr<T> get(long long version, Index size, Pack pack) {
+    if (!latest_ || latest_->version != version) {
       if (!latest_ || latest_.use_count() > 1) {
         auto fresh = std::make_shared<Packed<T>>();
         fresh->memory = Buffer<T>(size);
@@ -114,7 +104,7 @@ class PackedCache {
       std::atomic_thread_fence(std::memory_order_acquire);  // after what the last other holder read
       latest_->version = -1;
       pack(latest_->memory.data());
-      latest_->version = parameters.version;
+      latest_->version = version;
     }
     return latest_;
   }
@@ -122,5 +112,62 @@ class PackedCache {
  private:
   std::shared_ptr<Packed<T>> latest_;
 };
+
+template <class T>
+struct PackedCaches {
+  PackedCache<T> forward, backward;
+};
+
+// The weights of a layer: arrays by the entries of a table, their version, and what is packed of them. Whoever changes
+// them holds the mutex and counts the version up, so a call sees the weights before a change or after it, but no
+// mixture.
+//
+// The arrays lie in one block of the object's own, or they are somebody else's: then nothing here writes to them, and
+// who changes them says so by a new version.
+template <class T>
+class Parameters {
+ public:
+  explicit Parameters(TablePtr of) : table(std::move(of)), entries(table->entries), memory_(table->size) {
+    std::memset(memory_.data(), 0, static_cast<std::size_t>(table->size) * sizeof(T));
+    for (const auto &entry : entries) arrays_.push_back(memory_.data() + entry.offset);
+    ForkGate::instance().add(&mutex);
+  }
+  // Of somebody else's arrays, each contiguous, which `keeper` keeps alive.
+  Parameters(TablePtr of, const std::vector<const T *> &arrays, std::shared_ptr<void> keeper, long long given_version)
+      : table(std::move(of)), entries(table->entries) {
+    lend(arrays, keeper, given_version);
+    ForkGate::instance().add(&mutex);
+  }
+  ~Parameters() { ForkGate::instance().remove(&mutex); }
+  Parameters(const Parameters &) = delete;
+  Parameters &operator=(const Parameters &) = delete;
+
+  bool borrowed() const { return keeper_ != nullptr; }
+  T *data(std::size_t entry) { return arrays_[entry]; }
+  const T *data(std::size_t entry) const { return arrays_[entry]; }
+
+  // Other arrays of the same shapes in the place of the borrowed ones. With the mutex held, unless under construction;
+  // so what kept the old ones alive is handed out, to be released without it.
+  void lend(const std::vector<const T *> &arrays, std::shared_ptr<void> &keeper, long long new_version) {
+    arrays_.resize(arrays.size());
+    for (std::size_t i = 0; i < arrays.size(); ++i) arrays_[i] = const_cast<T *>(arrays[i]);  // not written to
+    keeper_.swap(keeper);
+    version = new_version;
+  }
+
+  const TablePtr table;
+  const std::vector<ParameterTable::Entry> &entries;
+  std::mutex mutex;
+  long long version = 0;
+  std::map<std::size_t, PackedCaches<T>> packed;  // by NetworkShape::part: of all the layer, and of cells that share it
+
+ private:
+  Buffer<T> memory_;
+  std::vector<T *> arrays_;
+  std::shared_ptr<void> keeper_;
+};
+
+template <class T>
+using ParametersPtr = std::shared_ptr<Parameters<T>>;
 
 }  // namespace recurra

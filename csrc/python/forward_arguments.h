@@ -141,11 +141,12 @@ struct ForwardArguments {
     return {low, high};
   }
 
-  void forward(Network<T> &network, const Sequences &sequences, TapeMemory<T> *tape) {
+  void forward(const Network<T> &network, const ParametersPtr<T> &parameters, const Sequences &sequences,
+               TapeMemory<T> *tape) {
     Outcome outcome{};
     {
       const WithoutGil released;
-      outcome = network.forward(sequences, call, tape);
+      outcome = network.forward(parameters, sequences, call, tape);
     }
     if (outcome == Outcome::kInterrupted) throw py::error_already_set();
   }

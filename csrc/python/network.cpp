@@ -1,7 +1,6 @@
 // Recurrent layers and their tapes from Python.
 #include <pybind11/stl.h>
 
-#include <memory>
 #include <optional>
 
 #include "dispatch.h"
@@ -35,7 +34,7 @@ struct History {
   TapePtr<T> tape;
   bool cells;
 
-  Index size() const { return cells && tape->shape.kind != kLstm ? 0 : tape->shape.layers; }
+  Index size() const { return cells && !tape->shape.has_cell_state() ? 0 : tape->shape.layers; }
 
   py::array at(Index layer) const {
     if (layer < 0) layer += size();
@@ -65,31 +64,46 @@ struct History {
   }
 };
 
+CellId cell_named(const std::string &name) {
+  for (int id = 0; id < kCellCount; ++id) {
+    if (name == kCells[id].name) return static_cast<CellId>(id);
+  }
+  std::string names;
+  for (const CellDescription &cell : kCells) names += (names.empty() ? "" : ", ") + std::string(cell.name);
+  refuse_value("cell", "one of " + names, name);
+}
+
 template <class T>
 class PyNetwork {
  public:
-  PyNetwork(int kind, Index input_size, Index hidden_size, Index layers, int directions, bool bias, bool single,
-            Integers integers)
-      : network_({static_cast<CellKind>(kind), input_size, hidden_size, layers, directions, bias, single}),
-        integers_(integers) {}
+  PyNetwork(const std::string &cell, Index input_size, Index hidden_size, Index layers, int directions, bool bias,
+            bool single, std::optional<bool> tokens)
+      : PyNetwork(std::make_shared<Network<T>>(
+                      NetworkShape{cell_named(cell), input_size, hidden_size, layers, directions, bias, single}),
+                  tokens) {}
 
   // A cell with the parameters of one direction of one layer: the same memory, so that whoever changes them changes
   // both.
-  std::unique_ptr<PyNetwork> cell(Index layer, int direction) const {
-    NetworkShape shape = network_.shape;
+  PyNetwork cell(Index layer, int direction) const {
+    NetworkShape shape = network_->shape;
     if (layer > 0) shape.input_size = shape.features();
-    shape.first = static_cast<std::size_t>((layer * shape.directions + direction) * (shape.bias ? 4 : 2));
+    shape.part = 1 + static_cast<std::size_t>((layer * shape.directions + direction) * (shape.bias ? 4 : 2));
     shape.layers = shape.directions = 1;
     shape.single = true;
-    return std::unique_ptr<PyNetwork>(new PyNetwork(shape, network_.parameters, integers_));
+    return {std::make_shared<Network<T>>(shape, network_->table), parameters_, integers_};
   }
 
-  std::shared_ptr<Parameters<T>> parameters() const { return network_.parameters; }
+  ParametersPtr<T> parameters() const { return parameters_; }
+
+  // The same network over the caller's arrays: themselves, where they are contiguous, else copies.
+  PyNetwork borrow(py::handle arrays, long long version) const {
+    return {network_, borrowed_parameters<T>(network_->table, arrays, version), integers_};
+  }
 
   // A cell returns the state alone, here and below.
   py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
                   py::handle wish) {
-    ForwardArguments<T> run(network_.shape, integers_, x, hx, lengths, batch_first, table, wish);
+    ForwardArguments<T> run(network_->shape, integers_, x, hx, lengths, batch_first, table, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
     py::object y, target;
@@ -107,7 +121,7 @@ class PyNetwork {
       target = in_place ? y : py::object(new_array<T>(shape));
     }
     run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
-    run.forward(network_, sequences, nullptr);
+    run.forward(*network_, parameters_, sequences, nullptr);
     if (target.ptr() != y.ptr()) y[py::ellipsis()] = target;
     return run.layout.single ? run.states() : py::object(py::make_tuple(y, run.states()));
   }
@@ -115,11 +129,11 @@ class PyNetwork {
   // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
   py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
                     py::handle table, py::handle wish) {
-    ForwardArguments<T> run(network_.shape, integers_, x, hx, lengths, batch_first, table, wish);
+    ForwardArguments<T> run(network_->shape, integers_, x, hx, lengths, batch_first, table, wish);
     const Layout &layout = run.layout;
     if (!masks.is_none()) {
       const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
-      const auto needed = static_cast<std::size_t>(network_.shape.layers - 1);
+      const auto needed = static_cast<std::size_t>(network_->shape.layers - 1);
       if (drawn.size() != needed) {
         refuse_value("masks", std::to_string(needed) + " arrays, one between each two layers",
                      std::to_string(drawn.size()));
@@ -137,10 +151,10 @@ class PyNetwork {
     const py::array y =
         layout.single ? py::reinterpret_borrow<py::array>(run.h_n) : new_array<T>(layout.shape(features()));
     run.call.y = layout.template strided<T>(y);
-    run.forward(network_, memory->sequences, memory.get());
+    run.forward(*network_, parameters_, memory->sequences, memory.get());
     auto tape = std::make_shared<Tape<T>>();
     tape->layout = layout;
-    tape->shape = network_.shape;
+    tape->shape = network_->shape;
     tape->memory = std::move(memory);
     if (layout.single) return py::make_tuple(run.states(), tape);
     return py::make_tuple(y, run.states(), tape);
@@ -153,8 +167,8 @@ class PyNetwork {
     Tape<T> &tape = *tape_held;
     auto memory = tape.hold();
     if (!memory) throw std::runtime_error(kConsumed);
-    const bool same_part = tape.shape.single == network_.shape.single && tape.shape.first == network_.shape.first;
-    if (memory->parameters != network_.parameters || !same_part) throw std::runtime_error(kOtherLayer);
+    const bool same_part = tape.shape.single == network_->shape.single && tape.shape.part == network_->shape.part;
+    if (memory->parameters != parameters_ || !same_part) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
     Arguments<T> arguments;
@@ -162,29 +176,29 @@ class PyNetwork {
     call.wish = wish_of(wish);
     call.signalled = signalled;
     call.dy = arguments.sequences(dy, "dy", layout, features_symbol(), features());
-    call.doutputs = by_layer(doutputs, "doutputs", network_.shape.layers, layout, arguments);
+    call.doutputs = by_layer(doutputs, "doutputs", network_->shape.layers, layout, arguments);
     call.dcells =
-        by_layer(dcells, "dcells", network_.shape.kind == kLstm ? network_.shape.layers : 0, layout, arguments);
-    const auto [dh, dc] = split_state(network_.shape, dstate, "dstate", "dh_n", "dc_n");
-    const Shape states = layout.state_shape(network_.shape.states(), network_.shape.hidden_size);
-    call.dh_n = arguments.state(dh, "dh_n", layout, network_.shape.states(), network_.shape.hidden_size);
-    call.dc_n = arguments.state(dc, "dc_n", layout, network_.shape.states(), network_.shape.hidden_size);
-    call.grads = gradient_targets(*network_.parameters, grads, arguments);
+        by_layer(dcells, "dcells", network_->shape.has_cell_state() ? network_->shape.layers : 0, layout, arguments);
+    const auto [dh, dc] = split_state(network_->shape, dstate, "dstate", "dh_n", "dc_n");
+    const Shape states = layout.state_shape(network_->shape.states(), network_->shape.hidden_size);
+    call.dh_n = arguments.state(dh, "dh_n", layout, network_->shape.states(), network_->shape.hidden_size);
+    call.dc_n = arguments.state(dc, "dc_n", layout, network_->shape.states(), network_->shape.hidden_size);
+    call.grads = gradient_targets(*parameters_, grads, arguments);
 
     py::object dx = py::none();
     if (need_dx && memory->table.data()) {  // in the place of x's: that of the table
-      const py::array array = new_array<T>({memory->alphabet, network_.shape.input_size});
+      const py::array array = new_array<T>({memory->alphabet, network_->shape.input_size});
       call.dtable = pointer<T>(array);
       dx = array;
     } else if (need_dx && !memory->tokens.data()) {  // one-hot tokens have no gradient
-      const py::array array = new_array<T>(layout.shape(network_.shape.input_size));
+      const py::array array = new_array<T>(layout.shape(network_->shape.input_size));
       call.dx = layout.template strided<T>(array);
       dx = array;
     }
     const py::array dh0 = new_array<T>(states);
     call.dh0 = pointer<T>(dh0);
     py::object dprevious = dh0;
-    if (network_.shape.has_cell_state()) {
+    if (network_->shape.has_cell_state()) {
       const py::array dc0 = new_array<T>(states);
       call.dc0 = pointer<T>(dc0);
       dprevious = py::make_tuple(dh0, dc0);
@@ -194,7 +208,7 @@ class PyNetwork {
     Outcome outcome{};
     try {
       const WithoutGil released;
-      outcome = network_.backward(*memory, call);
+      outcome = network_->backward(*memory, call);
     } catch (...) {
       if (!retain) give_back(tape, memory);
       throw;
@@ -208,16 +222,21 @@ class PyNetwork {
   }
 
  private:
-  PyNetwork(const NetworkShape &shape, std::shared_ptr<Parameters<T>> shared, Integers integers)
-      : network_(shape, std::move(shared)), integers_(integers) {}
+  PyNetwork(std::shared_ptr<const Network<T>> network, std::optional<bool> tokens)
+      : PyNetwork(network, std::make_shared<Parameters<T>>(network->table),
+                  !tokens   ? Integers::kUnlessFeatures
+                  : *tokens ? Integers::kTokens
+                            : Integers::kRefused) {}
+  PyNetwork(std::shared_ptr<const Network<T>> network, ParametersPtr<T> parameters, Integers integers)
+      : network_(std::move(network)), parameters_(std::move(parameters)), integers_(integers) {}
 
-  Index features() const { return network_.shape.features(); }
-  const char *features_symbol() const { return network_.shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
+  Index features() const { return network_->shape.features(); }
+  const char *features_symbol() const { return network_->shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
 
   // One array a layer from a dict {layer: array} or None; null where there is none.
   std::vector<Strided<const T>> by_layer(py::handle given, const std::string &name, Index layers, const Layout &layout,
                                          Arguments<T> &arguments) const {
-    std::vector<Strided<const T>> result(static_cast<std::size_t>(network_.shape.layers));
+    std::vector<Strided<const T>> result(static_cast<std::size_t>(network_->shape.layers));
     if (given.is_none()) return result;
     if (!py::isinstance<py::dict>(given)) refuse_type(name, "a dict of arrays by layer", type_name(given));
     for (const auto &[key, array] : py::reinterpret_borrow<py::dict>(given)) {
@@ -243,7 +262,8 @@ class PyNetwork {
     tape.memory = memory;
   }
 
-  Network<T> network_;
+  std::shared_ptr<const Network<T>> network_;
+  ParametersPtr<T> parameters_;
   Integers integers_;
 };
 
@@ -256,24 +276,45 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def("__len__", &History<T>::size)
       .def("__getitem__", &History<T>::at, py::arg("layer"));
   py::class_<PyNetwork<T>>(module, ("Network" + suffix).c_str())
-      .def(py::init([](int kind, Index input_size, Index hidden_size, Index num_layers, int num_directions, bool bias,
-                       bool single, std::optional<bool> tokens) {
-             const Integers integers = !tokens   ? Integers::kUnlessFeatures
-                                       : *tokens ? Integers::kTokens
-                                                 : Integers::kRefused;
-             return std::make_unique<PyNetwork<T>>(kind, input_size, hidden_size, num_layers, num_directions, bias,
-                                                   single, integers);
-           }),
-           py::arg("kind"), py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
-           py::arg("num_directions"), py::arg("bias"), py::arg("single"), py::arg("tokens"))
+      .def(py::init<const std::string &, Index, Index, Index, int, bool, bool, std::optional<bool>>(), py::arg("cell"),
+           py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"),
+           py::arg("bias"), py::arg("single"), py::arg("tokens"))
       .def("cell", &PyNetwork<T>::cell, py::arg("layer"), py::arg("direction"))
       .def_property_readonly("parameters", &PyNetwork<T>::parameters)
+      .def("borrow", &PyNetwork<T>::borrow, py::arg("params"), py::arg("version"))
       .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
            py::arg("batch_first"), py::arg("table"), py::arg("plan"))
       .def("forward", &PyNetwork<T>::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
            py::arg("masks"), py::arg("table"), py::arg("plan"))
       .def("backward", &PyNetwork<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
            py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
+}
+
+py::tuple words_of(const char *text) { return py::tuple(py::str(text).attr("split")()); }
+
+// What csrc/cells.h says of every cell, by name.
+py::dict cells_dict() {
+  constexpr const char *roles[] = {"input_weight", "recurrent_weight", "input_bias", "recurrent_bias"};
+  py::dict result;
+  for (const CellDescription &cell : kCells) {
+    py::list parameters;
+    for (const ParameterDescription &parameter : kParameters) {
+      py::dict entry;
+      entry["name"] = parameter.name;
+      entry["rows"] = cell.gates;  // times hidden_size
+      entry["columns"] = parameter.role == kInputWeight       ? py::object(py::str("input_size"))
+                         : parameter.role == kRecurrentWeight ? py::object(py::str("hidden_size"))
+                                                              : py::object(py::none());
+      entry["role"] = roles[parameter.role];
+      parameters.append(entry);
+    }
+    py::dict description;
+    description["gates"] = words_of(cell.gate_names);
+    description["states"] = words_of(cell.state_names);
+    description["parameters"] = py::tuple(parameters);
+    result[cell.name] = description;
+  }
+  return result;
 }
 
 py::dict last_plan_dict() {
@@ -296,6 +337,7 @@ py::dict last_plan_dict() {
 
 void bind_network(py::module_ &module) {
   module.def("last_plan", last_plan_dict);
+  module.def("cells", cells_dict);
   bind<float>(module, "32");
   bind<double>(module, "64");
 }

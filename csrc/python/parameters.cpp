@@ -9,19 +9,14 @@
 namespace recurra {
 namespace {
 
-template <class T>
-using Holder = std::shared_ptr<Parameters<T>>;
-
-template <class Entry>
-Shape shape_of(const Entry &entry) {
+Shape shape_of(const ParameterTable::Entry &entry) {
   Shape shape;
   for (const Index length : entry.shape) shape.push_back(length);
   return shape;
 }
 
 // Interned, and kept for good: names repeat from layer to layer.
-template <class Entry>
-py::handle key_of(const Entry &entry) {
+py::handle key_of(const ParameterTable::Entry &entry) {
   if (!entry.key) entry.key = PyUnicode_InternFromString(entry.name.c_str());
   if (!entry.key) throw py::error_already_set();
   return static_cast<PyObject *>(entry.key);
@@ -29,7 +24,7 @@ py::handle key_of(const Entry &entry) {
 
 // dict name -> read-only view; the views keep the parameters alive, and numpy finds no way to make them writeable.
 template <class T>
-py::dict views(const Holder<T> &parameters) {
+py::dict views(const ParametersPtr<T> &parameters) {
   py::dict result;
   const py::object owner = py::cast(parameters);
   for (std::size_t i = 0; i < parameters->entries.size(); ++i) {
@@ -42,17 +37,16 @@ py::dict views(const Holder<T> &parameters) {
 }
 
 // Says which names are missing, and which are too many.
-template <class T>
-[[noreturn]] void refuse_names(const Parameters<T> &parameters, const py::dict &given, Name what) {
+[[noreturn]] void refuse_names(const ParameterTable &table, const py::dict &given, Name what) {
   std::string got;
   const auto add = [&](const char *kind, const std::string &name) { got += (got.empty() ? "" : ", ") + (kind + name); };
-  for (const auto &entry : parameters.entries) {
+  for (const auto &entry : table.entries) {
     if (!given.contains(key_of(entry))) add("no ", entry.name);
   }
   for (const auto &[key, value] : given) {
     const std::string name = py::str(key);
-    const bool known = std::any_of(parameters.entries.begin(), parameters.entries.end(),
-                                   [&](const auto &entry) { return entry.name == name; });
+    const bool known =
+        std::any_of(table.entries.begin(), table.entries.end(), [&](const auto &entry) { return entry.name == name; });
     if (!known) add("also ", name);
   }
   refuse_value(what, "the names of the parameters", got);
@@ -60,15 +54,15 @@ template <class T>
 
 // One array for each parameter from a mapping with exactly their names, in their order; nothing is done to any.
 template <class T>
-std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle state, Name what) {
+std::vector<py::array> arrays_of(const ParameterTable &table, py::handle state, Name what) {
   if (!PyDict_Check(state.ptr()) && !py::hasattr(state, "keys")) {  // a list or an array is no mapping
     refuse_type(what, "a dict of arrays by the parameters' names", type_name(state));
   }
   const py::dict given = py::dict(py::reinterpret_borrow<py::object>(state));
-  if (given.size() != parameters.entries.size()) refuse_names(parameters, given, what);
+  if (given.size() != table.entries.size()) refuse_names(table, given, what);
   std::vector<py::array> arrays;
-  arrays.reserve(parameters.entries.size());
-  for (const auto &entry : parameters.entries) {
+  arrays.reserve(table.entries.size());
+  for (const auto &entry : table.entries) {
     PyObject *found = nullptr;
 #if PY_VERSION_HEX >= 0x030D0000
     PyDict_GetItemRef(given.ptr(), key_of(entry).ptr(), &found);
@@ -78,7 +72,7 @@ std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle sta
 #endif
     const auto array = py::reinterpret_steal<py::object>(found);
     if (!array && PyErr_Occurred()) throw py::error_already_set();
-    if (!array) refuse_names(parameters, given, what);
+    if (!array) refuse_names(table, given, what);
     arrays.push_back(typed_array<T>(array, entry.name));
     check_shape(arrays.back(), entry.name, [&] { return entry.symbols; }, shape_of(entry));
   }
@@ -103,7 +97,7 @@ std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<p
 
 // dict name -> copy, all of one version.
 template <class T>
-py::dict snapshot(const Holder<T> &parameters) {
+py::dict snapshot(const ParametersPtr<T> &parameters) {
   py::dict result;
   std::vector<T *> to;
   for (const auto &entry : parameters->entries) {
@@ -118,9 +112,16 @@ py::dict snapshot(const Holder<T> &parameters) {
 }
 
 template <class T>
-void load(const Holder<T> &parameters, py::handle state, const std::string &what) {
-  std::vector<py::array> arrays = arrays_of(*parameters, state, what);
-  const T *own = parameters->memory.data(), *own_end = own + parameters->memory.size();
+void check_own(const Parameters<T> &parameters) {
+  if (parameters.borrowed())
+    throw std::runtime_error("parameters: expected ones to be written to, got borrowed arrays");
+}
+
+template <class T>
+void load(const ParametersPtr<T> &parameters, py::handle state, const std::string &what) {
+  check_own(*parameters);
+  std::vector<py::array> arrays = arrays_of<T>(*parameters->table, state, what);
+  const T *own = parameters->data(0), *own_end = own + parameters->table->size;
   for (py::array &array : arrays) {
     const bool view = pointer<T>(array) >= own && pointer<T>(array) < own_end;  // of a parameter, maybe another one
     if (view || !contiguous<T>(array)) array = copied(array);
@@ -136,13 +137,13 @@ void load(const Holder<T> &parameters, py::handle state, const std::string &what
 
 // Checks one parameter set's gradients, so that a list of them can be refused before any of them is used.
 template <class T>
-void check_gradients(const Holder<T> &parameters, py::handle gradients) {
-  arrays_of(*parameters, gradients, "grads");
+void check_gradients(const ParametersPtr<T> &parameters, py::handle gradients) {
+  arrays_of<T>(*parameters->table, gradients, "grads");
 }
 
 template <class T>
-void zero_gradients(const Holder<T> &parameters, py::handle gradients) {
-  const std::vector<py::array> arrays = arrays_of(*parameters, gradients, "grads");
+void zero_gradients(const ParametersPtr<T> &parameters, py::handle gradients) {
+  const std::vector<py::array> arrays = arrays_of<T>(*parameters->table, gradients, "grads");
   const std::vector<T *> pointers = targets_of(*parameters, arrays, "grads");
   for (std::size_t i = 0; i < pointers.size(); ++i) std::fill_n(pointers[i], parameters->entries[i].size, T(0));
 }
@@ -150,7 +151,7 @@ void zero_gradients(const Holder<T> &parameters, py::handle gradients) {
 // Gradients to be read, contiguous; `held` keeps them.
 template <class T>
 std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle grads, std::vector<py::array> &held) {
-  held = arrays_of(parameters, grads, "grads");
+  held = arrays_of<T>(*parameters.table, grads, "grads");
   std::vector<const T *> pointers;
   pointers.reserve(held.size());
   for (py::array &array : held) {
@@ -162,7 +163,7 @@ std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle 
 
 // Of all gradients' elements, in float64. Eight chains, so that the compiler makes vectors of them.
 template <class T>
-double square_sum(const Holder<T> &parameters, py::handle grads) {
+double square_sum(const ParametersPtr<T> &parameters, py::handle grads) {
   std::vector<py::array> held;
   const std::vector<const T *> gradients = gradients_of(*parameters, grads, held);
   const WithoutGil released;
@@ -185,12 +186,13 @@ double square_sum(const Holder<T> &parameters, py::handle grads) {
 }
 
 template <class T>
-void adam(const Holder<T> &parameters, py::handle grads, py::handle means, py::handle squares, long long count,
+void adam(const ParametersPtr<T> &parameters, py::handle grads, py::handle means, py::handle squares, long long count,
           double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled) {
+  check_own(*parameters);
   std::vector<py::array> held;
   const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
-  const std::vector<py::array> mean_arrays = arrays_of(*parameters, means, "means");
-  const std::vector<py::array> square_arrays = arrays_of(*parameters, squares, "squares");
+  const std::vector<py::array> mean_arrays = arrays_of<T>(*parameters->table, means, "means");
+  const std::vector<py::array> square_arrays = arrays_of<T>(*parameters->table, squares, "squares");
   const std::vector<T *> mean = targets_of(*parameters, mean_arrays, "means");
   const std::vector<T *> square = targets_of(*parameters, square_arrays, "squares");
   const WithoutGil released;
@@ -199,13 +201,14 @@ void adam(const Holder<T> &parameters, py::handle grads, py::handle means, py::h
 }
 
 template <class T>
-void sgd(const Holder<T> &parameters, py::handle grads, py::handle velocities, double lr, double momentum,
+void sgd(const ParametersPtr<T> &parameters, py::handle grads, py::handle velocities, double lr, double momentum,
          double weight_decay, bool nesterov) {
+  check_own(*parameters);
   std::vector<py::array> held, velocity_arrays;
   const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
   std::vector<T *> velocity;
   if (!velocities.is_none()) {
-    velocity_arrays = arrays_of(*parameters, velocities, "velocities");
+    velocity_arrays = arrays_of<T>(*parameters->table, velocities, "velocities");
     velocity = targets_of(*parameters, velocity_arrays, "velocities");
   }
   const WithoutGil released;
@@ -213,15 +216,42 @@ void sgd(const Holder<T> &parameters, py::handle grads, py::handle velocities, d
            velocity.empty() ? nullptr : velocity.data());
 }
 
+// Contiguous arrays for every entry, the caller's own where they are; the second keeps them alive.
+template <class T>
+std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const ParameterTable &table, py::handle given) {
+  std::vector<py::array> arrays = arrays_of<T>(table, given, "params");
+  std::vector<const T *> pointers;
+  for (py::array &array : arrays) {
+    if (!contiguous<T>(array)) array = copied(array);
+    pointers.push_back(pointer<T>(array));
+  }
+  const auto release = [](std::vector<py::array> *held) {
+    if (finalizing()) return;  // nobody can have the GIL any more
+    const py::gil_scoped_acquire acquired;
+    delete held;
+  };
+  return {std::move(pointers), std::shared_ptr<std::vector<py::array>>(new std::vector(std::move(arrays)), release)};
+}
+
+template <class T>
+void lend(const ParametersPtr<T> &parameters, py::handle given, long long version) {
+  if (!parameters->borrowed()) throw std::runtime_error("parameters: expected borrowed ones, got ones of a layer");
+  auto [pointers, keeper] = lent_arrays<T>(*parameters->table, given);
+  const WithoutGil released;
+  const std::lock_guard<std::mutex> lock(parameters->mutex);
+  parameters->lend(pointers, keeper, version);
+}
+
 template <class T>
 void bind(py::module_ &module, const char *name) {
-  py::class_<Parameters<T>, Holder<T>>(module, name)
+  py::class_<Parameters<T>, ParametersPtr<T>>(module, name)
       .def("views", views<T>)
       .def_property_readonly("version",
-                             [](const Holder<T> &parameters) {
+                             [](const ParametersPtr<T> &parameters) {
                                const std::lock_guard<std::mutex> lock(parameters->mutex);
                                return parameters->version;
                              })
+      .def("lend", lend<T>, py::arg("params"), py::arg("version"))
       .def("snapshot", snapshot<T>)
       .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict")
       .def("check_gradients", check_gradients<T>, py::arg("grads"))
@@ -237,12 +267,20 @@ void bind(py::module_ &module, const char *name) {
 
 template <class T>
 std::vector<T *> gradient_targets(const Parameters<T> &parameters, py::handle grads, Arguments<T> &arguments) {
-  const std::vector<py::array> arrays = arrays_of(parameters, grads, "grads");
+  const std::vector<py::array> arrays = arrays_of<T>(*parameters.table, grads, "grads");
   for (const py::array &array : arrays) arguments.keep(array);
   return targets_of(parameters, arrays, "grads");
 }
 template std::vector<float *> gradient_targets(const Parameters<float> &, py::handle, Arguments<float> &);
 template std::vector<double *> gradient_targets(const Parameters<double> &, py::handle, Arguments<double> &);
+
+template <class T>
+ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, long long version) {
+  auto [pointers, keeper] = lent_arrays<T>(*table, arrays);
+  return std::make_shared<Parameters<T>>(table, pointers, std::move(keeper), version);
+}
+template ParametersPtr<float> borrowed_parameters(const TablePtr &, py::handle, long long);
+template ParametersPtr<double> borrowed_parameters(const TablePtr &, py::handle, long long);
 
 void bind_parameters(py::module_ &module) {
   bind<float>(module, "Parameters32");

@@ -7,9 +7,13 @@
 
 namespace recurra {
 
-// The pointers that gradients are added to, from a dict with an array for every parameter; in bindings_parameters.cpp.
+// The pointers that gradients are added to, from a dict with an array for every parameter; in parameters.cpp.
 template <class T>
 std::vector<T *> gradient_targets(const Parameters<T> &parameters, py::handle grads, Arguments<T> &arguments);
+
+// Parameters that are the caller's arrays, from a dict with one for every entry of the table; in parameters.cpp.
+template <class T>
+ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, long long version);
 
 constexpr const char *kOtherLayer = "tape: expected one of this layer, got one of another";
 constexpr const char *kConsumed =

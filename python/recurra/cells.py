@@ -9,7 +9,7 @@ import numpy as np
 
 from ._checks import check_flag, check_index, check_size, check_tokens, shown
 from .composite import check_arrays
-from .layers import DTYPE, GRU, KINDS, LSTM, NETWORKS, RNN, TOKENS, _Recurrent, check_nonlinearity
+from .layers import DTYPE, GRU, LSTM, NETWORKS, RNN, TOKENS, _Recurrent, check_nonlinearity
 from .module import Array, Module
 
 if TYPE_CHECKING:
@@ -114,9 +114,7 @@ class _Cell(Module):
         raise NotImplementedError
 
     def _make_core(self) -> Any:
-        return NETWORKS[self.dtype](
-            KINDS[self._cell], self.input_size, self.hidden_size, 1, 1, self.bias, True, self.tokens
-        )
+        return NETWORKS[self.dtype](self._cell, self.input_size, self.hidden_size, 1, 1, self.bias, True, self.tokens)
 
     def __call__(self, x: Array, hx: State = None) -> State:
         """The state after this step; hx None is zeros."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _core
 from ._checks import check_array, check_flag, check_size, check_tokens, shown
-from .layers import KINDS, MOST_LAYERS, NETWORKS
+from .layers import CELLS, MOST_LAYERS, NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,9 +62,9 @@ def forward(
         TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
     """
     if not isinstance(cell, str):
-        raise TypeError(f"cell: expected one of {', '.join(KINDS)}, got {shown(cell)}")
-    if cell not in KINDS:
-        raise ValueError(f"cell: expected one of {', '.join(KINDS)}, got {shown(cell)}")
+        raise TypeError(f"cell: expected one of {', '.join(CELLS)}, got {shown(cell)}")
+    if cell not in CELLS:
+        raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {shown(cell)}")
     check_size("num_layers", num_layers, MOST_LAYERS)
     check_flag("bidirectional", bidirectional)
     tokens = check_tokens(tokens)
@@ -78,13 +78,13 @@ def forward(
             raise ValueError(f"{name}: expected (rows, columns), got {params[name].shape}")
     if masks is not None and not isinstance(masks, (list, tuple)):
         raise TypeError(f"masks: expected a list of arrays, got {type(masks).__name__}")
-    has_cell_state = cell == "lstm"
+    has_cell_state = "c" in CELLS[cell]["states"]
     if c0 is not None and not has_cell_state:
         raise ValueError(f"c0: expected None, as {cell} has no cell state, got {shown(type(c0).__name__)}")
     make = NETWORKS[params["weight_ih_l0"].dtype]
     input_size, hidden_size = params["weight_ih_l0"].shape[1], params["weight_hh_l0"].shape[1]
     bias = any(name.startswith("bias") for name in params)
-    network = make(KINDS[cell], input_size, hidden_size, num_layers, 1 + bidirectional, bias, False, tokens)
+    network = make(cell, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False, tokens)
     network.parameters.load(params, "params")
     hx: Any = (h0, c0) if has_cell_state else h0
     y, state, core = network.forward(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     State = Any  # h, or (h, c) of an LSTM
 
 MOST_LAYERS = 2**16  # beyond any use, and short of filling the memory with names
-KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3, "gru_reset_before": 4}
+CELLS = _core.cells()  # gates, states and parameters of every cell, by name
 NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.float64): _core.Network64}
 
 
@@ -58,7 +58,7 @@ class _Recurrent(Module):
     def _make_core(self) -> Any:
         directions = 2 if self.bidirectional else 1
         return NETWORKS[self.dtype](
-            KINDS[self._cell],
+            self._cell,
             self.input_size,
             self.hidden_size,
             self.num_layers,

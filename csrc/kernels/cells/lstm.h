@@ -9,28 +9,20 @@ namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
 struct Lstm {
-  static constexpr int kGates = 4;  // i f g o
-  static constexpr int kUnitVectors = 1;
+  static constexpr const CellDescription &kCell = kCells[kLstm];
   static constexpr int kActivated = 4;  // gates that gates() activates, before step() finishes
-  static constexpr int kKept = 4;       // i f g o; tanh(c_t) is computed again, cheaper than its way to memory and back
-  static constexpr int kDeltas = 4;
-  static constexpr bool kCellState = true;
-  static constexpr bool kSplitCandidate = false;
-  static constexpr bool kResetBefore = false;
-  static constexpr Span kInputSpans[] = {{0, 0, 4}};
-  static constexpr Span kHiddenSpans[] = {{0, 0, 4}};
 
   template <class T>
   static RECURRA_INLINE void gates(StepVectors<T> &v) {
-    v.kept[0] = sigmoid(v.pre[0]);
-    v.kept[1] = sigmoid(v.pre[1]);
-    v.kept[2] = tanh(v.pre[2]);
-    v.kept[3] = sigmoid(v.pre[3]);
+    v.saved[0] = sigmoid(v.pre[0]);
+    v.saved[1] = sigmoid(v.pre[1]);
+    v.saved[2] = tanh(v.pre[2]);
+    v.saved[3] = sigmoid(v.pre[3]);
   }
 
   template <class T>
   static RECURRA_INLINE void step(StepVectors<T> &v) {
-    const Vec<T> i = v.kept[0], f = v.kept[1], g = v.kept[2], o = v.kept[3];
+    const Vec<T> i = v.saved[0], f = v.saved[1], g = v.saved[2], o = v.saved[3];
     v.c = fma(f, v.c, i * g);
     v.h = o * tanh(v.c);
   }
@@ -39,7 +31,7 @@ struct Lstm {
   // da_i = dc ∘ g ∘ i(1-i)   da_f = dc ∘ c_{t-1} ∘ f(1-f)   da_g = dc ∘ i ∘ (1-g²)   da_o = dh ∘ tanh(c_t) ∘ o(1-o)
   template <class T>
   static RECURRA_INLINE void reverse(ReverseVectors<T> &v) {
-    const Vec<T> i = v.kept[0], f = v.kept[1], g = v.kept[2], o = v.kept[3];
+    const Vec<T> i = v.saved[0], f = v.saved[1], g = v.saved[2], o = v.saved[3];
     const Vec<T> tanh_c = tanh(v.c);
     const Vec<T> dc = fma(v.dh * o, tanh_slope(tanh_c), v.dc);
     v.delta[0] = dc * g * sigmoid_slope(i);

@@ -2,23 +2,14 @@
 #pragma once
 
 #include "kernels/cells/cell.h"
-#include "kernels/product/tile.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
 template <bool kRelu>
 struct Rnn {
-  static constexpr int kGates = 1;
-  static constexpr int kUnitVectors = kPanelVectors;  // one gate only: a panel takes more units instead
+  static constexpr const CellDescription &kCell = kCells[kRelu ? kRnnRelu : kRnnTanh];
   static constexpr int kActivated = 0;
-  static constexpr int kKept = 0;  // h_t is enough
-  static constexpr int kDeltas = 1;
-  static constexpr bool kCellState = false;
-  static constexpr bool kSplitCandidate = false;
-  static constexpr bool kResetBefore = false;
-  static constexpr Span kInputSpans[] = {{0, 0, 1}};
-  static constexpr Span kHiddenSpans[] = {{0, 0, 1}};
 
   template <class T>
   static RECURRA_INLINE void gates(StepVectors<T> &) {}

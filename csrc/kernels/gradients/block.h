@@ -2,7 +2,11 @@
 #pragma once
 
 #include "kernels/arena.h"
-#include "kernels/product/panels.h"
+#include "kernels/integers.h"
+#include "kernels/interrupt.h"
+#include "kernels/product/outer_tile.h"
+#include "kernels/product/prefetch.h"
+#include "kernels/rows.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

@@ -1,7 +1,11 @@
 // Gradient of a layer's input: one large product over many time steps, after BPTT has left their deltas.
 #pragma once
 
-#include "kernels/recurrent/backward.h"
+#include "kernels/interrupt.h"
+#include "kernels/product/panel_product.h"
+#include "kernels/recurrent/order.h"
+#include "kernels/recurrent/packing.h"
+#include "kernels/rows.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -28,12 +32,13 @@ Index input_gradient_work() {
 }
 
 // dx_t = Σ over both directions of δ_t · W_ih: one chain, the forward direction's first.
-template <class Cell, class T>
+template <class T>
 bool input_gradient(const InputGradientTask<T> *task) {
   constexpr Index V = Vec<T>::size;
   constexpr Index full = kPanelVectors * V;
   alignas(64) static const T zeros[full] = {};
   const Rows &rows = task->rows;
+  const CellDescription &cell = kCells[task->cell];
   const Index I = task->input_size, H = task->hidden_size;
   Arena arena{reinterpret_cast<char *>(task->work)};
   InputGradientWork<T> work(arena, kInputGradientRows);
@@ -51,14 +56,16 @@ bool input_gradient(const InputGradientTask<T> *task) {
     for (Index column = 0; column < I; column += full) {
       const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(I - column, V)));
       const Index width = vectors * V;
-      Segment<T> segments[4];
+      Segment<T> segments[2 * kMaxInputRanges];
       int segment_count = 0;
       for (int d = 0; d < task->directions; ++d) {
         Arena packed_arena{reinterpret_cast<char *>(const_cast<T *>(task->packed[d]))};
-        const BackwardLayout<Cell, T> packed(packed_arena, I, H);
-        for (const Span &span : Cell::kInputSpans) {
-          segments[segment_count++] = {work.deltas[d], span.delta * H,
-                                       packed.input + column * Cell::kGates * H + span.row * H * width, span.count * H};
+        const BackwardLayout<T> packed(task->cell, packed_arena, I, H);
+        for (int r = 0; r < cell.input_range_count; ++r) {
+          const GateRange &range = cell.input_ranges[r];
+          segments[segment_count++] = {work.deltas[d], range.delta * H,
+                                       packed.input + column * cell.gates * H + range.gate * H * width,
+                                       range.count * H};
         }
       }
       Index at = first_t;
@@ -75,7 +82,7 @@ bool input_gradient(const InputGradientTask<T> *task) {
                         }
                       }
                     });
-      if (interrupted(task->pulse, count * width * task->directions * Cell::kGates * H)) {
+      if (interrupted(task->pulse, count * width * task->directions * cell.gates * H)) {
         return false;
       }
     }

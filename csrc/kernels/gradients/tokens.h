@@ -2,7 +2,9 @@
 // product, in the same blocks and the same order, so with the same bits.
 #pragma once
 
-#include "kernels/recurrent/backward.h"
+#include "kernels/arena.h"
+#include "kernels/integers.h"
+#include "kernels/rows.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

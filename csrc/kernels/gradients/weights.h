@@ -1,8 +1,10 @@
 // Gradients of weights: large products over many time steps at once, after BPTT has left their deltas.
 #pragma once
 
+#include "kernels/cells/cell.h"
 #include "kernels/gradients/block.h"
 #include "kernels/gradients/tokens.h"
+#include "kernels/recurrent/order.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -29,19 +31,21 @@ struct Visit {
   }
 };
 
-template <class Cell, class T>
-struct Gradient {
+template <class T>
+struct WeightGradients {
   const GradientTask<T> &task;
+  const CellDescription &cell;
   const Index H;
 
-  static constexpr Span kAll{0, 0, Cell::kGates};
+  explicit WeightGradients(const GradientTask<T> &of) : task(of), cell(kCells[of.cell]), H(of.hidden_size) {}
 
-  // This part's share of a span's columns.
-  Index first(const Span &span) const { return share(span.count * H, task.part, task.parts); }
-  Index last(const Span &span) const { return share(span.count * H, task.part + 1, task.parts); }
+  // This part's share of a range's columns.
+  Index first(const GateRange &range) const { return share(range.count * H, task.part, task.parts); }
+  Index last(const GateRange &range) const { return share(range.count * H, task.part + 1, task.parts); }
 
-  void clear(const Span &span, Index columns, T *weight, T *bias) const {
-    for (Index row = span.row * H + first(span); row < span.row * H + last(span); ++row) {
+  void clear(Index columns, T *weight, T *bias) const {
+    const GateRange all{0, 0, cell.gates};
+    for (Index row = first(all); row < last(all); ++row) {
       for (Index i = 0; i < columns; ++i) {
         weight[row * columns + i] = 0;
       }
@@ -51,29 +55,28 @@ struct Gradient {
     }
   }
 
-  // Rows of the sides' weights, times H, whose gradients delta columns from gate * H on are; -1: they don't meet.
-  struct Meeting {
-    int row[kSides];
+  // The gates whose weights, side by side, delta columns from delta * H on belong to; -1: none.
+  struct Gates {
+    int of[kSides] = {-1, -1, -1};
 
-    explicit Meeting(int gate) : row{-1, -1, -1} {
-      find(Cell::kInputSpans, gate, row[0]);
-      find(Cell::kHiddenSpans, gate, row[1]);
-      if constexpr (Cell::kResetBefore) {
-        find(Cell::kCandidateSpans, gate, row[2]);
+    Gates(const CellDescription &cell, int delta) {
+      for (int i = 0; i < cell.input_range_count; ++i) {
+        find(cell.input_ranges[i], delta, of[0]);
+      }
+      for (int p = 0; p < cell.phase_count; ++p) {
+        find(cell.phases[p].gates, delta, of[1 + p]);
       }
     }
-    template <std::size_t N>
-    static void find(const Span (&spans)[N], int gate, int &row) {
-      for (const Span &span : spans) {
-        if (gate >= span.delta && gate < span.delta + span.count) {
-          row = span.row + gate - span.delta;
-        }
+    static void find(const GateRange &range, int delta, int &gate) {
+      if (delta >= range.delta && delta < range.delta + range.count) {
+        gate = range.gate + delta - range.delta;
       }
     }
-    bool goes_on(const Meeting &next, int gates) const {
+    // Whether `next`, `count` deltas further on, are the next gates of the same weights.
+    bool goes_on(const Gates &next, int count) const {
       bool same = true;
       for (int side = 0; side < kSides; ++side) {
-        same = same && next.row[side] == (row[side] < 0 ? -1 : row[side] + gates);
+        same = same && next.of[side] == (of[side] < 0 ? -1 : of[side] + count);
       }
       return same;
     }
@@ -83,43 +86,45 @@ struct Gradient {
   int cut(Strip<T> *strips) const {
     const Index I = task.input_size;
     int count = 0;
-    for (int gate = 0, gates; gate < Cell::kDeltas; gate += gates) {
-      const Meeting meeting(gate);
-      for (gates = 1; gate + gates < Cell::kDeltas && meeting.goes_on(Meeting(gate + gates), gates);) {
-        ++gates;
+    for (int delta = 0, width; delta < cell.deltas; delta += width) {
+      const Gates gates(cell, delta);
+      for (width = 1; delta + width < cell.deltas && gates.goes_on(Gates(cell, delta + width), width);) {
+        ++width;
       }
-      const Index first = share(gates * H, task.part, task.parts), last = share(gates * H, task.part + 1, task.parts);
-      const auto begin = [&](int side, T *weight, Index columns) {
-        return weight && meeting.row[side] >= 0 ? weight + (meeting.row[side] * H + first) * columns : nullptr;
+      const Index first = share(width * H, task.part, task.parts), last = share(width * H, task.part + 1, task.parts);
+      const auto begin = [&](int side, Role role, Index columns) {
+        T *gradient = task.gradients[role];
+        return gradient && gates.of[side] >= 0 ? gradient + (gates.of[side] * H + first) * columns : nullptr;
       };
-      T *bias_hh = begin(1, task.bias_hh, 1);
-      strips[count++] = {gate * H + first,
-                         gate * H + last,
-                         {begin(0, task.weight_ih, I), begin(1, task.weight_hh, H), begin(2, task.weight_hh, H)},
-                         {begin(0, task.bias_ih, 1), bias_hh ? bias_hh : begin(2, task.bias_hh, 1)}};
+      T *bias_hh = begin(1, kRecurrentBias, 1);
+      strips[count++] = {delta * H + first,
+                         delta * H + last,
+                         {begin(0, kInputWeight, I), begin(1, kRecurrentWeight, H), begin(2, kRecurrentWeight, H)},
+                         {begin(0, kInputBias, 1), bias_hh ? bias_hh : begin(2, kRecurrentBias, 1)}};
     }
     return count;
   }
 
   // Instead of W_ih's gradient: a block's deltas are summed in token_sums, where this part's columns are its own.
-  bool add_token_block(GradientWork<T> &work, TokenWork<T> &token_work, const Span &span, Index from,
+  bool add_token_block(GradientWork<T> &work, TokenWork<T> &token_work, const GateRange &range, Index from,
                        Index count) const {
-    const T *deltas = delta_row(task.deltas, from) + span.delta * H;
-    block_token_gradient(token_work, work.tokens, count, deltas, task.deltas.stride, first(span), last(span),
-                         task.token_sums + span.delta * H + first(span), kSumsWidth * H);
-    return !interrupted(task.pulse, count * (last(span) - first(span)));
+    const T *deltas = delta_row(task.deltas, from) + range.delta * H;
+    block_token_gradient(token_work, work.tokens, count, deltas, task.deltas.stride, first(range), last(range),
+                         task.token_sums + range.delta * H + first(range), sums_width());
+    return !interrupted(task.pulse, count * (last(range) - first(range)));
   }
 
-  static constexpr Index kSumsWidth = Cell::kDeltas;
+  Index sums_width() const { return cell.deltas * H; }
 
   void start_tokens(TokenWork<T> &token_work) const {
     for (Index token = 0; token < task.alphabet; ++token) {
       token_work.slot[token] = -1;
     }
     for (Index token = 0; task.from == 0 && token < task.alphabet; ++token) {
-      for (const Span &span : Cell::kInputSpans) {
-        T *sums = task.token_sums + (token * kSumsWidth + span.delta) * H;
-        for (Index i = first(span); i < last(span); ++i) {
+      for (int r = 0; r < cell.input_range_count; ++r) {
+        const GateRange &range = cell.input_ranges[r];
+        T *sums = task.token_sums + token * sums_width() + range.delta * H;
+        for (Index i = first(range); i < last(range); ++i) {
           sums[i] = 0;
         }
       }
@@ -128,21 +133,23 @@ struct Gradient {
 
   // W_ih's gradient from the sums: they are it, turned, for one-hot rows; else their product with the table.
   bool finish_tokens(GradientWork<T> &work) const {
-    for (const Span &span : Cell::kInputSpans) {
-      const Index row = span.row * H + first(span), rows = last(span) - first(span);
-      const T *sums = task.token_sums + span.delta * H + first(span);
+    for (int r = 0; r < cell.input_range_count; ++r) {
+      const GateRange &range = cell.input_ranges[r];
+      const Index rows = last(range) - first(range);
+      const T *sums = task.token_sums + range.delta * H + first(range);
+      T *weight = task.gradients[kInputWeight] + (range.gate * H + first(range)) * task.input_size;
       if (!task.table) {
-        turn_token_sums(sums, kSumsWidth * H, rows, task.input_size, task.weight_ih + row * task.input_size);
+        turn_token_sums(sums, sums_width(), rows, task.input_size, weight);
         continue;
       }
       const Side<T> side{task.input_size, work.rows[0], nullptr};
-      const Strip<T> strip{0, rows, {task.weight_ih + row * task.input_size}, {}};
+      const Strip<T> strip{0, rows, {weight}, {}};
       for (Index from = 0; from < task.alphabet; from += kBlockRows) {
         const Index count = smaller(kBlockRows, task.alphabet - from);
         for (Index i = 0; i < count; ++i) {
           work.rows[0][i] = task.table + (from + i) * task.input_size;
         }
-        if (!block_gradient(work, &side, 1, &strip, 1, count, sums + from * kSumsWidth * H, kSumsWidth * H, from > 0,
+        if (!block_gradient(work, &side, 1, &strip, 1, count, sums + from * sums_width(), sums_width(), from > 0,
                             task.pulse)) {
           return false;
         }
@@ -158,8 +165,8 @@ struct Gradient {
     GradientWork<T> work(arena);
     TokenWork<T> token_work(arena, task.tokens ? task.alphabet : 0);
     if (total == 0) {
-      clear(kAll, task.input_size, task.weight_ih, task.bias_ih);
-      clear(kAll, H, task.weight_hh, task.bias_hh);
+      clear(task.input_size, task.gradients[kInputWeight], task.gradients[kInputBias]);
+      clear(H, task.gradients[kRecurrentWeight], task.gradients[kRecurrentBias]);
       return true;
     }
     if (task.tokens) {
@@ -168,7 +175,8 @@ struct Gradient {
     const Side<T> sides[kSides] = {{task.tokens ? 0 : task.input_size, work.rows[0], nullptr},
                                    {H, work.rows[1], nullptr},
                                    {H, work.rows[1], work.rows[2]}};
-    Strip<T> strips[Cell::kDeltas];
+    const Index factor = cell.phase_count > 1 ? cell.phases[1].factor * H : 0;
+    Strip<T> strips[kMaxDeltas];
     const int strip_count = cut(strips);
     Visit visit(rows, task.reverse, task.from);
     for (Index from = task.from; from < task.to; from += kBlockRows) {
@@ -182,15 +190,15 @@ struct Gradient {
         }
         work.rows[1][i] =
             entering(rows, task.reverse, visit.t, visit.b, task.out.base, task.out.row_stride, task.h0, H);
-        work.rows[2][i] = task.kept + row * task.kept_stride;
+        work.rows[2][i] = task.saved + row * task.saved_stride + factor;
       }
-      for (const Span &span : Cell::kInputSpans) {
-        if (task.tokens && !add_token_block(work, token_work, span, from, count)) {
+      for (int r = 0; task.tokens && r < cell.input_range_count; ++r) {
+        if (!add_token_block(work, token_work, cell.input_ranges[r], from, count)) {
           return false;
         }
       }
-      if (!block_gradient(work, sides, Cell::kResetBefore ? 3 : 2, strips, strip_count, count,
-                          delta_row(task.deltas, from), task.deltas.stride, from > 0, task.pulse)) {
+      if (!block_gradient(work, sides, 1 + cell.phase_count, strips, strip_count, count, delta_row(task.deltas, from),
+                          task.deltas.stride, from > 0, task.pulse)) {
         return false;
       }
     }
@@ -198,9 +206,9 @@ struct Gradient {
   }
 };
 
-template <class Cell, class T>
+template <class T>
 bool gradient(const GradientTask<T> *task) {
-  return Gradient<Cell, T>{*task, task->hidden_size}.run();
+  return WeightGradients<T>(*task).run();
 }
 
 template <class T>

@@ -1,7 +1,8 @@
 // Writes matrices as panels, in the order in which the products read them.
 #pragma once
 
-#include "kernels/product/tile.h"
+#include "kernels/integers.h"
+#include "kernels/simd.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {

@@ -1,18 +1,13 @@
 // What a register tile fetches into the caches on the way through its product.
 #pragma once
 
-#include "kernels.h"
-#include "kernels/simd.h"
+#include "kernels/integers.h"
+#include "kernels/product/tile_shapes.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-constexpr int kPanelVectors = 4;
 constexpr Index kLineBytes = 64;
-
-constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
-constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
 
 // Addresses of cache lines that are to be fetched. Asked for all at once, all but the first two dozen would be dropped.
 class Lines {

@@ -2,7 +2,7 @@
 // what two FMA units with a latency of four cycles need: GRU at H=128 1.3, LSTM at H=32 1.4 times as fast with more.
 #pragma once
 
-#include "kernels/product/tile.h"
+#include "kernels/product/panel_product.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -13,12 +13,18 @@ constexpr Index kRowGroup = 8;  // panels whose sums wait for each other, so tha
 // Panels of `vectors` vectors that a row meets at once: 8 to 12 chains.
 constexpr int row_panels(int vectors) { return vectors == 1 ? kRowPanels : vectors == 4 ? 2 : 4; }
 
-// to[p][:] = from[p][:] + Σ_k row[k] * panel[p][k][:], p < P, C vectors wide, one fma chain per element; panels stand
-// panel_stride apart, their beginnings from_stride, the results C vectors. After them comes one more of N vectors, if N
-// isn't 0: the last of a row of units that isn't a whole number of panels.
+// to[p][:] = from[p][:] + Σ_k row[k] * panel[p][k][:] for P panels, C vectors wide, one fma chain per element. After
+// them comes one more panel of N vectors, if N isn't 0: the last of a row of units that isn't a whole number of panels.
 template <class T>
-using RowTile = void (*)(const T *from, Index from_stride, const T *row, const T *panel, Index panel_stride,
-                         Index depth, T *to, const T *last_from, const T *last_panel);
+using RowTile = void (*)(const T *from,         // (P, C vectors): where the chains begin
+                         Index from_stride,     // from one panel's to the next
+                         const T *row,          // (depth)
+                         const T *panel,        // (P, depth, C vectors)
+                         Index panel_stride,    // from one panel to the next
+                         Index depth,           // of the product
+                         T *to,                 // (P, C vectors), then (N vectors)
+                         const T *last_from,    // (N vectors)
+                         const T *last_panel);  // (depth, N vectors)
 
 template <int P, int C, int N, class T>
 __attribute__((noinline)) void row_tile(const T *from, Index from_stride, const T *row, const T *panel,
@@ -93,60 +99,23 @@ struct Panels {
   Index depth;
   const T *ahead;  // the panel that comes next, or null; several at once fetch nothing
   bool backwards;
+
+  Index all() const { return count + (last_vectors ? 1 : 0); }
 };
 
-// The products of n rows with these panels. Row r of panel p begins at from + p * from_panel_stride + r * from_stride,
-// that of an uneven last panel at last_from.
-// start(count, sums) gets each tile of `count` rows, or all panels of one row as if they were rows; then come
-// finish(p, first, count, sums) and before them prepare(p, first, count, lines), as in panel_product.
-template <class T, class Start, class Finish, class Prepare>
-RECURRA_INLINE void panels_product(const Plan &plan, Index n, const T *const *rows, const Panels<T> &panels,
-                                   const T *from, Index from_stride, Index from_panel_stride, const T *last_from,
-                                   T *stash, Start start, Finish finish, Prepare prepare) {
-  constexpr bool kNames = std::is_invocable_v<Prepare, Index, Index, Index, Lines &>;
-  if (panels.count == 1 && !panels.last_vectors) {
-    const Segment<T> segment{rows, 0, panels.weights, panels.depth};
-    const auto all_of = [&](Index first, Index count, T *sums) {
-      start(count, sums);
-      finish(Index(0), first, count, sums);
-    };
-    const auto product = [&](auto before) {
-      panel_product(n, panels.vectors, from, from_stride, &segment, 1, plan.depth_block, plan.tile_rows, stash,
-                    panels.ahead, plan.alternate != 0, all_of, before);
-    };
-    if constexpr (kNames) {
-      product([&](Index first, Index count, Lines &lines) { prepare(Index(0), first, count, lines); });
-    } else {
-      product([&](Index first, Index count) { prepare(Index(0), first, count); });
-    }
-    return;
-  }
-  alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * Vec<T>::size];
+// The sums of a row with a run of panels, one panel's after another, into to[(kRowGroup + 1) * kPanelVectors vectors].
+// Those of panel p begin as from + p * from_panel_stride, those of an uneven last panel as last_from.
+template <class T>
+RECURRA_INLINE void row_product(const T *row, const Panels<T> &panels, const T *from, Index from_panel_stride,
+                                const T *last_from, T *to) {
   const Index width = panels.vectors * Vec<T>::size, most = row_panels(panels.vectors);
-  const Index all = panels.count + (panels.last_vectors ? 1 : 0);
-  for (Index p = 0; p < all; ++p) {
-    if constexpr (kNames) {
-      Lines lines;
-      prepare(p, Index(0), Index(1), lines);
-      for (const void *line : lines) {
-        fetch(line);
-      }
-    } else {
-      prepare(p, Index(0), Index(1));
-    }
-  }
   const Index stride = panels.backwards ? -most : most;  // `most` is a power of two
   for (Index p = panels.backwards ? (panels.count - 1) & -most : 0; p >= 0 && p < panels.count; p += stride) {
     const Index count = smaller(most, panels.count - p);
-    const T *begin = from + p * from_panel_stride, *weights = panels.weights + p * panels.stride;
     const int last_vectors = p + count == panels.count ? panels.last_vectors : 0;
-    row_tile_for<T>(count, panels.vectors, last_vectors)(begin, from_panel_stride, rows[0], weights, panels.stride,
-                                                         panels.depth, sums + p * width, last_from,
-                                                         panels.last_weights);
-  }
-  start(panels.count, sums);
-  for (Index p = 0; p < all; ++p) {
-    finish(p, Index(0), Index(1), sums + p * width);
+    row_tile_for<T>(count, panels.vectors, last_vectors)(from + p * from_panel_stride, from_panel_stride, row,
+                                                         panels.weights + p * panels.stride, panels.stride,
+                                                         panels.depth, to + p * width, last_from, panels.last_weights);
   }
 }
 

@@ -1,86 +1,119 @@
 // Back-propagation through time, over any cell: the forward loop's steps in reverse (Werbos 1990).
 //
 // Only dh_{t-1} = δ_t · W_hh is sequential. Each tile of that product is handed to the reverse of the cell for the same
-// units, one step earlier. A team may share out the units, and meet after every step. The weights' gradients are large
-// products over many steps, afterwards or between stretches of the walk: gradient.h.
+// units, one step earlier. A team may share out the units, and meet after every phase. The weights' gradients are large
+// products over many steps, afterwards or between stretches of steps: gradients/weights.h.
 #pragma once
 
+#include "kernels/interrupt.h"
+#include "kernels/product/panel_product.h"
 #include "kernels/product/row_product.h"
-#include "kernels/recurrent/units_backward.h"
+#include "kernels/recurrent/cell_code.h"
+#include "kernels/recurrent/packing.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-template <class Cell, class T>
-struct Backward : UnitsBack<Cell, T> {
-  using Units = UnitsBack<Cell, T>;
-  using typename Units::Row;
-  using Units::add_lines, Units::alive, Units::aside, Units::caller_row, Units::dc, Units::delta, Units::entering_h;
-  using Units::get_or_zero, Units::H, Units::kBeside, Units::kept, Units::row_of, Units::rows, Units::task;
-  using Units::unit_back, Units::V, Units::width;
-  static constexpr int G = Cell::kGates;
+template <class T>
+struct Backward : BackwardUnits<T> {
+  using Units = BackwardUnits<T>;
+  using Units::add_lines, Units::alive, Units::caller_row, Units::cell, Units::dc, Units::delta, Units::direct;
+  using Units::H, Units::row_of, Units::rows, Units::task, Units::V, Units::width;
   static constexpr Index kWidth = kPanelVectors * V;
 
+  const BackwardEpilogue<T> &epilogue;
   Arena packed_arena, work_arena;
-  const BackwardLayout<Cell, T> packed;
+  const BackwardLayout<T> packed;
   const Index first_panel, last_panel;  // this part's, of kWidth units each
 
   T *stash;
   const T **delta_rows;
-  Row *step_rows;  // of the step that is being visited
+  BackwardRow<T> *step_rows;  // of the step that is being visited
   alignas(64) T zeros[kWidth] = {};
 
   Backward(const BackwardTask<T> &of, Index row_count)
       : Backward(of, row_count, Arena{reinterpret_cast<char *>(of.work)}) {}
   Backward(const BackwardTask<T> &of, Index row_count, Arena work)
       : Units(of, row_count, work),
+        epilogue(cell_code<T>(of.cell).backward),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena(work),
-        packed(packed_arena, of.input_size, H),
+        packed(of.cell, packed_arena, of.input_size, H),
         first_panel(ceil_div(H, kWidth) * of.part / of.parts),
         last_panel(ceil_div(H, kWidth) * (of.part + 1) / of.parts) {
     stash = work_arena.take<T>(row_count * kWidth);
     delta_rows = work_arena.take<const T *>(row_count);
-    step_rows = work_arena.take<Row>(row_count);
+    step_rows = work_arena.take<BackwardRow<T>>(row_count);
   }
 
   Index first_unit() const { return first_panel * kWidth; }
   Index last_unit() const { return smaller(last_panel * kWidth, H); }
-  // use(b)(unit, gradient) for what step t of rows [begin, end) sends to the state that entered it;
-  // name(b, unit, lines) comes some time before, once a whole panel, and names the lines that use will touch.
-  template <class Use, class Name>
-  bool send_back(Index t, Index begin, Index end, bool backwards, Use use, Name name) {
-    const Index depth = Cell::kHiddenSpans[0].count * H;
+
+  // What a phase's product of deltas is for: the cell at the step before, the first phase of this step, or the gradient
+  // of the initial state.
+  enum Target { kStepBefore, kFirstPhase, kInitialState };
+
+  // The deltas of one phase of step t times weight_hh, for rows [begin, end).
+  bool multiply_back(Index t, Target target, Index begin, Index end, bool backwards) {
+    const GateRange &gates = cell.phases[target == kFirstPhase ? 1 : 0].gates;
     for (Index b = begin; b < end; ++b) {
-      delta_rows[b] = delta(t, b);
+      delta_rows[b] = delta(t, b) + gates.delta * H;
     }
-    return begin == end || through_panels(end - begin, backwards, [&](const PanelRun &run) {
-             panels_product(
-                 *task.plan, end - begin, delta_rows + begin, panels_of(0, depth, run), zeros, 0, 0, zeros, stash,
-                 [](Index, T *) {},
-                 [&](Index p, Index first, Index n, const T *sums) {
-                   send_tile(run.first + p, begin + first, n, sums, use);
-                 },
-                 [&](Index p, Index first, Index n, Lines &lines) {
-                   const bool whole = vectors_of(run.first + p) == kPanelVectors;
-                   for (Index b = begin + first; whole && b < begin + first + n; ++b) {
-                     name(b, (run.first + p) * kWidth, lines);
-                   }
-                 });
-             return !interrupted(task.pulse, run.count * (end - begin) * depth * kWidth);
-           });
+    if (begin == end) {
+      return true;
+    }
+    const auto finish = [&](const PanelRun &run, Index first, Index n, const T *sums) {
+      const Index left = ceil_div(H, V) - run.first * kPanelVectors;
+      const int vectors = static_cast<int>(smaller(run.count * kPanelVectors, left));
+      const BackwardTile<T> tile{step_rows + begin + first, n, run.first * kWidth, vectors, sums};
+      if (target == kInitialState) {
+        store_initial(begin + first, tile);
+      } else {
+        (target == kFirstPhase ? epilogue.stage : epilogue.reverse)(*this, tile);
+      }
+    };
+    const auto name_lines = [&](Index panel, Index first, Index n, Lines &lines) {
+      const bool named = target == kStepBefore && vectors_of(panel) == kPanelVectors;
+      for (Index b = begin + first; named && b < begin + first + n; ++b) {
+        add_lines(step_rows[b], panel * kWidth, lines);
+      }
+    };
+    return through_panels(end - begin, backwards, [&](const PanelRun &run) {
+      const Panels<T> panels = panels_of(gates, run);
+      if (end - begin == 1) {
+        for (Index p = 0; p < run.count; ++p) {
+          Lines lines;
+          name_lines(run.first + p, 0, 1, lines);
+          for (const void *line : lines) {
+            fetch(line);
+          }
+        }
+        alignas(64) T sums[(kRowGroup + 1) * kWidth];
+        row_product(delta_rows[begin], panels, zeros, 0, zeros, sums);
+        finish(run, 0, 1, sums);
+      } else {
+        const Segment<T> segment{delta_rows + begin, 0, panels.weights, panels.depth};
+        panel_product(
+            end - begin, panels.vectors, zeros, 0, &segment, 1, task.plan->depth_block, task.plan->tile_rows, stash,
+            panels.ahead, task.plan->alternate != 0,
+            [&](Index first, Index n, const T *sums) { finish(run, first, n, sums); },
+            [&](Index first, Index n, Lines &lines) { name_lines(run.first, first, n, lines); });
+      }
+      return !interrupted(task.pulse, run.count * (end - begin) * gates.count * H * kWidth);
+    });
   }
 
-  // A tile's sums for rows [begin, begin + n), with what goes round W_hh added.
-  template <class Use>
-  RECURRA_INLINE void send_tile(Index panel, Index begin, Index n, const T *sums, Use use) {
-    const int vectors = vectors_of(panel);
-    for (Index b = begin; b < begin + n; ++b) {
-      const auto use_unit = use(b);
-      for (int v = 0; v < vectors; ++v, sums += V) {
-        const Index unit = panel * kWidth + v * V;
-        const Vec<T> sum = Vec<T>::load(sums);
-        use_unit(unit, kBeside ? sum + Vec<T>::load(aside + b * width + unit) : sum);
+  // A tile's sums, with what went beside weight_hh, as gradients of the initial states of rows from `b` on.
+  void store_initial(Index b, const BackwardTile<T> &tile) const {
+    const T *sums = tile.sums;
+    for (Index end = b + tile.count; b < end; ++b) {
+      for (int v = 0; v < tile.vectors; ++v, sums += V) {
+        const Index unit = tile.unit + v * V;
+        Vec<T> sum = Vec<T>::load(sums);
+        if (cell.direct) {
+          sum = sum + Vec<T>::load(direct + b * width + unit);
+        }
+        put(sum, task.dh0 + caller_row(b) + unit, H - unit);
       }
     }
   }
@@ -88,10 +121,10 @@ struct Backward : UnitsBack<Cell, T> {
   int vectors_of(Index panel) const {
     return static_cast<int>(smaller(kPanelVectors, ceil_div(H - panel * kWidth, V)));
   }
-  // The weights of `depth` gate units from `row` on.
-  Panels<T> panels_of(Index row, Index depth, const PanelRun &run) const {
-    const auto weights = [=](Index panel) {
-      return packed.hidden + panel * kWidth * G * H + row * vectors_of(panel) * V;
+  Panels<T> panels_of(const GateRange &gates, const PanelRun &run) const {
+    const Index panel_size = kWidth * cell.gates * H;
+    const auto weights = [&](Index panel) {
+      return packed.hidden + panel * panel_size + gates.gate * H * vectors_of(panel) * V;
     };
     const Index end = run.first + run.count - 1;
     const int last = run.uneven ? vectors_of(end) : 0;
@@ -101,8 +134,8 @@ struct Backward : UnitsBack<Cell, T> {
             last,
             weights(run.first),
             weights(end),
-            kWidth * G * H,
-            depth,
+            panel_size,
+            gates.count * H,
             ahead,
             run.backwards};
   }
@@ -122,72 +155,29 @@ struct Backward : UnitsBack<Cell, T> {
   // Every part has done its units; false: the call is to end.
   bool all_here() const { return task.parts == 1 || task.pulse->meet(task.pulse); }
 
-  // Reset before, the second half: q = δ_n · W_hn, δ_r from it, and its share of what goes beside W_h{r,z}.
-  bool reset_back(Index t, Index n, bool backwards) {
-    for (Index b = 0; b < n; ++b) {
-      delta_rows[b] = delta(t, b) + 2 * H;
-    }
-    return through_panels(n, backwards, [&](const PanelRun &run) {
-      panels_product(
-          *task.plan, n, delta_rows, panels_of(2 * H, H, run), zeros, 0, 0, zeros, stash, [](Index, T *) {},
-          [&](Index p, Index first, Index count, const T *sums) {
-            const int vectors = vectors_of(run.first + p);
-            for (Index r = 0; r < count; ++r) {
-              const Index b = first + r;
-              const T *h_prev = entering_h(t, b), *reset = kept(t, b);
-              T *aside_row = aside + b * width, *delta_row = delta(t, b);
-              for (int v = 0; v < vectors; ++v) {
-                const Index unit = (run.first + p) * kWidth + v * V, lanes = H - unit;
-                const Vec<T> sum = Vec<T>::load(sums + (r * vectors + v) * V);
-                Vec<T> beside = Vec<T>::load(aside_row + unit);
-                put(Cell::reverse_reset(sum, get_or_zero(h_prev, unit, lanes), get(reset + unit, lanes), beside),
-                    delta_row + unit, lanes);
-                beside.store(aside_row + unit);
-              }
-            }
-          },
-          [](Index, Index, Index) {});
-      return !interrupted(task.pulse, run.count * n * H * kWidth);
-    });
-  }
-
   // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
   bool step(Index t, Index after, Index going, Index n, bool backwards) {
     for (Index b = 0; b < n; ++b) {
       step_rows[b] = row_of(t, b);
     }
-    const auto back = [this](Index b) {
-      return [this, &row = step_rows[b]](Index unit, Vec<T> from_next) { unit_back(row, unit, from_next); };
-    };
-    const auto name = [this](Index b, Index unit, Lines &lines) { add_lines(step_rows[b], unit, lines); };
-    if (going > 0 && !send_back(after, 0, going, backwards, back, name)) {
+    if (going > 0 && !multiply_back(after, kStepBefore, 0, going, backwards)) {
       return false;
     }
     for (Index b = going; b < n; ++b) {
-      const T *dh_n = task.dh_n ? task.dh_n + caller_row(b) : nullptr;
-      for (Index unit = first_unit(); unit < last_unit(); unit += V) {
-        unit_back(step_rows[b], unit, get_or_zero(dh_n, unit, H - unit));
-      }
+      epilogue.last(*this, step_rows[b], task.dh_n ? task.dh_n + caller_row(b) : nullptr, first_unit(), last_unit());
     }
-    if constexpr (Cell::kResetBefore) {
-      return all_here() && reset_back(t, n, backwards) && all_here();
+    if (!all_here()) {
+      return false;
     }
-    return all_here();
+    return cell.phase_count == 1 || (multiply_back(t, kFirstPhase, 0, n, backwards) && all_here());
   }
 
   // Rows [begin, end) have had their first step, t: what is left over is the gradient of their initial state.
   bool end(Index t, Index begin, Index end) {
-    if (!send_back(
-            t, begin, end, false,
-            [this](Index b) {
-              return [this, row = task.dh0 + caller_row(b)](Index unit, Vec<T> gradient) {
-                put(gradient, row + unit, H - unit);
-              };
-            },
-            [](Index, Index, Lines &) {})) {
+    if (!multiply_back(t, kInitialState, begin, end, false)) {
       return false;
     }
-    for (Index b = begin; Cell::kCellState && b < end; ++b) {
+    for (Index b = begin; cell.states > 1 && b < end; ++b) {
       for (Index unit = first_unit(); unit < last_unit(); unit += V) {
         put(Vec<T>::load(dc + b * width + unit), task.dc0 + caller_row(b) + unit, H - unit);
       }
@@ -204,7 +194,7 @@ struct Backward : UnitsBack<Cell, T> {
         if (empty) {
           put(task.dh_n ? get(task.dh_n + at, lanes) : Vec<T>::zero(), task.dh0 + at, lanes);
         }
-        if constexpr (Cell::kCellState) {
+        if (cell.states > 1) {
           const Vec<T> gradient = task.dc_n ? get(task.dc_n + at, lanes) : Vec<T>::zero();
           gradient.store(dc + b * width + unit);
           if (empty) {
@@ -235,17 +225,18 @@ struct Backward : UnitsBack<Cell, T> {
   }
 };
 
-template <class Cell, class T>
+template <class T>
 bool backward(const BackwardTask<T> *task) {
-  return Backward<Cell, T>(*task, task->last - task->first).run();
+  return Backward<T>(*task, task->last - task->first).run();
 }
 
-template <class Cell, class T>
-Index backward_work(Index row_count, Index hidden_size) {
+template <class T>
+Index backward_work(CellId cell, Index row_count, Index hidden_size) {
   BackwardTask<T> task{};
+  task.cell = cell;
   task.hidden_size = hidden_size;
   task.parts = 1;
-  return Backward<Cell, T>(task, row_count).work_arena.used / static_cast<Index>(sizeof(T));
+  return Backward<T>(task, row_count).work_arena.used / static_cast<Index>(sizeof(T));
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

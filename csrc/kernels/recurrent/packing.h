@@ -1,131 +1,147 @@
-// Weights as panels, in the order the loops read them.
+// A cell's weights as panels, in the order in which the loops read them.
 //
-// Forward, a panel covers Cell::kUnitVectors vectors of hidden units with all their gates side by side, so that a
-// register tile ends up with everything the cell needs for those units. Backward, the same weights are used as they
-// stand, (gate * hidden + unit, column), in panels of kPanelVectors.
+// Forward, a panel covers `unit_vectors` vectors of hidden units with all gates of a phase side by side, so that a
+// register tile ends up with everything that the cell needs of those units. Backward, the same weights are used as they
+// stand, (gate * hidden_size + unit, column), in panels of kPanelVectors.
 #pragma once
 
+#include "kernels.h"
 #include "kernels/arena.h"
+#include "kernels/integers.h"
 #include "kernels/product/panels.h"
+#include "kernels/product/tile_shapes.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-template <class Cell, class T>
+template <class T>
 struct ForwardLayout {
   static constexpr Index V = Vec<T>::size;
-  static constexpr Index kUnits = Cell::kUnitVectors * V;  // hidden units in a panel
-  // A projected row of a panel holds, for a split candidate, [n_x r z n_h]: the product with h goes on over the last
-  // three, and n_h starts as b_hn. Otherwise it holds the gates in order.
-  static constexpr Index kProjectedGates = Cell::kGates + (Cell::kSplitCandidate ? 1 : 0);
 
-  static constexpr int input_gate(int column) {  // which gate a column of the input panel belongs to
-    return Cell::kSplitCandidate ? (column + Cell::kGates - 1) % Cell::kGates : column;
-  }
-  static Index panels(Index hidden_size) { return ceil_div(hidden_size, kUnits); }
-  static Index padded(Index hidden_size) { return ceil_div(hidden_size, V) * V; }
-  static int unit_vectors(Index hidden_size, Index panel) {
-    if constexpr (Cell::kUnitVectors == 1) {  // a constant, which unrolls what depends on it
-      return 1;
+  const CellDescription &cell;
+  const Index hidden_size;
+  const Index units;  // hidden units in a whole panel
+  const Index panels;
+  // Vectors that a projected row holds per vector of units. The projection of a split gate comes first and the sum of
+  // its recurrent half, which begins as b_hh, last, [n_x r z n_h], so that the products go on over r, z and n_h.
+  // Otherwise they are the gates in order.
+  const int projected_gates;
+
+  T *input;               // [panel][input_size][gate][unit]
+  T *bias;                // [panel][gate][unit], b_ih + b_hh, rounded once
+  T *hidden[kMaxPhases];  // [panel][hidden_size][gate of the phase][unit]
+  T *split_bias;          // [panel][unit], b_hh of a split gate
+
+  ForwardLayout(CellId id, Arena &arena, Index input_size, Index size)
+      : cell(kCells[id]),
+        hidden_size(size),
+        units(cell.unit_vectors * V),
+        panels(ceil_div(size, units)),
+        projected_gates(cell.gates + (cell.split_gate ? 1 : 0)) {
+    const Index width = padded();
+    input = arena.take<T>(width * cell.gates * input_size);
+    bias = arena.take<T>(width * cell.gates);
+    for (int p = 0; p < kMaxPhases; ++p) {
+      hidden[p] = arena.take<T>(p < cell.phase_count ? width * cell.phases[p].gates.count * hidden_size : 0);
     }
-    return static_cast<int>(smaller(Cell::kUnitVectors, ceil_div(hidden_size - panel * kUnits, V)));
+    split_bias = arena.take<T>(cell.split_gate ? width : 0);
   }
 
-  T *input;           // [panel][input_size][gate][unit]
-  T *bias;            // [panel][gate][unit], b_ih + b_hh, rounded once
-  T *hidden;          // [panel][hidden_size][gate][unit]; with reset before only gates r and z
-  T *candidate;       // reset before: [panel][hidden_size][unit] of gate n
-  T *candidate_bias;  // split candidate: [panel][unit], b_hn
-
-  ForwardLayout(Arena &arena, Index input_size, Index hidden_size) {
-    const Index units = padded(hidden_size);
-    const Index hidden_gates = Cell::kGates - (Cell::kResetBefore ? 1 : 0);
-    input = arena.take<T>(units * Cell::kGates * input_size);
-    bias = arena.take<T>(units * Cell::kGates);
-    hidden = arena.take<T>(units * hidden_gates * hidden_size);
-    candidate = arena.take<T>(Cell::kResetBefore ? units * hidden_size : 0);
-    candidate_bias = arena.take<T>(Cell::kSplitCandidate ? units : 0);
+  Index padded() const { return ceil_div(hidden_size, V) * V; }
+  int unit_vectors(Index panel) const {
+    return cell.unit_vectors == 1
+               ? 1
+               : static_cast<int>(smaller(cell.unit_vectors, ceil_div(hidden_size - panel * units, V)));
   }
+  // Which gate a column of the input panel belongs to.
+  int input_gate(int column) const { return cell.split_gate ? (column + cell.gates - 1) % cell.gates : column; }
+  // Where the sums of a phase begin in a projected row, in vectors.
+  int first_column(int phase) const { return cell.phases[phase].gates.gate + (cell.split_gate ? 1 : 0); }
 };
 
-template <class Cell, class T>
-Index packed_forward(Index input_size, Index hidden_size) {
+template <class T>
+Index packed_forward_size(CellId cell, Index input_size, Index hidden_size) {
   Arena arena{nullptr};
-  ForwardLayout<Cell, T>(arena, input_size, hidden_size);
+  ForwardLayout<T>(cell, arena, input_size, hidden_size);
   return arena.used / static_cast<Index>(sizeof(T));
 }
 
-template <class Cell, class T>
-void pack_forward(Index input_size, Index hidden_size, const T *weight_ih, const T *weight_hh, const T *bias_ih,
-                  const T *bias_hh, T *to) {
-  using Layout = ForwardLayout<Cell, T>;
-  constexpr Index V = Layout::V;
-  constexpr int G = Cell::kGates;
-  Arena arena{reinterpret_cast<char *>(to)};
-  Layout at(arena, input_size, hidden_size);
-  for (Index panel = 0; panel < Layout::panels(hidden_size); ++panel) {
-    const int vectors = Layout::unit_vectors(hidden_size, panel);
-    const Index width = vectors * G * V;
-    const Index hidden_width = Cell::kResetBefore ? width - V : width;
+// The biases of one vector of units of a gate.
+template <class T>
+void pack_bias(const PackTask<T> &task, bool split, Index row, Index lanes, T *bias, T *split_bias) {
+  const T *ih = task.parameters[kInputBias], *hh = task.parameters[kRecurrentBias];
+  for (Index lane = 0; lane < Vec<T>::size; ++lane) {
+    const bool real = lane < lanes && ih;
+    const T value = !real ? T(0) : split ? ih[row + lane] : ih[row + lane] + hh[row + lane];
+    bias[lane] = value + T(0);  // no -0, which a token's chain would keep and a row's zeros would not
+    if (split) {
+      split_bias[lane] = real ? hh[row + lane] : T(0);
+    }
+  }
+}
+
+template <class T>
+void pack_forward(const PackTask<T> *task) {
+  constexpr Index V = Vec<T>::size;
+  const Index I = task->input_size, H = task->hidden_size;
+  Arena arena{reinterpret_cast<char *>(task->to)};
+  ForwardLayout<T> at(task->cell, arena, I, H);
+  const CellDescription &cell = at.cell;
+  for (Index panel = 0; panel < at.panels; ++panel) {
+    const int vectors = at.unit_vectors(panel);
+    const Index width = vectors * cell.gates * V;
     for (int v = 0; v < vectors; ++v) {
-      const Index unit = panel * Layout::kUnits + v * V;
-      const Index lanes = smaller(V, hidden_size - unit);
-      for (int column = 0; column < G; ++column) {
-        const int gate = Layout::input_gate(column);
-        const Index row = gate * hidden_size + unit;
-        pack_transposed(weight_ih + row * input_size, lanes, input_size, input_size, width,
-                        at.input + (v * G + column) * V);
-        for (Index lane = 0; lane < V; ++lane) {
-          const bool real = lane < lanes && bias_ih;
-          const bool split = Cell::kSplitCandidate && gate == G - 1;
-          const T bias = !real ? T(0) : split ? bias_ih[row + lane] : bias_ih[row + lane] + bias_hh[row + lane];
-          at.bias[(v * G + column) * V + lane] = bias + T(0);  // no -0, which a token's chain would keep and zeros not
-          if (split) {
-            at.candidate_bias[unit + lane] = real ? bias_hh[row + lane] : T(0);
-          }
-        }
+      const Index unit = panel * at.units + v * V;
+      const Index lanes = smaller(V, H - unit);
+      for (int column = 0; column < cell.gates; ++column) {
+        const int gate = at.input_gate(column);
+        const Index row = gate * H + unit, to = (v * cell.gates + column) * V;
+        pack_transposed(task->parameters[kInputWeight] + row * I, lanes, I, I, width, at.input + to);
+        pack_bias(*task, cell.split_gate && gate == cell.gates - 1, row, lanes, at.bias + to, at.split_bias + unit);
       }
-      for (int gate = 0; gate < G; ++gate) {
-        const T *rows = weight_hh + (gate * hidden_size + unit) * hidden_size;
-        if (Cell::kResetBefore && gate == G - 1) {
-          pack_transposed(rows, lanes, hidden_size, hidden_size, V, at.candidate + unit * hidden_size);
-        } else {
-          pack_transposed(rows, lanes, hidden_size, hidden_size, hidden_width, at.hidden + (v * G + gate) * V);
+      for (int p = 0; p < cell.phase_count; ++p) {
+        const GateRange &gates = cell.phases[p].gates;
+        for (int i = 0; i < gates.count; ++i) {
+          pack_transposed(task->parameters[kRecurrentWeight] + ((gates.gate + i) * H + unit) * H, lanes, H, H,
+                          vectors * gates.count * V, at.hidden[p] + (v * gates.count + i) * V);
         }
       }
     }
-    at.input += width * input_size;
+    at.input += width * I;
     at.bias += width;
-    at.hidden += hidden_width * hidden_size;
+    for (int p = 0; p < cell.phase_count; ++p) {
+      at.hidden[p] += vectors * cell.phases[p].gates.count * V * H;
+    }
   }
 }
 
-template <class Cell, class T>
+template <class T>
 struct BackwardLayout {
-  T *input;   // W_ih: [panel of input columns][gate * hidden_size + unit][column]
-  T *hidden;  // W_hh: the same over hidden columns
+  T *input;   // weight_ih: [panel of input columns][gate * hidden_size + unit][column]
+  T *hidden;  // weight_hh: the same over hidden columns
 
-  BackwardLayout(Arena &arena, Index input_size, Index hidden_size) {
+  BackwardLayout(CellId cell, Arena &arena, Index input_size, Index hidden_size) {
     constexpr Index V = Vec<T>::size;
-    input = arena.take<T>(ceil_div(input_size, V) * V * Cell::kGates * hidden_size);
-    hidden = arena.take<T>(ceil_div(hidden_size, V) * V * Cell::kGates * hidden_size);
+    const Index depth = kCells[cell].gates * hidden_size;
+    input = arena.take<T>(ceil_div(input_size, V) * V * depth);
+    hidden = arena.take<T>(ceil_div(hidden_size, V) * V * depth);
   }
 };
 
-template <class Cell, class T>
-Index packed_backward(Index input_size, Index hidden_size) {
+template <class T>
+Index packed_backward_size(CellId cell, Index input_size, Index hidden_size) {
   Arena arena{nullptr};
-  BackwardLayout<Cell, T>(arena, input_size, hidden_size);
+  BackwardLayout<T>(cell, arena, input_size, hidden_size);
   return arena.used / static_cast<Index>(sizeof(T));
 }
 
-template <class Cell, class T>
-void pack_backward(Index input_size, Index hidden_size, const T *weight_ih, const T *weight_hh, T *to) {
-  Arena arena{reinterpret_cast<char *>(to)};
-  BackwardLayout<Cell, T> at(arena, input_size, hidden_size);
-  const Index depth = Cell::kGates * hidden_size;
-  pack_rows(weight_ih, depth, input_size, input_size, kPanelVectors, at.input);
-  pack_rows(weight_hh, depth, hidden_size, hidden_size, kPanelVectors, at.hidden);
+template <class T>
+void pack_backward(const PackTask<T> *task) {
+  const Index I = task->input_size, H = task->hidden_size, depth = kCells[task->cell].gates * H;
+  Arena arena{reinterpret_cast<char *>(task->to)};
+  BackwardLayout<T> at(task->cell, arena, I, H);
+  pack_rows(task->parameters[kInputWeight], depth, I, I, kPanelVectors, at.input);
+  pack_rows(task->parameters[kRecurrentWeight], depth, H, H, kPanelVectors, at.hidden);
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

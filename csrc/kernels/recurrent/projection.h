@@ -2,8 +2,10 @@
 // looked up where the input is tokens.
 #pragma once
 
+#include "kernels/interrupt.h"
 #include "kernels/product/row_product.h"
 #include "kernels/recurrent/packing.h"
+#include "kernels/rows.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -17,16 +19,14 @@ RECURRA_INLINE Index time_of(const ForwardTask<T> &task, Index s) {
   return task.reverse ? task.rows.steps - 1 - s : s;
 }
 
-template <class Cell, class T>
+template <class T>
 struct Projection {
-  using Layout = ForwardLayout<Cell, T>;
   static constexpr Index V = Vec<T>::size;
-  static constexpr int G = Cell::kGates;
 
   const ForwardTask<T> &task;
   const Rows &rows;
-  const Index H;
-  const Layout &packed;
+  const ForwardLayout<T> &packed;
+  const int G;
   const Index first_panel, last_panel;
   const Index chunk_rows;
 
@@ -36,15 +36,16 @@ struct Projection {
   T *table_projected;  // the same of a table's rows, [panel][token][projected gate][unit]
   const T **table_rows;
 
-  Projection(const ForwardTask<T> &of, const Layout &weights, Index row_count, Index first, Index last, Arena &arena)
+  Projection(const ForwardTask<T> &of, const ForwardLayout<T> &weights, Index row_count, Index first, Index last,
+             Arena &arena)
       : task(of),
         rows(of.rows),
-        H(of.hidden_size),
         packed(weights),
+        G(weights.cell.gates),
         first_panel(first),
         last_panel(last),
         chunk_rows(row_count * (of.plan->fused ? 1 : of.plan->chunk)) {
-    const Index width = Layout::padded(H) * Layout::kProjectedGates;
+    const Index width = packed.padded() * packed.projected_gates;
     projected = arena.take<T>(width * chunk_rows);
     inputs = arena.take<const T *>(chunk_rows);
     tokens = arena.take<Index>(chunk_rows);
@@ -52,29 +53,27 @@ struct Projection {
     table_rows = arena.take<const T *>(of.alphabet);
   }
 
-  static Index width(Index hidden_size, Index panel) {
-    return Layout::unit_vectors(hidden_size, panel) * Layout::kProjectedGates * V;
-  }
-  Index panel_stride() const { return Layout::kUnits * Layout::kProjectedGates * chunk_rows; }
+  Index width(Index panel) const { return packed.unit_vectors(panel) * packed.projected_gates * V; }
+  Index panel_stride() const { return packed.units * packed.projected_gates * chunk_rows; }
   T *panel_at(Index panel) const { return projected + panel * panel_stride(); }
 
-  // n_h starts as b_hn; nothing writes over it.
+  // The recurrent half of a split gate starts as its bias; nothing writes over it.
   void start() {
-    for (Index panel = first_panel; Cell::kSplitCandidate && panel < last_panel; ++panel) {
+    for (Index panel = first_panel; packed.cell.split_gate && panel < last_panel; ++panel) {
       T *at = panel_at(panel) + G * V;
       for (Index row = 0; row < chunk_rows; ++row) {
-        Vec<T>::load(packed.candidate_bias + panel * V).store(at + row * Layout::kProjectedGates * V);
+        Vec<T>::load(packed.split_bias + panel * V).store(at + row * packed.projected_gates * V);
       }
     }
   }
 
   // b + W_ih x of the units of one panel, for `count` rows of inputs.
   void project(Index panel, const T *const *from, Index count, T *to) {
-    const int vectors = Layout::unit_vectors(H, panel) * G;
-    const Index stride = width(H, panel);
-    const T *bias = packed.bias + panel * Layout::kUnits * G;
-    const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
-    const Index panel_size = Layout::kUnits * G * task.input_size;
+    const int vectors = packed.unit_vectors(panel) * G;
+    const Index stride = width(panel);
+    const T *bias = packed.bias + panel * packed.units * G;
+    const T *weights = packed.input + panel * packed.units * G * task.input_size;
+    const Index panel_size = packed.units * G * task.input_size;
     const Index most = smaller(task.plan->tile_rows, tile_rows(vectors));
     NextPanel<T> next(task.plan->alternate && panel + 1 < last_panel ? weights + panel_size : nullptr, task.input_size,
                       vectors * V, count, most);
@@ -89,10 +88,10 @@ struct Projection {
   void project_row(const T *x) {
     alignas(64) T sums[kRowPanels * kPanelVectors * V];
     for (Index panel = first_panel, n; panel < last_panel; panel += n) {
-      const int vectors = Layout::unit_vectors(H, panel) * G;
-      const Index units = Layout::kUnits * G;
+      const int vectors = packed.unit_vectors(panel) * G;
+      const Index units = packed.units * G;
       n = smaller(row_panels(vectors), last_panel - panel);
-      while (Layout::unit_vectors(H, panel + n - 1) * G < vectors) {  // the last may be uneven, and goes by itself
+      while (packed.unit_vectors(panel + n - 1) * G < vectors) {  // the last may be uneven, and goes by itself
         --n;
       }
       row_tile_for<T>(n, vectors, 0)(packed.bias + panel * units, units, x,
@@ -118,22 +117,22 @@ struct Projection {
     }
     for (Index panel = first_panel; task.alphabet && panel < last_panel; ++panel) {
       project(panel, table_rows, task.alphabet, table_panel(panel));
-      if (interrupted(task.pulse, task.alphabet * task.input_size * Layout::kUnits * G)) {
+      if (interrupted(task.pulse, task.alphabet * task.input_size * packed.units * G)) {
         return false;
       }
     }
     return true;
   }
   T *table_panel(Index panel) const {
-    return table_projected + panel * Layout::kUnits * Layout::kProjectedGates * task.alphabet;
+    return table_projected + panel * packed.units * packed.projected_gates * task.alphabet;
   }
 
   // The same by token: from the table, or for one-hot rows, where every 0 in the chain leaves the sum as it is, the
   // bias and the column of the 1.
   void look_up(Index panel, Index count, T *to) {
-    const Index width_used = Layout::unit_vectors(H, panel) * G * V, stride = width(H, panel);
-    const T *bias = packed.bias + panel * Layout::kUnits * G;
-    const T *weights = packed.input + panel * Layout::kUnits * G * task.input_size;
+    const Index width_used = packed.unit_vectors(panel) * G * V, stride = width(panel);
+    const T *bias = packed.bias + panel * packed.units * G;
+    const T *weights = packed.input + panel * packed.units * G * task.input_size;
     for (Index row = 0; row < count; ++row, to += stride) {
       const T *known = task.table ? table_panel(panel) + tokens[row] * stride : weights + tokens[row] * width_used;
       for (Index i = 0; i < width_used; i += V) {
@@ -168,11 +167,11 @@ struct Projection {
     }
     if (count == 1 && !task.plan->fused && !looks_up()) {
       project_row(inputs[0]);
-      return !interrupted(task.pulse, task.input_size * (last_panel - first_panel) * Layout::kUnits * G);
+      return !interrupted(task.pulse, task.input_size * (last_panel - first_panel) * packed.units * G);
     }
     for (Index panel = first_panel; !task.plan->fused && panel < last_panel; ++panel) {
       project_panel(panel, count);
-      if (interrupted(task.pulse, count * (task.tokens ? 1 : task.input_size) * Layout::kUnits * G)) {
+      if (interrupted(task.pulse, count * (task.tokens ? 1 : task.input_size) * packed.units * G)) {
         return false;
       }
     }

@@ -1,0 +1,94 @@
+// All rows of a product against one panel: tiles of rows, one stretch of depth after another.
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/product/balance.h"
+#include "kernels/product/tile.h"
+
+namespace recurra {
+namespace RECURRA_ISA_NAMESPACE {
+
+// A stretch of a chain: depth values from every row (after row_offset), against the panel's next depth rows.
+template <class T>
+struct Segment {
+  const T *const *rows;
+  Index row_offset;
+  const T *panel;
+  Index depth;
+};
+
+constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its sums to the epilogue, in L1
+
+// The product of all rows with one panel. Each row's chain starts at from[row] and runs through the segments; then
+// finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
+// A panel deeper than block goes in stretches over all rows, so that a stretch stays in L1/L2 while the rows pass;
+// the sums wait in `stash` (rows x vectors), which keeps the chain as it is. prepare(first, count, lines) comes before
+// a tile's last product and names the lines that finish will touch (one without the last argument names none), which
+// are fetched then, or `spread` over the product: that takes an instruction more a k, but drops none. place(first,
+// scratch) may have its sums somewhere else. `ahead` is the panel that comes next, or null.
+struct Unprepared {
+  RECURRA_INLINE void operator()(Index, Index) const {}
+};
+template <class T>
+struct Place {
+  T *at;
+  Index stride;
+};
+struct InScratch {
+  template <class T>
+  RECURRA_INLINE Place<T> operator()(Index, const Place<T> &scratch) const {
+    return scratch;
+  }
+};
+template <class T, class Finish, class Prepare = Unprepared, class Placing = InScratch>
+RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride, const Segment<T> *segments,
+                                  int count, Index block, Index most_rows, T *stash, const T *ahead, bool spread,
+                                  Finish finish, Prepare prepare = Unprepared(), Placing place = InScratch()) {
+  const Index width = vectors * Vec<T>::size;
+  const Index most = smaller(most_rows, tile_rows(vectors));
+  alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];
+  bool started = false;
+  for (int s = 0; s < count; ++s) {
+    const Segment<T> &segment = segments[s];
+    Index k = 0;
+    do {
+      const Index depth = smaller(block, segment.depth - k);
+      const bool last = s + 1 == count && k + depth == segment.depth;
+      NextPanel<T> next(last ? ahead : nullptr, depth, width, rows, most);
+      balanced_tiles(rows, most, vectors, [&](Index first, Index n) __attribute__((always_inline)) {
+        const Place<T> to = last ? place(first, Place<T>{scratch, width}) : Place<T>{stash + first * width, width};
+        const auto run = [&](const Ahead<T> &fetched) __attribute__((always_inline)) {
+          tile_for<T>(n, vectors, fetched)(started ? stash + first * width : from + first * from_stride,
+                                           started ? width : from_stride, segment.rows + first, segment.row_offset + k,
+                                           segment.panel + k * width, depth, to.at, to.stride, fetched);
+        };
+        if constexpr (std::is_invocable_v<Prepare, Index, Index, Lines &>) {
+          Lines lines;
+          if (last) {
+            prepare(first, n, lines);
+          }
+          if (!spread) {
+            for (const void *line : lines) {
+              fetch(line);
+            }
+          }
+          run(next.take(lines.begin(), spread ? lines.count() : 0));
+        } else {  // without 4 KB of stack for a list
+          if (last) {
+            prepare(first, n);
+          }
+          run(next.take());
+        }
+        if (last) {
+          finish(first, n, to.at);
+        }
+      });
+      started = true;
+      k += depth;
+    } while (k < segment.depth);
+  }
+}
+
+}  // namespace RECURRA_ISA_NAMESPACE
+}  // namespace recurra
