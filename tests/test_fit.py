@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import signal
 import subprocess
 import sys
@@ -601,3 +602,14 @@ def test_an_optimizer_of_another_model_is_refused():
     batch = [(np.ones((3, 2), np.float32), np.ones((3, 1), np.float32))]
     with pytest.raises(ValueError, match="optimizer: expected one of the model's parameters"):
         recurra.fit(model, batch, recurra.mse, recurra.SGD([model, other], lr=0.1))
+
+
+def test_an_optimizer_that_was_pickled_apart_is_refused_with_the_cure():
+    model = make_model()
+    together = pickle.loads(pickle.dumps((model, recurra.Adam(model))))
+    assert recurra.fit(together[0], make_batches(), recurra.mse, together[1]).stopped == "epochs"
+    apart = pickle.loads(pickle.dumps(recurra.Adam(model)))
+    with refused(
+        ValueError, "optimizer", form=r": expected one of the model's .*pickle\.dumps\(\(model, optimizer\)\)"
+    ):
+        recurra.fit(model, make_batches(), recurra.mse, apart)
