@@ -30,7 +30,7 @@ def windows(tokens, batch):
 
 def main():
     parser = common.parser(__doc__)
-    parser.add_argument("--cell", choices=["GRU", "LSTM"], default="GRU")
+    parser.add_argument("--cell", choices=["GRU", "LSTM"], default="GRU", help="of both layers")
     parser.add_argument("--file", type=Path, help="a text to read instead of the standard library")
     parser.add_argument("--characters", type=int, default=1_350_000, help="how many of the text to train on")
     parser.add_argument("--prompt", default="    def ", help="how the samples begin")

@@ -13,11 +13,19 @@ import recurra
 OUTPUT = Path(__file__).parent / "output"
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that there are."""
+
+    def _get_help_string(self, action):
+        missing = action.default is None or action.default is False
+        return action.help if missing else super()._get_help_string(action)
+
+
 def parser(description):
     """A parser with the options that every example takes; the first line of `description` is what --help shows."""
-    options = argparse.ArgumentParser(description=description.strip().splitlines()[0])
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--threads", type=int, default=1)
+    options = argparse.ArgumentParser(description=description.strip().splitlines()[0], formatter_class=Help)
+    options.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    options.add_argument("--threads", type=int, default=1, help="how many to compute with")
     return options
 
 

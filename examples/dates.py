@@ -42,8 +42,8 @@ def main():
 
     days = rng.permutation(np.arange(date(1900, 1, 1).toordinal(), date(2100, 1, 1).toordinal()))
     texts, answers = pairs(days[:2000], rng)  # held out
-    encoder = recurra.GRU(128, HIDDEN, seed=rng)  # reads tokens as if one-hot
-    decoder = recurra.Sequential(recurra.GRU(12, HIDDEN, seed=rng), recurra.Linear(HIDDEN, 11, seed=rng))  # with START
+    encoder, reader = (recurra.GRU(n, HIDDEN, seed=rng, tokens=True) for n in (128, 12))  # as if one-hot; 12 with START
+    decoder = recurra.Sequential(reader, recurra.Linear(HIDDEN, 11, seed=rng))
     adam = recurra.Adam([encoder, decoder], lr=RATE)
 
     def learn(x, lengths, answer):

@@ -47,7 +47,7 @@ def draw(states, labels, unseen, truth):
 
 def main():
     options = parser(__doc__)
-    options.add_argument("--epochs", type=int, default=100)
+    options.add_argument("--epochs", type=int, default=100, help="passes through the digits")
     options = parse(options)
     rng = np.random.default_rng(options.seed)
 

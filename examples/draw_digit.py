@@ -45,7 +45,7 @@ def draw(images):
 
 def main():
     options = parser(__doc__)
-    options.add_argument("--epochs", type=int, default=100)
+    options.add_argument("--epochs", type=int, default=100, help="passes through the digits")
     options = parse(options)
     rng = np.random.default_rng(options.seed)
     flat, labels = load_digits(return_X_y=True)

@@ -33,7 +33,7 @@ def draw(name, **panels):
 def main():
     options = parser(__doc__)
     options.add_argument("--recurrent", action="store_true", help="the generator is a GRU")
-    options.add_argument("--steps", type=int, help="default: 12000, with --recurrent 5000")
+    options.add_argument("--steps", type=int, help="of training; 12000 if none is given, with --recurrent 5000")
     options = parse(options)
     steps = options.steps or (5000 if options.recurrent else 12000)
     rng = np.random.default_rng(options.seed)

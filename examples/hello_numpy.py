@@ -2,7 +2,7 @@
 
 The plain cells are those of `recurra.reference`, a call of one for every step, each adding its share of every gradient.
 The fast ones are those that `python -m recurra` measures against: what doesn't wait for the step before is one product
-over all steps, the rest is done in place. Everything around the cells is the same for both.
+over all steps, the rest is done in place. Everything around the cells is the same for both. Run by itself it runs that.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ def train(cell, initial, x, target, epochs, fast=False, lr=0.01, beta1=0.9, beta
     weights = {name: value for name, value in params.items() if "_l0" in name}
     layer = NUMPY_LAYERS[cell](weights, len(x), batch=1) if fast else PlainLayer(cell, weights)
     layer.grads = {name: grads[name] for name in weights}
-    x = x[:, None]
-    losses = []
+    x, losses = x[:, None], []
     for epoch in range(1, epochs + 1):
         h = layer.forward(x)[:, 0]
         error = h @ weight.T + bias - target
@@ -90,5 +89,11 @@ def as_one(arrays):
     """Copies of the arrays by name, as views of one flat array; and that array."""
     flat = np.concatenate([value.ravel() for value in arrays.values()])
     ends = np.cumsum([value.size for value in arrays.values()])
-    parts = np.split(flat, ends[:-1])
-    return {name: part.reshape(value.shape) for (name, value), part in zip(arrays.items(), parts, strict=True)}, flat
+    parts = zip(arrays.items(), np.split(flat, ends[:-1]), strict=True)
+    return {name: part.reshape(value.shape) for (name, value), part in parts}, flat
+
+
+if __name__ == "__main__":
+    import hello_rnn
+
+    hello_rnn.main()

@@ -82,8 +82,8 @@ def lesson(cell, seed, epochs):
 
 def main():
     options = parser(__doc__)
-    options.add_argument("--cell", choices=KINDS, help="only this one")
-    options.add_argument("--epochs", type=int, default=1000)
+    options.add_argument("--cell", choices=KINDS, help="only this one, not all of them")
+    options.add_argument("--epochs", type=int, default=1000, help="times that it reads the sentence")
     values = parse(options)
     if values.epochs < 1:
         options.error("--epochs starts at 1")

@@ -42,7 +42,7 @@ def load(module):
 def main():
     parser = common.parser(__doc__)
     parser.add_argument("--characters", type=int, default=1_000_000, help="how many to read in an epoch")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=5, help="of training")
     options = common.parse(parser)
     rng = np.random.default_rng(options.seed)
 
@@ -58,7 +58,7 @@ def main():
         padded[:, :length, i] = unseen[i]
 
     model = recurra.Sequential(
-        recurra.LSTM(128, 32, num_layers=2, bidirectional=True, seed=rng),  # tokens (T, B), as if one-hot -> (T, B, 64)
+        recurra.LSTM(128, 32, num_layers=2, bidirectional=True, seed=rng, tokens=True),  # (T, B) -> (T, B, 64)
         recurra.Linear(64, len(KINDS), seed=rng),  # -> (T, B, kinds)
     )
     adam = recurra.Adam(model, lr=RATE)
@@ -69,11 +69,11 @@ def main():
         return [(x[:, some], target[:, some]) for some in np.array_split(order, len(order) // 16)]
 
     def report(history):
-        accuracy = (model(tokens, lengths).argmax(-1) == truth).sum() / lengths.sum()
+        accuracy = (model(tokens, lengths=lengths).argmax(-1) == truth).sum() / lengths.sum()
         print(f"epoch {len(history.losses)}: loss {history.losses[-1]:.4f}, accuracy in unseen modules {accuracy:.2%}")
 
     history = recurra.fit(model, batches, recurra.cross_entropy, adam, epochs=options.epochs, callback=report)
-    right = (said := model(tokens, lengths).argmax(-1)) == truth  # (T, B)
+    right = (said := model(tokens, lengths=lengths).argmax(-1)) == truth  # (T, B)
     print(*(f"{kind:>11}: {right[truth == i].mean():7.2%}" for i, kind in enumerate(KINDS)), sep="\n", end="\n\n")
 
     some = slice(texts[0].index("__all__"), texts[0].index("    if g"))  # lines of colorsys

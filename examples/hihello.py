@@ -63,7 +63,7 @@ def draw(losses, strings):
 
 def main():
     parser = common.parser(__doc__)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=20, help="times that it reads the sentence")
     options = common.parse(parser)
     losses, strings = train(np.random.default_rng(options.seed), options.epochs)
     draw(losses, strings)

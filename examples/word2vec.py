@@ -49,7 +49,7 @@ def skip_gram(vectors, contexts, word, near, drawn):
 
 def main():
     parser = common.parser(__doc__)
-    parser.add_argument("--model", choices=["cbow", "skip_gram", "both"], default="both")
+    parser.add_argument("--model", choices=["cbow", "skip_gram", "both"], default="both", help="what is to be guessed")
     parser.add_argument("--batches", type=int, default=5000, help=f"of {BATCH} words each")
     options = common.parse(parser)
     rng = np.random.default_rng(options.seed)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -182,3 +185,179 @@ def test_errors(cell):
     case.cell.load_state_dict(case.cell.params)
     with refused(RuntimeError, "tape", *watched, form=": "):
         case.backward()
+
+
+# ---- Weights shared with a layer
+
+
+def stack(cell, **options):
+    kinds = {"lstm": recurra.LSTM, "gru": recurra.GRU, "gru_reset_before": recurra.GRU}
+    if cell.startswith("gru"):
+        options["reset_after"] = cell == "gru"
+    if cell.startswith("rnn"):
+        options["nonlinearity"] = cell.removeprefix("rnn_")
+    return kinds.get(cell, recurra.RNN)(I, H, num_layers=3, seed=0, **options)
+
+
+def cells_of(layer):
+    kind = {"RNN": recurra.RNNCell, "LSTM": recurra.LSTMCell, "GRU": recurra.GRUCell}[type(layer).__name__]
+    directions = (False, True) if layer.bidirectional else (False,)
+    return [[kind.from_layer(layer, i, reverse=reverse) for reverse in directions] for i in range(layer.num_layers)]
+
+
+def through_cells(cells, x):
+    """A stack of one direction or both, step by step; the tapes and h of each."""
+    tapes = []
+    for directions in cells:
+        parts = []
+        for reverse, cell in enumerate(directions):
+            state, hs, kept = None, [], []
+            for x_t in x[::-1] if reverse else x:
+                state, tape = cell.forward(x_t, state)
+                hs.append(state[0] if isinstance(state, tuple) else state)
+                kept.append(tape)
+            tapes.append((cell, kept))
+            parts.append(np.array(hs[::-1] if reverse else hs))
+        x = np.concatenate(parts, axis=-1)
+    return x, tapes
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bias", [True, False])
+@every_dtype
+@every_cell
+def test_cells_of_a_layer_have_its_weights(cell, dtype, bias, bidirectional):
+    """Step by step the layer's bits; the same memory, whoever is loaded or trained; gradients in the same arrays."""
+    layer = stack(cell, dtype=dtype, bias=bias, bidirectional=bidirectional)
+    cells = cells_of(layer)
+    x = np.random.default_rng(1).standard_normal((4, B, I)).astype(dtype)
+    assert_same_bits(through_cells(cells, x)[0], layer(x)[0])
+    for i, directions in enumerate(cells):
+        for reverse, one in enumerate(directions):
+            suffix = f"_l{i}" + "_reverse" * reverse
+            assert list(one.params) == [n.removesuffix(suffix) for n in layer.params if n.endswith(suffix)]
+            for name in one.params:
+                assert np.shares_memory(one.params[name], layer.params[name + suffix])
+                assert one.grads[name] is layer.grads[name + suffix]
+            assert_same_bits(one.state_dict(), {n: v.copy() for n, v in one.params.items()})
+
+    before = layer.state_dict()
+    last = cells[-1][-1]
+    last.load_state_dict({name: value + 1 for name, value in last.state_dict().items()})
+    changed = "_l2" + "_reverse" * bidirectional
+    for name, value in layer.params.items():
+        assert np.array_equal(value, before[name] + (1 if name.endswith(changed) else 0))
+    assert_same_bits(through_cells(cells, x)[0], layer(x)[0])
+    optimizer = recurra.SGD(last, lr=0.1)
+    for gradient in layer.grads.values():
+        gradient[...] = 1
+    optimizer.step()
+    assert_same_bits(through_cells(cells, x)[0], layer(x)[0])
+    last.zero_grad()
+    assert not any(gradient.any() for gradient in layer.grads.values())
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@every_dtype
+@every_cell
+def test_the_gradients_of_shared_cells_are_the_layers(cell, dtype, bidirectional):
+    """Of the whole stack by hand, to rounding; each cell adds to its own and leaves the others' alone."""
+    layer = stack(cell, dtype=dtype, bidirectional=bidirectional)
+    x = np.random.default_rng(1).standard_normal((4, B, I)).astype(dtype)
+    dy = np.random.default_rng(2).standard_normal(layer(x)[0].shape).astype(dtype)
+    _, _, tape = layer.forward(x)
+    expected = {name: np.zeros_like(value) for name, value in layer.params.items()}
+    expected_dx, _ = layer.backward(tape, dy, grads=expected)
+    _, tapes = through_cells(cells_of(layer), x)
+    grads = {name: np.full_like(value, 3) for name, value in layer.params.items()}
+    for name, value in layer.grads.items():
+        value[...] = grads[name]
+    width = 1 + bidirectional
+    d = dy
+    for at in range(len(tapes), 0, -width):
+        below = 0
+        parts = np.split(d, width, axis=-1)
+        for reverse, (one, kept) in enumerate(tapes[at - width : at]):
+            dstate, dxs = None, []
+            steps = parts[reverse] if reverse else parts[reverse][::-1]
+            for dh, step in zip(steps, kept[::-1], strict=True):
+                own = tuple(one.grads.values())
+                others = [v.copy() for v in layer.grads.values() if not any(v is g for g in own)]
+                total = dh if dstate is None else dh + (dstate[0] if cell == "lstm" else dstate)
+                dx_t, dstate = one.backward(
+                    step, (total, None if dstate is None else dstate[1]) if cell == "lstm" else total
+                )
+                dxs.append(dx_t)
+                assert_same_bits(others, [v for v in layer.grads.values() if not any(v is g for g in own)])
+            below = below + np.array(dxs if reverse else dxs[::-1])
+        d = below
+    tolerance = 1e-4 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(d, expected_dx, rtol=tolerance, atol=tolerance)
+    for name, value in layer.grads.items():
+        np.testing.assert_allclose(value - 3, expected[name], rtol=tolerance, atol=tolerance)
+
+
+def test_options_and_tapes_of_shared_cells():
+    layer = stack("lstm", bidirectional=True)
+    first, second = (recurra.LSTMCell.from_layer(layer, i) for i in range(2))
+    reverse = recurra.LSTMCell.from_layer(layer, 1, reverse=True)
+    assert (repr(first), repr(second)) == (f"LSTMCell({I}, {H})", f"LSTMCell({2 * H}, {H})")
+    assert first.leaves() == [layer]
+    x = np.ones((B, 2 * H), np.float32)
+    _, tape = second.forward(x, (np.ones((B, H), np.float32), None))
+    layer_tape = layer.forward(np.ones((1, B, I), np.float32))[2]
+    dh = np.ones((B, H), np.float32)
+    for wrong, of in ((tape, reverse), (tape, first), (layer_tape, first)):
+        with refused(RuntimeError, "tape", dict(layer.grads), form=": "):
+            of.backward(wrong, (dh, None))
+    with refused(RuntimeError, "tape", dict(layer.grads), form=": "):
+        layer.backward(tape, None)
+    own = {name: np.zeros_like(value) for name, value in second.params.items()}
+    before = copy.deepcopy(layer.grads)
+    second.backward(tape, (dh, None), grads=own, retain=True)
+    assert all(value.any() for value in own.values())
+    assert_same_bits(layer.grads, before)
+    second.backward(tape, (dh, None))
+    assert_same_bits({name: layer.grads[name + "_l1"] for name in own}, own)
+    with refused(ValueError, "grads", dict(layer.grads)):
+        second.backward(second.forward(x)[1], (dh, None), grads=dict(layer.grads))
+    with refused(ValueError, "(state_dict|weight_ih)", dict(layer.params)):
+        second.load_state_dict(first.state_dict())
+    with refused(ValueError, "state_dict", dict(layer.params)):
+        second.load_state_dict(layer.state_dict())
+    with refused(ValueError, "model"):
+        recurra.Adam([layer, first])
+
+
+def test_copies_of_shared_cells():
+    """Together with its layer a cell goes on sharing; alone, it takes a copy of the layer along."""
+    layer = stack("gru")
+    cell = recurra.GRUCell.from_layer(layer, 1)
+    x = np.ones((B, H), np.float32)
+    for how in (copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))):
+        twin_layer, twin = how((layer, cell))
+        assert_same_bits(twin(x), cell(x))
+        assert np.shares_memory(twin.params["weight_hh"], twin_layer.params["weight_hh_l1"])
+        assert not np.shares_memory(twin.params["weight_hh"], layer.params["weight_hh_l1"])
+        twin_layer.load_state_dict({name: value * 2 for name, value in twin_layer.state_dict().items()})
+        assert not np.array_equal(twin(x), cell(x))
+        assert_same_bits(how(cell)(x), cell(x))
+    same = copy.copy(cell)
+    assert np.shares_memory(same.params["weight_hh"], cell.params["weight_hh"])
+
+
+def test_errors_of_from_layer():
+    lstm = recurra.LSTM(I, H, num_layers=2)
+    for wrong in (recurra.GRU(I, H), recurra.LSTMCell(I, H), None, recurra.LSTM):
+        with refused(TypeError, "recurrent"):
+            recurra.LSTMCell.from_layer(wrong)
+    for wrong in (2, -1):
+        with refused(ValueError, "layer"):
+            recurra.LSTMCell.from_layer(lstm, wrong)
+    for wrong in ("0", 0.0, True):
+        with refused(TypeError, "layer"):
+            recurra.LSTMCell.from_layer(lstm, wrong)
+    with refused(ValueError, "reverse"):
+        recurra.LSTMCell.from_layer(lstm, reverse=True)
+    with refused(TypeError, "reverse"):
+        recurra.LSTMCell.from_layer(lstm, reverse=1)

@@ -5,6 +5,8 @@ A second layer of relu units with W_ih = 1, W_hh = 0 hands on what reaches it, s
 
 from __future__ import annotations
 
+import copy
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -105,8 +107,23 @@ def test_when_it_acts(kind):
     generator = np.random.default_rng(0)
     assert_same_bits(layer.forward(x, rng=generator)[:2], plain)
     assert generator.random() == np.random.default_rng(0).random()  # and nothing was drawn
-    single = kind(I, 7, dropout=0.5, seed=0)
+    with pytest.warns(UserWarning, match=r"^dropout: expected num_layers above 1 .*got dropout=0.5 and num_layers=1"):
+        single = kind(I, 7, dropout=0.5, seed=0)
     assert_same_bits(single.forward(x)[:2], single(x))
+
+
+@every_kind
+def test_where_it_does_nothing_it_warns(kind):
+    """Where the layer is made, or the attribute set; not for 0, nor for copies."""
+    with pytest.warns(UserWarning, match="^dropout: expected num_layers above 1") as made:
+        layer = kind(I, 7, dropout=0.5)
+    single = kind(I, 7, dropout=0.0)
+    with pytest.warns(UserWarning, match="^dropout: expected num_layers above 1") as changed:
+        single.dropout = 0.1
+    assert [warning.filename for warning in (*made, *changed)] == [__file__] * 2
+    single.dropout = 0.0
+    pickle.loads(pickle.dumps(layer))
+    copy.copy(layer)
 
 
 def test_what_is_dropped_has_no_gradient():

@@ -104,6 +104,26 @@ def test_hello_rnn_refuses_bad_options(options, message):
     assert not result.stdout
 
 
+@pytest.mark.parametrize("example", sorted(path.stem for path in HELLO.parent.glob("*.py") if path.stem != "common"))
+def test_help_says_what_each_option_is_by_default(example):
+    """But for switches, and for those that stand for nothing by default."""
+    if example in {"digits", "draw_digit", "gan", "word2vec"}:
+        pytest.importorskip("sklearn")
+    result = python(HELLO.with_name(f"{example}.py"), "--help")
+    assert result.returncode == 0, result.stderr
+    options = re.findall(r"^  (-.*(?:\n   .*)*)", result.stdout, re.MULTILINE)
+    assert len(options) >= 3
+    for option in map(str.split, options):
+        assert len(option) > 3, option  # more than its name
+        assert "None)" not in option
+        if (
+            option[0] not in {"-h,", "--file", "--recurrent"}
+            and "given," not in option
+            and "{rnn,lstm,gru}" not in option
+        ):
+            assert "(default:" in option, option
+
+
 # ---- The documentation
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import signal
 import subprocess
 import sys
@@ -57,8 +58,8 @@ def test_is_the_loop_by_hand():
     for _ in range(3):
         state, values, sizes = None, [], []
         for x, target, lengths in batches:
-            y, tape = twin.forward(x, state, lengths, rng)
-            value, gradient = recurra.mse(y, target)
+            y, tape = twin.forward(x, state, lengths=lengths, rng=rng)
+            value, gradient = recurra.mse(y, target, lengths=lengths)
             twin.zero_grad()
             twin.backward(tape, gradient)
             sizes.append(recurra.clip_grad_norm(twin, 0.2))
@@ -153,20 +154,46 @@ def test_patience():
     assert_same_bits(model.state_dict(), seen[1])
 
 
-def test_best_weights_at_the_end_of_all_epochs():
-    """Also without validation, and if patience never ran out: what a huge rate has done afterwards is undone."""
-    model, seen = make_model(), []
-    optimizer = recurra.SGD(model, lr=0.01)
+@pytest.mark.parametrize("how", ["epochs", "patience", "callback", "interrupted", "nonfinite"])
+@pytest.mark.parametrize("options", [{}, {"carry_state": True}, {"rng": 0}], ids=["plain", "carried", "dropout"])
+def test_without_validation_the_weights_kept_have_the_best_loss(options, how):
+    """However it ends, and whatever a rate that is much too large has done: it is the loss of those very weights."""
+    model, batches = make_model(0.3 if "rng" in options else 0.0), make_batches()
+    optimizer = recurra.SGD(model, lr=0.05)
 
     def callback(history):
-        seen.append(model.state_dict())
-        optimizer.lr = 100 if len(history.losses) >= 2 else 0.01
+        optimizer.lr = 1e3 if len(history.losses) == 3 else 0.05
+        if how == "interrupted" and len(history.losses) == 5:
+            raise KeyboardInterrupt
+        return how == "callback" and len(history.losses) == 5
 
-    history = recurra.fit(model, make_batches(), recurra.mse, optimizer, epochs=4, patience=10, callback=callback)
-    assert int(np.nanargmin(history.losses)) == 1
-    assert math.isnan(history.losses[3])
-    assert history.stopped == "epochs"
-    assert_same_bits(model.state_dict(), seen[1])
+    def loss(prediction, target):
+        value, gradient = recurra.mse(prediction, target)
+        calls.append(value)
+        return (math.nan if how == "nonfinite" and len(calls) == 52 else value), gradient
+
+    calls, patience = [], 2 if how == "patience" else 10
+    history = recurra.fit(model, batches, loss, optimizer, epochs=8, patience=patience, callback=callback, **options)
+    assert history.stopped == how
+    assert len(history.validation) == len(history.losses)
+    assert history.best == min(history.validation) == history.validation[2]
+    assert history.best < 0.1 * history.validation[3]
+    state, values = None, []
+    for x, target in batches:
+        y, after = model.run(x, state)
+        state = after if "carry_state" in options else None
+        values.append(recurra.mse(y, target)[0])
+    assert history.best == sum(values) / len(values)
+
+
+def test_patience_reads_the_batches_twice():
+    """So an iterator won't do, and a function is called twice with the same epoch."""
+    refuses(TypeError, "batches", batches=iter(make_batches()), patience=1)
+    seen = []
+    train(batches=lambda epoch: seen.append(epoch) or make_batches(), epochs=2, patience=5)
+    assert seen == [0, 0, 1, 1]
+    history = train(epochs=2)
+    assert (history.validation, history.best) == ([], None)
 
 
 def test_callback():
@@ -187,20 +214,207 @@ def test_callback():
     assert optimizer.lr == 0.1 / 8
 
 
-def test_the_norm_of_a_batch_that_overflows_is_reported():
+def at_batch(number, value=math.nan, gradient=None):
+    """mse, but in the call of that number with another value, or a gradient that is all so."""
+    calls = []
+
+    def loss(prediction, target):
+        result, slope = recurra.mse(prediction, target)
+        calls.append(result)
+        if len(calls) != number:
+            return result, slope
+        return (result, np.full_like(slope, gradient)) if gradient is not None else (value, slope)
+
+    return loss
+
+
+NONFINITE = {
+    "nan loss": lambda: at_batch(8, math.nan),
+    "infinite loss": lambda: at_batch(8, -math.inf),
+    "nan gradient": lambda: at_batch(8, gradient=math.nan),
+    "gradient that overflows": lambda: at_batch(8, gradient=3e38),
+}
+
+
+class Overflowing:
+    """An optimizer whose step of that number takes all weights to infinity."""
+
+    def __init__(self, model, at):
+        self.adam, self.model, self.at, self.steps = recurra.Adam(model, lr=0.01), model, at, 0
+
+    def step(self):
+        self.steps += 1
+        self.adam.step()
+        if self.steps == self.at:
+            weights = self.model.state_dict()
+            self.model.load_state_dict({name: np.full_like(value, np.inf) for name, value in weights.items()})
+
+
+def after_batches(count, without=(), **options):
+    """The weights after the first so many batches, one after another, but for some."""
+    model, batches = make_model(), make_batches() * 2
+    chosen = [batch for i, batch in enumerate(batches[:count]) if i not in without]
+    train(model, chosen, **options)
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1e9])
+@pytest.mark.parametrize("what", [*NONFINITE, "weights"])
+def test_what_is_not_finite_ends_it(what, clip_norm):
+    """With the weights from before that batch, the eighth: the third of the second epoch."""
+    for nonfinite in ("stop", "raise"):
+        model = make_model()
+        loss = recurra.mse if what == "weights" else NONFINITE[what]()
+        optimizer = Overflowing(model, 8) if what == "weights" else recurra.Adam(model, lr=0.01)
+        arguments = (model, make_batches(), loss, optimizer)
+        if nonfinite == "raise":
+            with pytest.raises(FloatingPointError, match=r"^\w+: expected .*finite .*in batch 2 of epoch 1$"):
+                recurra.fit(*arguments, epochs=3, clip_norm=clip_norm, nonfinite="raise")
+        else:
+            history = recurra.fit(*arguments, epochs=3, clip_norm=clip_norm)
+            assert history.stopped == "nonfinite"
+            assert (len(history.losses), len(history.seconds), history.skipped) == (1, 1, 0)
+        assert_same_bits(model.state_dict(), after_batches(7))
+
+
+@pytest.mark.parametrize("what", [*NONFINITE, "weights"])
+def test_what_is_not_finite_is_skipped_where_asked_to(what):
+    """As if the batch hadn't been there, also for carried states; the optimizer's own memory of it aside."""
     model = make_model()
-    before = model.state_dict()
-    with pytest.warns(RuntimeWarning, match="finite norm"):
-        history = recurra.fit(
-            model,
-            make_batches(1),
-            lambda y, _: (math.inf, np.full_like(y, np.inf)),
-            types.SimpleNamespace(step=lambda: None),
-            clip_norm=1,
-        )
-    assert history.losses == [math.inf]
-    assert not math.isfinite(history.norms[0])
+    loss = recurra.mse if what == "weights" else NONFINITE[what]()
+    optimizer = Overflowing(model, 8) if what == "weights" else recurra.Adam(model, lr=0.01)
+    history = recurra.fit(model, make_batches() * 2, loss, optimizer, carry_state=True, nonfinite="skip", clip_norm=9)
+    assert (history.stopped, history.skipped, len(history.losses)) == ("epochs", 1, 1)
+    assert np.isfinite([history.losses[0], history.norms[0]]).all()
+    assert all(np.isfinite(value).all() for value in model.params.values())
+    if what != "weights":
+        assert_same_bits(model.state_dict(), after_batches(10, without=[7], carry_state=True, clip_norm=9))
+
+
+def test_an_epoch_without_a_finite_batch():
+    history = train(loss=lambda y, _: (math.nan, y), nonfinite="skip", clip_norm=1)
+    assert (history.skipped, history.stopped) == (5, "epochs")
+    assert np.isnan([history.losses[0], history.norms[0]]).all()
+    model = make_model()
+    assert train(model, loss=lambda y, _: (math.nan, y)).losses == []
+    assert_same_bits(model.state_dict(), make_model().state_dict())
+
+
+def test_a_rate_that_is_much_too_large_leaves_finite_weights():
+    model = recurra.Sequential(recurra.Linear(F, F, seed=0), recurra.Linear(F, 1, seed=1))
+    history = recurra.fit(model, make_batches(), recurra.mse, recurra.SGD(model, lr=1e6), epochs=50)
+    assert history.stopped == "nonfinite"
+    assert all(np.isfinite(value).all() for value in model.params.values())
+
+
+# ---- What an epoch's loss is the mean of
+
+
+def test_the_loss_of_an_epoch_is_the_mean_of_its_samples():
+    """With a smaller last batch 29/3, not the mean 9.5 of the batches' 10 and 9."""
+    model = recurra.Linear(1, 1, seed=0)
+    zeros = {name: np.zeros_like(value) for name, value in model.params.items()}
+    model.load_state_dict(zeros)
+    targets = np.sqrt([[8.0], [12.0], [9.0]]).astype(np.float32)
+    batches = [(np.ones((2, 1), np.float32), targets[:2]), (np.ones((1, 1), np.float32), targets[2:])]
+    optimizer = types.SimpleNamespace(step=lambda: None)
+    history = recurra.fit(model, batches, recurra.mse, optimizer, validation=batches)
+    assert history.losses[0] == pytest.approx(29 / 3)
+    assert history.validation[0] == pytest.approx(29 / 3)
+
+
+def lengths_mse(given):
+    """A loss over real steps only, which notes what it was called with."""
+
+    def loss(prediction, target, lengths=None, batch_first=False):
+        given.append((lengths, batch_first))
+        error = prediction - target
+        if lengths is None:
+            return float(np.mean(error**2)), 2 * error / error.size
+        counts = (np.arange(T)[:, None] < lengths)[..., None]
+        if batch_first:
+            counts = counts.swapaxes(0, 1)
+        size = counts.sum() * error.shape[-1]
+        return float((error**2 * counts).sum() / size), (2 * error * counts / size).astype(error.dtype)
+
+    return loss
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_lengths_reach_a_loss_that_takes_them(batch_first):
+    """So that padding doesn't count, in no batch and not between them; in validation too."""
+    lengths = [np.array([6, 2, 0, 5]), np.array([1, 1, 2, 0])]
+    batches = [(x, target, length) for (x, target), length in zip(make_batches(2), lengths, strict=True)]
+    if batch_first:
+        batches = [tuple(np.ascontiguousarray(a.swapaxes(0, 1)) for a in batch[:2]) + batch[2:] for batch in batches]
+    model = recurra.Sequential(recurra.GRU(F, 8, batch_first=batch_first, seed=0), recurra.Linear(8, 1, seed=1))
+    before, given = model.state_dict(), []
+    optimizer = types.SimpleNamespace(step=lambda: None)
+    history = recurra.fit(model, batches, lengths_mse(given), optimizer, validation=batches)
+    assert [(length.tolist(), first) for length, first in given] == [(n.tolist(), batch_first) for n in lengths] * 2
+    total = 0
+    for x, target, length in batches:
+        error = (model(x, lengths=length) - target)[..., 0]
+        error = error.T if batch_first else error
+        total += (error[np.arange(T)[:, None] < length] ** 2).sum()
+    assert history.losses[0] == pytest.approx(total / 17, rel=1e-5)
+    assert history.validation == history.losses
     assert_same_bits(model.state_dict(), before)
+
+
+def test_lengths_stay_away_from_losses_of_whole_sequences():
+    """A prediction without steps, or a loss that takes none."""
+    lengths, given = np.array([6, 2, 0, 5]), []
+    batches = [(x, target[-1], lengths) for x, target in make_batches(2)]
+    model = recurra.Sequential(recurra.GRU(F, 8, seed=0), recurra.Last(), recurra.Linear(8, 1, seed=1))
+    history = train(model, batches, lengths_mse(given))
+    assert given == [(None, False)] * 2
+    taken = []
+    same = train(
+        recurra.Sequential(recurra.GRU(F, 8, seed=0), recurra.Last(), recurra.Linear(8, 1, seed=1)),
+        batches,
+        lambda y, t: taken.append(y.shape) or recurra.mse(y, t),
+    )
+    assert taken == [(B, 1)] * 2
+    assert same.losses == pytest.approx(history.losses, rel=1e-6)  # mse sums in another order
+    first = recurra.GRU(F, 1, batch_first=True, seed=0)
+    refuses(TypeError, "loss", model=first, optimizer=recurra.Adam(first), loss=lambda y, _, lengths: (lengths, y))
+
+
+def test_a_loss_that_returns_no_gradient_is_told():
+    for wrong in (0.5, (0.5,), (1, 2, 3), None, np.float32(1)):
+        with refused(TypeError, "loss", form=r": expected to return \(value, gradient\), .*got"):
+            train(loss=lambda *_, wrong=wrong: wrong)
+    with refused(TypeError, "loss", form=": expected a number as the value"):
+        train(loss=lambda y, t: recurra.mse(y, t)[::-1])
+
+
+# ---- Carried states
+
+
+def test_carried_states_are_refused_where_they_cannot_be():
+    """Before any step: a reverse direction has no use for the end of another batch."""
+    for model in (
+        recurra.Sequential(recurra.GRU(F, 2, bidirectional=True), recurra.Linear(4, 1)),
+        recurra.LSTM(F, 1, bidirectional=True),
+    ):
+        with refused(ValueError, "carry_state", dict(model.params), form=": expected layers of one direction.*got"):
+            train(model, carry_state=True)
+
+
+def test_a_smaller_batch_with_carried_states_is_refused():
+    batches = make_batches(2)
+    smaller = [batches[0], tuple(array[:, :3] for array in batches[1])]
+    form = ": expected as many sequences in each, as carry_state .*got 3 after 4: leave a smaller last batch out"
+    for options in ({"batches": smaller}, {"validation": smaller}):
+        with refused(ValueError, "batches", form=form):
+            train(carry_state=True, **options)
+    tokens = np.random.default_rng(0).integers(0, 5, (T, B))
+    model = recurra.Sequential(recurra.Embedding(5, 4, seed=0), recurra.GRU(4, 5, seed=1))
+    with refused(ValueError, "batches", form=form):
+        train(model, [(tokens, tokens), (tokens[:, :3], tokens[:, :3])], recurra.cross_entropy, carry_state=True)
+    shorter = [batches[0], tuple(array[:3] for array in batches[1])]
+    assert train(batches=shorter, carry_state=True).stopped == "epochs"
 
 
 @pytest.mark.parametrize("where", ["batch", "loss", "callback", "validation"])
@@ -340,6 +554,8 @@ def test_errors_of_arguments():
     for name in ("carry_state", "progress"):
         refuses(TypeError, name, **{name: 1})
     refuses(TypeError, "rng", rng="1")
+    refuses(TypeError, "nonfinite", nonfinite=True)
+    refuses(ValueError, "nonfinite", nonfinite="ignore")
 
 
 def test_errors_of_batches():
@@ -386,3 +602,14 @@ def test_an_optimizer_of_another_model_is_refused():
     batch = [(np.ones((3, 2), np.float32), np.ones((3, 1), np.float32))]
     with pytest.raises(ValueError, match="optimizer: expected one of the model's parameters"):
         recurra.fit(model, batch, recurra.mse, recurra.SGD([model, other], lr=0.1))
+
+
+def test_an_optimizer_that_was_pickled_apart_is_refused_with_the_cure():
+    model = make_model()
+    together = pickle.loads(pickle.dumps((model, recurra.Adam(model))))
+    assert recurra.fit(together[0], make_batches(), recurra.mse, together[1]).stopped == "epochs"
+    apart = pickle.loads(pickle.dumps(recurra.Adam(model)))
+    with refused(
+        ValueError, "optimizer", form=r": expected one of the model's .*pickle\.dumps\(\(model, optimizer\)\)"
+    ):
+        recurra.fit(model, make_batches(), recurra.mse, apart)

@@ -248,6 +248,22 @@ def test_errors():
     refuses(ValueError, "seed", seed=-1)
 
 
+def test_errors_of_prompts():
+    for wrong, form in (([], "at least one token, got none"), ([[1, 2]], r"one sequence of tokens \(T,\), .*\(1, 2\)")):
+        with refused(ValueError, "prompt", form=f": expected {form}"):
+            recurra.generate(make_model(), wrong, 3)
+
+
+def test_a_bidirectional_layer_anywhere_is_refused():
+    class Own(recurra.Sequential):
+        pass
+
+    inner = recurra.GRU(C, C, bidirectional=True, seed=0)
+    for model in (inner, Own(inner), recurra.Sequential(recurra.Embedding(C, C), Own(inner), recurra.Linear(2 * C, C))):
+        with refused(ValueError, "model"):
+            recurra.generate(model, [1], 3)
+
+
 @pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"temperature": 0}], ids=str)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_logits_that_are_no_numbers(bad, options):

@@ -62,17 +62,17 @@ def test_is_its_members_one_by_one(batch_first, lengths):
     x, dy = draw(*leading, I, dtype=np.float32), draw(*leading, C, seed=1, dtype=np.float32)
     state, dstate = draw_states(dtype=np.float32), draw_states(9, np.float32)
     expected = by_hand(twin, x, state, lengths, 5, dy, dstate)
-    y, tape = model.forward(x, state, lengths, rng=5)
+    y, tape = model.forward(x, state, lengths=lengths, rng=5)
     assert_same_bits((y, tape.state), expected[:2])
     assert_same_bits((model.backward(tape, dy, dstate), tape.dstate), expected[2:])
     assert_same_bits(dict(model.grads), dict(twin.grads))
     assert all(gradient.any() for gradient in model.grads.values())
 
     model[1].p = model[2].dropout = 0  # without dropout, training and inference are the same
-    y, tape = model.forward(x, state, lengths)
-    assert_same_bits(model.run(x, state, lengths), (y, tape.state))
+    y, tape = model.forward(x, state, lengths=lengths)
+    assert_same_bits(model.run(x, state, lengths=lengths), (y, tape.state))
     y, tape = model.forward(x, lengths=lengths)
-    assert_same_bits(model(x, lengths), y)
+    assert_same_bits(model(x, lengths=lengths), y)
 
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["all", "lengths"])
@@ -84,12 +84,12 @@ def test_central_differences(lengths):
 
     def loss():
         model.load_state_dict(parameters)
-        y, tape = model.forward(x, state, lengths, rng=5)
+        y, tape = model.forward(x, state, lengths=lengths, rng=5)
         (h, c), g = tape.state
         (dh, dc), dg = dstate
         return sum(float(np.vdot(a, b)) for a, b in ((y, dy), (h, dh), (c, dc), (g, dg)))
 
-    _, tape = model.forward(x, state, lengths, rng=5)
+    _, tape = model.forward(x, state, lengths=lengths, rng=5)
     got = {"dx": model.backward(tape, dy, dstate), "dh0": tape.dstate[0][0], "dc0": tape.dstate[0][1]}
     got |= {"dg0": tape.dstate[1]} | {name: gradient.copy() for name, gradient in model.grads.items()}
     arrays = {"dx": x, "dh0": state[0][0], "dc0": state[0][1], "dg0": state[1]} | parameters
@@ -114,7 +114,7 @@ def test_tokens(first):
 
     def loss():
         model.load_state_dict(parameters)
-        return float(np.vdot(model(tokens, LENGTHS), dy))
+        return float(np.vdot(model(tokens, lengths=LENGTHS), dy))
 
     _, tape = model.forward(tokens, lengths=LENGTHS)
     assert model.backward(tape, dy) is None
@@ -331,14 +331,14 @@ def test_errors_of_calls():
         with refused(error, name, dict(model.params), dict(model.grads), x, dy, state, dstate, form=form):
             call()
 
-    for call in (model.run, lambda x, state=None, lengths=None: model.forward(x, state, lengths, rng=1)):
+    for call in (model.run, lambda x, state=None, lengths=None: model.forward(x, state, lengths=lengths, rng=1)):
         refuses(TypeError, "x", lambda call=call: call(x.astype(np.float32)))
         refuses(ValueError, "x", lambda call=call: call(x[..., 1:]))
         refuses(TypeError, "state", lambda call=call: call(x, state[1]))
         refuses(ValueError, "state", lambda call=call: call(x, state[:1]))
         refuses(ValueError, "state", lambda call=call: call(x, [*state, None]))
         refuses(ValueError, "h0", lambda call=call: call(x, [state[0], state[1][:1]]))
-        refuses(ValueError, "lengths", lambda call=call: call(x, None, LENGTHS + 1))
+        refuses(ValueError, "lengths", lambda call=call: call(x, None, lengths=LENGTHS + 1))
     for rng in (None, 1.5):
         error = ValueError if rng is None else TypeError
         refuses(error, "rng", lambda rng=rng: model.forward(x, rng=rng))
@@ -387,7 +387,7 @@ def test_an_embedding_is_projected_by_row_or_by_token(kind, options, padding):
     vectors, table_tape = embedding.forward(tokens)
     expected, _, layer_tape = layer.forward(vectors, lengths=lengths)
     assert_same_bits(y, expected)
-    assert_same_bits(model(tokens, lengths), expected)
+    assert_same_bits(model(tokens, lengths=lengths), expected)
     dy = rng.standard_normal(y.shape)
     assert model.backward(tape, dy, retain=True) is None
     got = {name: gradient.copy() for name, gradient in model.grads.items()}
@@ -425,11 +425,6 @@ def test_an_embedding_of_empty_sequences():
     y, tape = model.forward(np.zeros((2, 5), np.int64), lengths=np.zeros(5, np.int64))
     model.backward(tape, np.ones_like(y))
     assert not any(gradient.any() for gradient in model.grads.values())
-
-
-def test_last_wants_time_major_layers():
-    with pytest.raises(ValueError, match="expected time-major ones before Last"):
-        recurra.Sequential(recurra.GRU(3, 4, batch_first=True, seed=0), recurra.Last())
 
 
 def test_layers_that_do_not_fit_are_refused():

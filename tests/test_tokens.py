@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -162,3 +163,76 @@ def test_the_message_says_where():
         ValueError, match=r"^x: expected tokens in 0\.\.input_size-1 = 0\.\.6, got 9 at index \(1, 1\)$"
     ):
         recurra.LSTM(7, 5)(np.array([[0, 1], [2, 9]]))
+
+
+# ---- Integers that may be features
+
+
+def of_kind(kind, **options):
+    """A layer or a cell that takes 3 features, and shapes of integers: both ways, only tokens, only features."""
+    single = kind.__name__.endswith("Cell")
+    shapes = ((3,), (4,), (2, 3)) if single else ((5, 3), (5, 4), (5, 2, 3))
+    return kind(3, 4, seed=0, **options), shapes
+
+
+EVERY = [recurra.RNN, recurra.LSTM, recurra.GRU, recurra.RNNCell, recurra.LSTMCell, recurra.GRUCell]
+every_kind = pytest.mark.parametrize("kind", EVERY)
+FORM = r"^x: expected float32 features .*input_size = 3, got int64 .*x\.astype\(numpy\.float32\).*tokens=True$"
+
+
+@pytest.mark.parametrize("call", ["plain", "forward"])
+@every_kind
+def test_integers_that_may_be_features_are_refused(kind, call):
+    layer, (either, tokens, features) = of_kind(kind)
+    run = layer if call == "plain" else layer.forward
+    with pytest.raises(TypeError, match=FORM):
+        run(np.ones(either, int))
+    with pytest.raises(TypeError, match=r"^x: expected float32, got int64: cast it"):
+        run(np.ones(features, int))
+    run(np.ones(tokens, int))
+    run(np.ones(either[1:], int))
+    run(np.ones(either, np.float32))
+
+
+@every_kind
+def test_a_layer_may_be_told_what_integers_are(kind):
+    layer, (either, tokens, _) = of_kind(kind, tokens=True)
+    plain = of_kind(kind)[0]
+    assert_same_bits(layer(np.ones(either, int)), plain(np.eye(3, dtype=np.float32)[np.ones(either, int)]))
+    assert_same_bits(layer(np.ones(either, np.float32)), plain(np.ones(either, np.float32)))
+    assert "tokens=True" in repr(layer)
+    assert_same_bits(pickle.loads(pickle.dumps(layer))(np.ones(either, int)), layer(np.ones(either, int)))
+    never = of_kind(kind, tokens=False)[0]
+    for shape in (either, tokens):
+        with pytest.raises(TypeError, match=r"^x: expected .*float32, got int64"):
+            never(np.ones(shape, int))
+    for wrong in (1, "yes"):
+        with pytest.raises(TypeError, match=r"^tokens: expected True or False"):
+            kind(3, 4, tokens=wrong)
+
+
+def test_functional_may_be_told_too():
+    weights = recurra.GRU(3, 4, seed=0).state_dict()
+    x = np.array([[0, 1, 2], [2, 1, 0]])
+    with pytest.raises(TypeError, match=FORM):
+        recurra.functional.forward("gru", x, weights)
+    y, *_ = recurra.functional.forward("gru", x, weights, tokens=True)
+    assert_same_bits(y, recurra.GRU(3, 4, seed=0, tokens=True)(x)[0])
+    with pytest.raises(TypeError, match=r"^x: expected float32, got int64"):
+        recurra.functional.forward("gru", x[:, :2], weights, tokens=False)
+
+
+def test_models_ask_the_layer_that_reads():
+    """A Sequential that begins with a recurrent layer is as strict; behind an Embedding integers are tokens."""
+    x = np.array([[0, 1, 2], [2, 1, 0]])
+    model = recurra.Sequential(recurra.GRU(3, 4, seed=0), recurra.Linear(4, 3, seed=1))
+    for call in (model, model.run, model.forward):
+        with pytest.raises(TypeError, match=FORM):
+            call(x)
+    told = recurra.Sequential(recurra.GRU(3, 4, seed=0, tokens=True), recurra.Linear(4, 3, seed=1))
+    assert told(x).shape == (2, 3, 3)
+    assert (
+        recurra.generate(model, [0, 1, 2], 5, seed=0).tolist() == recurra.generate(told, [0, 1, 2], 5, seed=0).tolist()
+    )
+    embedded = recurra.Sequential(recurra.Embedding(3, 3, seed=0), recurra.GRU(3, 4, seed=1))
+    assert (embedded(x).shape, embedded(x[:1]).shape) == ((2, 3, 4), (1, 3, 4))  # by row, and by token

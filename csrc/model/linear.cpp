@@ -40,7 +40,7 @@ bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long l
   {
     const std::lock_guard<std::mutex> lock(parameters->mutex);
     version = parameters->version;
-    packed = parameters->forward.get(version, kernels.linear_packed(in, out), [&](T *to) {
+    packed = parameters->packed[0].forward.get(version, kernels.linear_packed(in, out), [&](T *to) {
       kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to);
     });
   }
@@ -71,8 +71,9 @@ PackedPtr<T> Dense<T>::packed_backward(long long version) {
   const Kernels<T> &kernels = kernels_of<T>();
   const std::lock_guard<std::mutex> lock(parameters->mutex);
   if (version != parameters->version) return nullptr;
-  return parameters->backward.get(version, kernels.linear_packed(in, out),
-                                  [&](T *to) { kernels.pack_linear_backward(in, out, parameters->data(0), to); });
+  return parameters->packed[0].backward.get(version, kernels.linear_packed(in, out), [&](T *to) {
+    kernels.pack_linear_backward(in, out, parameters->data(0), to);
+  });
 }
 
 template <class T>

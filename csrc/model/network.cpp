@@ -1,6 +1,7 @@
 #include "model/network.h"
 
 #include <string>
+#include <utility>
 
 #include "dispatch.h"
 
@@ -40,8 +41,8 @@ LastPlan &last_plan() {
 }
 
 template <class T>
-Network<T>::Network(const NetworkShape &of)
-    : shape(of), table(table_of(of)), cell_(kCells[of.cell]), kernels_(kernels_of<T>()) {
+Network<T>::Network(const NetworkShape &of, TablePtr shared)
+    : shape(of), table(shared ? std::move(shared) : table_of(of)), cell_(kCells[of.cell]), kernels_(kernels_of<T>()) {
   Index forward_size = 0, backward_size = 0;
   for (Index layer = 0; layer < shape.layers; ++layer) {
     for (int direction = 0; direction < shape.directions; ++direction) {
@@ -74,7 +75,7 @@ template <class T>
 PackedPtr<T> Network<T>::packed_forward(Parameters<T> &parameters, long long &version) const {
   const std::lock_guard<std::mutex> lock(parameters.mutex);
   version = parameters.version;
-  return parameters.forward.get(version, forward_at_.back(), [&](T *to) {
+  return parameters.packed[shape.part].forward.get(version, forward_at_.back(), [&](T *to) {
     for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
       for (int direction = 0; direction < shape.directions; ++direction, ++k) {
         const PackTask<T> task = pack_task(parameters, layer, direction, to + forward_at_[k]);
@@ -88,7 +89,7 @@ template <class T>
 PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long version) const {
   const std::lock_guard<std::mutex> lock(parameters.mutex);
   if (version != parameters.version) return nullptr;
-  return parameters.backward.get(version, backward_at_.back(), [&](T *to) {
+  return parameters.packed[shape.part].backward.get(version, backward_at_.back(), [&](T *to) {
     for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
       for (int direction = 0; direction < shape.directions; ++direction, ++k) {
         const PackTask<T> task = pack_task(parameters, layer, direction, to + backward_at_[k]);

@@ -38,7 +38,8 @@ struct NetworkShape {
   Index input_size, hidden_size, layers;
   int directions;
   bool bias;
-  bool single;  // a cell, which takes one step; its parameters' names lack the suffix "_l0"
+  bool single;           // a cell, which takes one step; its parameters' names lack the suffix "_l0"
+  std::size_t part = 0;  // of a cell that shares a layer's parameters: 1 + the place of its own first one among those
 
   Index features() const { return directions * hidden_size; }
   Index states() const { return layers * directions; }
@@ -104,7 +105,8 @@ enum class Outcome { kDone, kInterrupted, kOutdated };
 template <class T>
 class Network {
  public:
-  explicit Network(const NetworkShape &shape);
+  // With a table of its own, or, for a cell that shares a layer's parameters, with that of the layer.
+  explicit Network(const NetworkShape &shape, TablePtr shared = nullptr);
 
   // Fills y, h_n and c_n; `tape`, if given, has its sequences and nothing else yet.
   Outcome forward(const ParametersPtr<T> &parameters, const Sequences &sequences, const ForwardCall<T> &call,
@@ -119,7 +121,8 @@ class Network {
   Index inputs(Index layer) const { return layer == 0 ? shape.input_size : shape.features(); }
   // The place in the table of a parameter of a layer and direction, counted as `layer * directions + direction`.
   std::size_t entry(Index layer_direction, Role role) const {
-    return static_cast<std::size_t>(layer_direction * (shape.bias ? 4 : 2) + role);
+    const std::size_t first = shape.part ? shape.part - 1 : 0;
+    return first + static_cast<std::size_t>(layer_direction * (shape.bias ? 4 : 2) + role);
   }
   bool has(Role role) const { return shape.bias || !is_bias(role); }
   PackTask<T> pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to) const;

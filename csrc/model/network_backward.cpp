@@ -60,13 +60,18 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   const Index alphabet = tape.tokens.data() ? tape.alphabet : 0;
   const Index walk = kernels_.backward_work(shape.cell, most_rows, H);  // lasts from stretch to stretch
   const Index widest = walk + std::max(kernels_.gradient_work(alphabet), kernels_.input_gradient_work());
+  // Of the table's entries those of this network, which for a cell that shares a layer's parameters aren't all.
+  const std::size_t after = entry(shape.states(), kInputWeight);
+  const Index own_begin = table->entries[entry(0, kInputWeight)].offset;
+  const Index own_end = after < table->entries.size() ? table->entries[after].offset : table->size;
   std::array<T *, 2> deltas{}, from_above{};
   T *grads = nullptr, *work = nullptr;
+  const auto gradient_of = [&](std::size_t i) { return grads + (table->entries[i].offset - own_begin); };
   std::array<T *, 2> token_sums{};
   const auto cut = [&](Cutter cutter) {
     for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(checked_product(ring, delta_stride));
     for (T *&buffer : from_above) buffer = cutter.take<T>(shape.layers > 1 ? checked_product(total, features) : 0);
-    grads = cutter.take<T>(table->size);
+    grads = cutter.take<T>(own_end - own_begin);
     for (int d = 0; d < shape.directions; ++d) {
       token_sums[d] = cutter.take<T>(checked_product(alphabet, cell_.deltas * H));
     }
@@ -148,7 +153,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.to = stretch.to;
     for (const ParameterDescription &parameter : kParameters) {
       if (!has(parameter.role)) continue;
-      task.gradients[parameter.role] = grads + table->entries[entry(k, parameter.role)].offset;
+      task.gradients[parameter.role] = gradient_of(entry(k, parameter.role));
     }
     task.part = part;
     task.parts = parts;
@@ -226,8 +231,8 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     }
   });
   if (!interrupt.stopped()) {
-    for (std::size_t i = 0; i < table->entries.size(); ++i) {
-      const T *gradient = grads + table->entries[i].offset;
+    for (std::size_t i = entry(0, kInputWeight); i < after; ++i) {
+      const T *gradient = gradient_of(i);
       for (Index k = 0; k < table->entries[i].size; ++k) call.grads[i][k] += gradient[k];
     }
   }

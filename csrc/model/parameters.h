@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -112,6 +113,11 @@ class PackedCache {
   std::shared_ptr<Packed<T>> latest_;
 };
 
+template <class T>
+struct PackedCaches {
+  PackedCache<T> forward, backward;
+};
+
 // The weights of a layer: arrays by the entries of a table, their version, and what is packed of them. Whoever changes
 // them holds the mutex and counts the version up, so a call sees the weights before a change or after it, but no
 // mixture.
@@ -162,7 +168,7 @@ class Parameters {
   const std::vector<ParameterTable::Entry> &entries;
   std::mutex mutex;
   long long version = 0;
-  PackedCache<T> forward, backward;
+  std::map<std::size_t, PackedCaches<T>> packed;  // by NetworkShape::part: of all the layer, and of cells that share it
 
  private:
   Buffer<T> memory_;

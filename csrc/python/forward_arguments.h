@@ -17,6 +17,10 @@ inline std::pair<py::object, py::object> split_state(const NetworkShape &shape, 
   return {members[0], members[1]};
 }
 
+// What x may be if it is of integers. (T, I) of them may be tokens (T, B) or one sequence of features that was not
+// cast.
+enum class Integers { kTokens, kRefused, kUnlessFeatures };
+
 // The checked arguments of a forward call, and the states it returns.
 template <class T>
 struct ForwardArguments {
@@ -28,12 +32,14 @@ struct ForwardArguments {
   py::object h_n, c_n;  // not py::array, whose constructor makes one
 
   // With a table (alphabet, input_size), x is tokens that stand for its rows.
-  ForwardArguments(const NetworkShape &of, py::handle x, py::handle hx, py::handle given_lengths, bool batch_first,
-                   py::handle table, py::handle wish)
+  ForwardArguments(const NetworkShape &of, Integers integers, py::handle x, py::handle hx, py::handle given_lengths,
+                   bool batch_first, py::handle table, py::handle wish)
       : shape(of) {
     layout.single = shape.single;
     const Index full = shape.single ? 1 : 2;  // axes of a batch, beside the features
-    const bool of_tokens = is_integers(x) && py::reinterpret_borrow<py::array>(x).ndim() <= full;
+    const bool of_tokens =
+        is_integers(x) && integers != Integers::kRefused && py::reinterpret_borrow<py::array>(x).ndim() <= full;
+    if (of_tokens && integers == Integers::kUnlessFeatures && table.is_none()) refuse_features(x, full);
     const py::array array = of_tokens ? py::reinterpret_borrow<py::array>(x) : typed_array<T>(x, "x");
     const Index axes = array.ndim() - (of_tokens ? 0 : 1);
     if ((axes != full && axes != full - 1) || (!of_tokens && array.shape(axes) != shape.input_size)) {
@@ -75,6 +81,19 @@ struct ForwardArguments {
     call.c0 = arguments.state(c, "c0", layout, shape.states(), shape.hidden_size);
     call.wish = wish_of(wish);
     call.signalled = signalled;
+  }
+
+  // What could as well be the features of one sequence, or of one row for a cell.
+  void refuse_features(py::handle x, Index full) const {
+    const auto array = py::reinterpret_borrow<py::array>(x);
+    if (array.ndim() != full || array.shape(full - 1) != shape.input_size) return;
+    const std::string time = shape.single ? "" : "T, ", size = std::to_string(shape.input_size);
+    refuse_type("x",
+                std::string(dtype_name<T>()) + " features (" + time +
+                    "input_size), or tokens that can't be taken for " +
+                    "such, whose last axis isn't input_size = " + size,
+                std::string(py::str(array.dtype())) + " " + shape_text(array) + ": cast features with x.astype(numpy." +
+                    dtype_name<T>() + "); to read tokens of any shape, make the layer with tokens=True");
   }
 
   static std::string expected_x(const NetworkShape &shape, bool batch_first) {

@@ -1,4 +1,8 @@
 // Recurrent layers and their tapes from Python.
+#include <pybind11/stl.h>
+
+#include <optional>
+
 #include "dispatch.h"
 #include "python/bindings.h"
 #include "python/forward_arguments.h"
@@ -73,21 +77,33 @@ template <class T>
 class PyNetwork {
  public:
   PyNetwork(const std::string &cell, Index input_size, Index hidden_size, Index layers, int directions, bool bias,
-            bool single)
+            bool single, std::optional<bool> tokens)
       : PyNetwork(std::make_shared<Network<T>>(
-            NetworkShape{cell_named(cell), input_size, hidden_size, layers, directions, bias, single})) {}
+                      NetworkShape{cell_named(cell), input_size, hidden_size, layers, directions, bias, single}),
+                  tokens) {}
+
+  // A cell with the parameters of one direction of one layer: the same memory, so that whoever changes them changes
+  // both.
+  PyNetwork cell(Index layer, int direction) const {
+    NetworkShape shape = network_->shape;
+    if (layer > 0) shape.input_size = shape.features();
+    shape.part = 1 + static_cast<std::size_t>((layer * shape.directions + direction) * (shape.bias ? 4 : 2));
+    shape.layers = shape.directions = 1;
+    shape.single = true;
+    return {std::make_shared<Network<T>>(shape, network_->table), parameters_, integers_};
+  }
 
   ParametersPtr<T> parameters() const { return parameters_; }
 
   // The same network over the caller's arrays: themselves, where they are contiguous, else copies.
   PyNetwork borrow(py::handle arrays, long long version) const {
-    return {network_, borrowed_parameters<T>(network_->table, arrays, version)};
+    return {network_, borrowed_parameters<T>(network_->table, arrays, version), integers_};
   }
 
   // A cell returns the state alone, here and below.
   py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
                   py::handle wish) {
-    ForwardArguments<T> run(network_->shape, x, hx, lengths, batch_first, table, wish);
+    ForwardArguments<T> run(network_->shape, integers_, x, hx, lengths, batch_first, table, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
     py::object y, target;
@@ -113,7 +129,7 @@ class PyNetwork {
   // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
   py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
                     py::handle table, py::handle wish) {
-    ForwardArguments<T> run(network_->shape, x, hx, lengths, batch_first, table, wish);
+    ForwardArguments<T> run(network_->shape, integers_, x, hx, lengths, batch_first, table, wish);
     const Layout &layout = run.layout;
     if (!masks.is_none()) {
       const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
@@ -151,7 +167,8 @@ class PyNetwork {
     Tape<T> &tape = *tape_held;
     auto memory = tape.hold();
     if (!memory) throw std::runtime_error(kConsumed);
-    if (memory->parameters != parameters_) throw std::runtime_error(kOtherLayer);
+    const bool same_part = tape.shape.single == network_->shape.single && tape.shape.part == network_->shape.part;
+    if (memory->parameters != parameters_ || !same_part) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
     Arguments<T> arguments;
@@ -205,10 +222,13 @@ class PyNetwork {
   }
 
  private:
-  explicit PyNetwork(std::shared_ptr<const Network<T>> network)
-      : PyNetwork(network, std::make_shared<Parameters<T>>(network->table)) {}
-  PyNetwork(std::shared_ptr<const Network<T>> network, ParametersPtr<T> parameters)
-      : network_(std::move(network)), parameters_(std::move(parameters)) {}
+  PyNetwork(std::shared_ptr<const Network<T>> network, std::optional<bool> tokens)
+      : PyNetwork(network, std::make_shared<Parameters<T>>(network->table),
+                  !tokens   ? Integers::kUnlessFeatures
+                  : *tokens ? Integers::kTokens
+                            : Integers::kRefused) {}
+  PyNetwork(std::shared_ptr<const Network<T>> network, ParametersPtr<T> parameters, Integers integers)
+      : network_(std::move(network)), parameters_(std::move(parameters)), integers_(integers) {}
 
   Index features() const { return network_->shape.features(); }
   const char *features_symbol() const { return network_->shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
@@ -244,6 +264,7 @@ class PyNetwork {
 
   std::shared_ptr<const Network<T>> network_;
   ParametersPtr<T> parameters_;
+  Integers integers_;
 };
 
 template <class T>
@@ -255,9 +276,10 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def("__len__", &History<T>::size)
       .def("__getitem__", &History<T>::at, py::arg("layer"));
   py::class_<PyNetwork<T>>(module, ("Network" + suffix).c_str())
-      .def(py::init<const std::string &, Index, Index, Index, int, bool, bool>(), py::arg("cell"),
+      .def(py::init<const std::string &, Index, Index, Index, int, bool, bool, std::optional<bool>>(), py::arg("cell"),
            py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"),
-           py::arg("bias"), py::arg("single"))
+           py::arg("bias"), py::arg("single"), py::arg("tokens"))
+      .def("cell", &PyNetwork<T>::cell, py::arg("layer"), py::arg("direction"))
       .def_property_readonly("parameters", &PyNetwork<T>::parameters)
       .def("borrow", &PyNetwork<T>::borrow, py::arg("params"), py::arg("version"))
       .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),

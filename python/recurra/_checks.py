@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from numbers import Real
 from typing import Any
 
@@ -18,6 +19,14 @@ def shown(value: object) -> str:
     """A value as an error message quotes it."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def caller_level() -> int:
+    """The `stacklevel` by which a function of the package that calls this warns its first caller outside of it."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("recurra."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def check_index(name: str, value: object, what: str) -> int:
@@ -44,6 +53,11 @@ def check_flag(name: str, value: object) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {shown(value)}")
     return bool(value)
+
+
+def check_tokens(value: object) -> bool | None:
+    """Whether integers are tokens; None where they can't be features."""
+    return None if value is None else check_flag("tokens", value)
 
 
 def check_number(name: str, value: object, what: str, least: float, below: float) -> float:

@@ -2,33 +2,119 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ._checks import check_flag, check_size
-from .layers import DTYPE, NETWORKS, check_nonlinearity
+from ._checks import check_flag, check_index, check_size, check_tokens, shown
+from .composite import check_arrays
+from .layers import DTYPE, GRU, LSTM, NETWORKS, RNN, TOKENS, _Recurrent, check_nonlinearity
 from .module import Array, Module
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
     from .layers import Seed, State, Tape
 
 
 class _Cell(Module):
     """One step. x (B, input_size) or (input_size,); a state is (B, H) or (H,), or a pair of them for an LSTM."""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool, dtype: object, seed: Seed) -> None:
+    _layer_type: ClassVar[type[_Recurrent]]
+    _place: tuple[int, int]  # of a cell that shares a layer's weights: which layer, and 1 for the reverse direction
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool, dtype: object, seed: Seed, tokens: bool | None
+    ) -> None:
         self.input_size = check_size("input_size", input_size)
         self.hidden_size = check_size("hidden_size", hidden_size)
         self.bias = check_flag("bias", bias)
+        self.tokens = check_tokens(tokens)
+        self._source: _Recurrent | None = None
         super().__init__(dtype, seed, self.hidden_size**-0.5)
+
+    @classmethod
+    def from_layer(cls, recurrent: _Recurrent, layer: int = 0, *, reverse: bool = False) -> Self:
+        """A cell with the weights of one layer of a stack: the same memory, whichever of the two is trained or loaded.
+
+        Its gradients are the layer's arrays too. Its `leaves()` is the layer, so an optimizer of either steps both:
+        give it one of them.
+
+        Args:
+            recurrent: an RNN for an RNNCell, an LSTM for an LSTMCell, a GRU for a GRUCell.
+            layer: which of its layers, from 0.
+            reverse: the reverse direction's weights, of a bidirectional one.
+
+        Raises:
+            TypeError, ValueError: it isn't such a layer, or has none of that number or no reverse direction.
+        """
+        kind = cls._layer_type
+        if not isinstance(recurrent, kind):
+            raise TypeError(f"recurrent: expected {kind.__name__} for {cls.__name__}, got {shown(recurrent)}")
+        index = check_index("layer", layer, "an integer")
+        if not 0 <= index < recurrent.num_layers:
+            raise ValueError(f"layer: expected one of 0..{recurrent.num_layers - 1}, got {index}")
+        if check_flag("reverse", reverse) and not recurrent.bidirectional:
+            raise ValueError("reverse: expected False, as the layer has one direction, got True")
+        cell = cls.__new__(cls)
+        features = recurrent.hidden_size * (2 if recurrent.bidirectional else 1)
+        options = {name: getattr(recurrent, name) for name in cls._options if name != "input_size"}
+        cell.__dict__.update(options, input_size=recurrent.input_size if index == 0 else features)
+        cell.__dict__.update(_source=recurrent, _place=(index, int(reverse)))
+        cell._build()
+        return cell
+
+    def _build(self) -> None:
+        if self._source is None:
+            super()._build()
+            return
+        layer, direction = self._place
+        self._core = self._source._core.cell(layer, direction)
+        self._parameters = self._source._parameters
+        suffix = f"_l{layer}" + "_reverse" * direction
+        names = [
+            name for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if name + suffix in self._source.params
+        ]
+        self._names = {name: name + suffix for name in names}
+        self._params = MappingProxyType({name: self._source.params[long] for name, long in self._names.items()})
+        self.grads = {name: self._source.grads[long] for name, long in self._names.items()}
+
+    def leaves(self) -> list[Module]:
+        """Itself, or the layer that its parameters belong to."""
+        return [self if self._source is None else self._source]
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the parameters by name, all from before or all from after a change in another thread."""
+        state = super().state_dict()
+        return state if self._source is None else {name: state[long] for name, long in self._names.items()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Takes over all parameters at once, as a layer does; those that it shares are the layer's from then on too."""
+        if self._source is not None:
+            check_arrays("state_dict", state, self.params)
+            state = self._parameters.snapshot() | {long: state[name] for name, long in self._names.items()}
+        super().load_state_dict(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._source is None:
+            return super().__getstate__()
+        return {name: value for name, value in self.__dict__.items() if name in {*self._options, "_source", "_place"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["_source"] is None:
+            super().__setstate__(state)
+            return
+        self.__dict__.update(state)
+        self._build()
 
     @property
     def _cell(self) -> str:
         raise NotImplementedError
 
     def _make_core(self) -> Any:
-        return NETWORKS[self.dtype](self._cell, self.input_size, self.hidden_size, 1, 1, self.bias, True)
+        return NETWORKS[self.dtype](self._cell, self.input_size, self.hidden_size, 1, 1, self.bias, True, self.tokens)
 
     def __call__(self, x: Array, hx: State = None) -> State:
         """The state after this step; hx None is zeros."""
@@ -49,17 +135,21 @@ class _Cell(Module):
     ) -> tuple[Array | None, State]:
         """From the gradient of the new state, those of x and of the state before; adds to `grads` or `self.grads`."""
         grads = self.grads if grads is None else grads
+        if self._source is not None:  # the core wants arrays for all of the layer's, and adds to those of the cell
+            check_arrays("grads", grads, self.params)
+            grads = self._source.grads | {long: grads[name] for name, long in self._names.items()}
         return self._core.backward(  # type: ignore[no-any-return]
             tape, None, dstate, None, None, need_dx, grads, retain, None
         )
 
 
-OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "bias": True}
+OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "bias": True} | TOKENS
 
 
 class RNNCell(_Cell):
     """One step of `RNN`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
 
+    _layer_type = RNN
     _options = OPTIONS | {"nonlinearity": "tanh"} | DTYPE
 
     def __init__(
@@ -70,9 +160,10 @@ class RNNCell(_Cell):
         nonlinearity: str = "tanh",
         dtype: object = np.float32,
         seed: Seed = None,
+        tokens: bool | None = None,
     ) -> None:
         self.nonlinearity = check_nonlinearity(nonlinearity)
-        super().__init__(input_size, hidden_size, bias, dtype, seed)
+        super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
     def _cell(self) -> str:
@@ -82,12 +173,19 @@ class RNNCell(_Cell):
 class LSTMCell(_Cell):
     """One step of `LSTM`: (x, (h, c)) -> (h', c'). Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
 
+    _layer_type = LSTM
     _options = OPTIONS | DTYPE
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, dtype: object = np.float32, seed: Seed = None
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: object = np.float32,
+        seed: Seed = None,
+        tokens: bool | None = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype, seed)
+        super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
     def _cell(self) -> str:
@@ -97,6 +195,7 @@ class LSTMCell(_Cell):
 class GRUCell(_Cell):
     """One step of `GRU`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
 
+    _layer_type = GRU
     _options = OPTIONS | {"reset_after": True} | DTYPE
 
     def __init__(
@@ -107,9 +206,10 @@ class GRUCell(_Cell):
         reset_after: bool = True,
         dtype: object = np.float32,
         seed: Seed = None,
+        tokens: bool | None = None,
     ) -> None:
         self.reset_after = check_flag("reset_after", reset_after)
-        super().__init__(input_size, hidden_size, bias, dtype, seed)
+        super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
     def _cell(self) -> str:

@@ -1,4 +1,4 @@
-"""Layers without parameters: Tanh, ReLU, Sigmoid and Dropout, element by element, and Last, which picks a step."""
+"""Layers without parameters: Tanh, ReLU, Sigmoid and Dropout, element by element, and Last, which ends a sequence."""
 
 from __future__ import annotations
 
@@ -201,26 +201,31 @@ class Dropout(Stateless):
 
 
 class Last(Stateless):
-    """The last step of every sequence, for many-to-one: x (T, B, F) -> y (B, F), or (T, F) -> (F,).
+    """What a sequence comes to, for many-to-one: x (T, B, F) -> y (B, F), or (T, F) -> (F,).
 
-    Of a bidirectional layer's features those of the reverse direction have seen one step only there.
+    Of one direction that is the last step. Of both it is the final state of each: the first half of the features, which
+    is the forward direction's, from the last step, and the second half from step 0, where the reverse direction ends.
 
     Args:
         batch_first: x is (B, T, F).
+        bidirectional: F is two halves, of both directions. None is False, but in a `Sequential` after a bidirectional
+            layer it is True. False takes the last step of all features; of those the reverse direction's have seen
+            that step only.
     """
 
-    _options: ClassVar[Mapping[str, object]] = {"batch_first": False}
+    _options: ClassVar[Mapping[str, object]] = {"batch_first": False, "bidirectional": None}
 
-    def __init__(self, batch_first: bool = False) -> None:
+    def __init__(self, batch_first: bool = False, bidirectional: bool | None = None) -> None:
         super().__init__()
         self.batch_first = check_flag("batch_first", batch_first)
+        self.bidirectional = None if bidirectional is None else check_flag("bidirectional", bidirectional)
 
     def __call__(self, x: Array, *, lengths: Array | None = None) -> Array:
-        """X -> y, float32 or float64.
+        """x -> y, float32 or float64.
 
         Args:
             x: the sequences; T isn't 0 without lengths.
-            lengths: (B,) integers in 0..T; y has each sequence's last step then, and zeros for length 0.
+            lengths: (B,) integers in 0..T; y has each sequence's own last step then, and zeros for length 0.
         """
         return self._pick(x, lengths)[0]
 
@@ -230,20 +235,28 @@ class Last(Stateless):
         return y, StatelessTape(self, y, (x.shape, last))
 
     def _pick(self, x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
-        """Y, and the index of each sequence's last step, -1 if it has none; None for the last of all."""
+        """y, and the index of each sequence's last step, -1 if it has none; None for the last of all."""
         x = check_array("x", x)
         if x.ndim not in {2, 3}:
             expected = "(B, T, F)" if self.batch_first else "(T, B, F)"
             raise ValueError(f"x: expected {expected} or (T, F), got {x.shape}")
+        if self.bidirectional and x.shape[-1] % 2:
+            raise ValueError(f"x: expected an even number of features, half of each direction, got {x.shape}")
         steps = self._by_time(x)
         if lengths is None:
             if not len(steps):
                 raise ValueError(f"x: expected at least one step, got {x.shape}")
-            return steps[-1].copy(), None
-        last = check_lengths(lengths, *steps.shape[:-1]) - 1
-        y = np.zeros(steps.shape[1:], x.dtype)
-        rows = np.flatnonzero(last >= 0)
-        y[rows] = steps[last[rows], rows]
+            last, y = None, steps[-1].copy()
+        else:
+            last = check_lengths(lengths, *steps.shape[:-1]) - 1
+            y = np.zeros(steps.shape[1:], x.dtype)
+            rows = np.flatnonzero(last >= 0)
+            y[rows] = steps[last[rows], rows]
+        if self.bidirectional and len(steps):
+            half = x.shape[-1] // 2
+            y[..., half:] = steps[0, ..., half:]
+            if last is not None:
+                y[last < 0] = 0
         return y, last
 
     def _by_time(self, x: Array) -> Array:
@@ -252,10 +265,13 @@ class Last(Stateless):
     def _reverse(self, kept: Any, dy: Array) -> Array:
         shape, last = kept
         dx = np.zeros(shape, dy.dtype)
-        steps = self._by_time(dx)
+        steps, half = self._by_time(dx), shape[-1] // 2 if self.bidirectional else shape[-1]
         if last is None:
-            steps[-1] = dy
+            steps[-1, ..., :half] = dy[..., :half]
+            steps[0, ..., half:] = dy[..., half:]
         else:
             rows = np.flatnonzero(last >= 0)
-            steps[last[rows], rows] = dy[rows]
+            steps[last[rows], rows, :half] = dy[rows, :half]
+            if len(steps):
+                steps[0, rows, half:] = dy[rows, half:]
         return dx

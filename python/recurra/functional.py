@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._checks import check_array, check_flag, check_size, shown
+from ._checks import check_array, check_flag, check_size, check_tokens, shown
 from .layers import CELLS, MOST_LAYERS, NETWORKS
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ def forward(
     bidirectional: bool = False,
     lengths: Array | None = None,
     masks: Sequence[Array] | None = None,
+    tokens: bool | None = None,
 ) -> tuple[Array, Array, Array | None, Tape]:
     """A whole network, forward; see `recurra.reference.forward` for arguments and results.
 
     x, params, states and masks share one dtype, float32 or float64. x may also be (T, I), one sequence, and all other
-    arrays then lack the axis B too; masks never do.
+    arrays then lack the axis B too; masks never do. Integers are tokens as they are for a layer made with `tokens`.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
@@ -66,6 +67,7 @@ def forward(
         raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {shown(cell)}")
     check_size("num_layers", num_layers, MOST_LAYERS)
     check_flag("bidirectional", bidirectional)
+    tokens = check_tokens(tokens)
     if not hasattr(params, "keys"):
         raise TypeError(f"params: expected a dict of arrays by name, got {type(params).__name__}")
     for name in ("weight_ih_l0", "weight_hh_l0"):
@@ -82,7 +84,7 @@ def forward(
     make = NETWORKS[params["weight_ih_l0"].dtype]
     input_size, hidden_size = params["weight_ih_l0"].shape[1], params["weight_hh_l0"].shape[1]
     bias = any(name.startswith("bias") for name in params)
-    network = make(cell, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False)
+    network = make(cell, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False, tokens)
     network.parameters.load(params, "params")
     hx: Any = (h0, c0) if has_cell_state else h0
     y, state, core = network.forward(

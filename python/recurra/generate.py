@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_index, check_number, check_rng, check_size, shown
+from ._training import bidirectional_of
 from .embedding import Embedding
-from .layers import GRU, LSTM, RNN, _Recurrent
+from .layers import GRU, LSTM, RNN
 from .linear import Linear
 from .sequential import Sequential, as_model
 
@@ -52,10 +53,9 @@ def generate(
         ValueError: a number out of range, a model that reads both ways, or logits that are NaN or infinite.
     """
     model = as_model(model)
-    if isinstance(model, Sequential) and any(
-        isinstance(layer, _Recurrent) and layer.bidirectional for layer in model.leaves()
-    ):
-        raise ValueError("model: expected layers of one direction, as the future isn't known, got a bidirectional one")
+    both = bidirectional_of(model)
+    if both is not None:
+        raise ValueError(f"model: expected layers of one direction, as the future isn't known, got {shown(both)}")
     tokens = _check_prompt(prompt)
     check_size("length", length)
     check_number("temperature", temperature, "a number from 0 up", 0, math.inf)
@@ -105,8 +105,10 @@ def _without_embedding(model: Any, length: int) -> Any:
     product = Linear(layer.input_size, rows, dtype=layer.dtype, seed=0)
     product.load_state_dict({"weight": weights["weight_ih_l0"], "bias": start})
     projected = np.ascontiguousarray(product(embedding.params["weight"]).T)
-    options = {name: getattr(layer, name) for name in layer._options}
-    reader = type(layer)(**(options | {"input_size": embedding.num_embeddings, "bias": True, "seed": 0}))
+    options = {name: getattr(layer, name) for name in layer._options} | {"dropout": 0.0}  # which only training has
+    reader = type(layer)(
+        **(options | {"input_size": embedding.num_embeddings, "bias": True, "seed": 0, "tokens": True})
+    )
     reader.load_state_dict(weights | {"weight_ih_l0": projected, "bias_ih_l0": np.zeros_like(rest), "bias_hh_l0": rest})
     return Sequential(reader, *members[2:])
 
@@ -154,8 +156,12 @@ def _check_prompt(prompt: Array | Sequence[int]) -> Array:
     if isinstance(prompt, np.ma.MaskedArray):
         raise TypeError("prompt: expected a plain numpy.ndarray or a list, got a masked array")
     tokens = np.asarray(prompt)
-    if tokens.ndim != 1 or not tokens.size:
-        raise ValueError(f"prompt: expected at least one token (T,), got {shown(tokens.shape)}")
+    if tokens.ndim != 1:
+        raise ValueError(
+            f"prompt: expected one sequence of tokens (T,), without an axis for a batch, got {tokens.shape}"
+        )
+    if not tokens.size:
+        raise ValueError("prompt: expected at least one token, got none")
     if tokens.dtype.kind not in "iu":
         raise TypeError(f"prompt: expected integers, got {tokens.dtype}")
     return tokens

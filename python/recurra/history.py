@@ -16,11 +16,16 @@ class History:
     """What `fit` returns and hands to its callback; the lists have one number for each whole epoch.
 
     Attributes:
-        losses: the mean of the batches' losses, each before the step it led to.
-        validation: the same over the validation batches after the epoch; empty without validation.
+        losses: the mean of the batches' losses, each before the step it led to, and each weighted with the number of
+            elements of its prediction that count. So it is the mean of the samples' losses, also where the last batch
+            is smaller, or of the steps' if sequences have lengths.
+        validation: the same over the validation batches after the epoch, or over the training batches if there is
+            patience and no validation; else empty.
         seconds: how long the epoch took, validation included.
         norms: the mean of the gradient's norms before clipping; empty without clip_norm.
-        stopped: why it ended: "epochs", "patience", "callback" or "interrupted"; "" meanwhile.
+        best: with patience, the loss of the weights that are kept, the smallest in `validation`; else None.
+        skipped: how many batches were skipped as something wasn't finite.
+        stopped: why it ended: "epochs", "patience", "callback", "interrupted" or "nonfinite"; "" meanwhile.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -28,6 +33,8 @@ class History:
     seconds: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     stopped: str = ""
+    best: float | None = None
+    skipped: int = 0
 
     @property
     def interrupted(self) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core
-from ._checks import check_flag, check_number, check_rng, check_size, shown
+from ._checks import caller_level, check_flag, check_number, check_rng, check_size, check_tokens, shown
 from ._masks import dropout_mask
 from .module import Array, Module
 
@@ -37,13 +38,15 @@ class _Recurrent(Module):
         bidirectional: bool,
         dtype: object,
         seed: Seed,
+        tokens: bool | None,
     ) -> None:
         self.input_size = check_size("input_size", input_size)
         self.hidden_size = check_size("hidden_size", hidden_size)
         self.num_layers = check_size("num_layers", num_layers, MOST_LAYERS)
         self.bias = check_flag("bias", bias)
         self.batch_first = check_flag("batch_first", batch_first)
-        self.dropout = dropout
+        self._dropout = _check_rate(dropout, self.num_layers)
+        self.tokens = check_tokens(tokens)
         self.bidirectional = check_flag("bidirectional", bidirectional)
         self._plan: Mapping[str, int] | None = None
         super().__init__(dtype, seed, self.hidden_size**-0.5)
@@ -55,7 +58,14 @@ class _Recurrent(Module):
     def _make_core(self) -> Any:
         directions = 2 if self.bidirectional else 1
         return NETWORKS[self.dtype](
-            self._cell, self.input_size, self.hidden_size, self.num_layers, directions, self.bias, False
+            self._cell,
+            self.input_size,
+            self.hidden_size,
+            self.num_layers,
+            directions,
+            self.bias,
+            False,
+            self.tokens,
         )
 
     @property
@@ -65,7 +75,7 @@ class _Recurrent(Module):
 
     @dropout.setter
     def dropout(self, value: float) -> None:
-        self._dropout = check_number("dropout", value, "a number in [0, 1)", 0, 1)
+        self._dropout = _check_rate(value, self.num_layers)
 
     def __call__(
         self, x: Array, hx: State = None, *, lengths: Array | None = None, out: Array | None = None
@@ -174,6 +184,7 @@ class _Recurrent(Module):
 
 _OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "num_layers": 1}
 _COMMON: dict[str, object] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+TOKENS: dict[str, object] = {"tokens": None}
 DTYPE: dict[str, object] = {"dtype": np.dtype(np.float32)}
 
 
@@ -190,12 +201,14 @@ class RNN(_Recurrent):
         bidirectional: a second direction reads every sequence from its end.
         dtype: float32 or float64, of everything.
         seed: of the weights, drawn uniform in ±1/√H: an integer, a numpy.random.Generator, or None for the system's.
+        tokens: whether integers are tokens, which stand for one-hot rows; None: unless their last axis is input_size,
+            so that they may be features that were meant to be cast. Those are refused.
 
     Parameters, by PyTorch's names: weight_ih_l0 (H, input_size), weight_hh_l0 (H, H), bias_ih_l0 (H,), bias_hh_l0 (H,),
     then those of the reverse direction, "…_l0_reverse", and of the layers above, "…_l1", which read D*H features.
     """
 
-    _options = _OPTIONS | {"nonlinearity": "tanh"} | _COMMON | DTYPE
+    _options = _OPTIONS | {"nonlinearity": "tanh"} | _COMMON | DTYPE | TOKENS
 
     def __init__(
         self,
@@ -209,9 +222,12 @@ class RNN(_Recurrent):
         bidirectional: bool = False,
         dtype: object = np.float32,
         seed: Seed = None,
+        tokens: bool | None = None,
     ) -> None:
         self.nonlinearity = check_nonlinearity(nonlinearity)
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, tokens
+        )
 
     @property
     def _cell(self) -> str:
@@ -228,7 +244,7 @@ class LSTM(_Recurrent):
     i, f, g, o, so that weight_ih_l0 is (4*H, input_size). The state is a pair (h, c).
     """
 
-    _options = _OPTIONS | _COMMON | DTYPE
+    _options = _OPTIONS | _COMMON | DTYPE | TOKENS
 
     def __init__(
         self,
@@ -241,8 +257,11 @@ class LSTM(_Recurrent):
         bidirectional: bool = False,
         dtype: object = np.float32,
         seed: Seed = None,
+        tokens: bool | None = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, tokens
+        )
 
     @property
     def _cell(self) -> str:
@@ -261,7 +280,7 @@ class GRU(_Recurrent):
     r, z, n, so that weight_ih_l0 is (3*H, input_size).
     """
 
-    _options = _OPTIONS | _COMMON | {"reset_after": True} | DTYPE
+    _options = _OPTIONS | _COMMON | {"reset_after": True} | DTYPE | TOKENS
 
     def __init__(
         self,
@@ -275,13 +294,28 @@ class GRU(_Recurrent):
         reset_after: bool = True,
         dtype: object = np.float32,
         seed: Seed = None,
+        tokens: bool | None = None,
     ) -> None:
         self.reset_after = check_flag("reset_after", reset_after)
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, tokens
+        )
 
     @property
     def _cell(self) -> str:
         return "gru" if self.reset_after else "gru_reset_before"
+
+
+def _check_rate(value: object, num_layers: int) -> float:
+    rate = check_number("dropout", value, "a number in [0, 1)", 0, 1)
+    if rate and num_layers == 1:
+        warnings.warn(
+            f"dropout: expected num_layers above 1 beside it, as it acts between layers, got dropout={rate} and "
+            f"num_layers=1, where it does nothing",
+            UserWarning,
+            stacklevel=caller_level(),  # whoever made the layer, or set the attribute
+        )
+    return rate
 
 
 def check_nonlinearity(value: object) -> str:

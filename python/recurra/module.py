@@ -130,7 +130,7 @@ def load_all(states: Iterable[tuple[Module, Mapping[str, Array]]]) -> None:
     """Gives each layer new parameters: all at once, but for those that have a way of their own and come last."""
     common, own = [], []
     for layer, state in states:
-        if type(layer).load_state_dict is Module.load_state_dict:
+        if getattr(type(layer), "load_state_dict", None) is Module.load_state_dict:
             common.append((layer._parameters, settled(state)))
         else:
             own.append((layer, state))

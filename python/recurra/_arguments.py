@@ -1,0 +1,169 @@
+"""What a call of a `Sequential` can be refused for before its first member runs, so that nothing was done in vain.
+
+The members check all of it again, in their own time: a wrong state of the second one would be found when the first has
+run and the generator has drawn its masks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._checks import check_array, check_lengths, shown
+from ._members import BUILT_IN, ELEMENTWISE
+from .embedding import Embedding
+from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
+from .layers import LSTM, _Recurrent
+from .linear import Linear
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .layers import State
+    from .module import Array
+
+# How a member is called, besides with x: with a state and lengths, and, as a model is, by `run`; with lengths; with a
+# generator; or with x alone. One with `run` may have no state.
+RECURRENT, MODEL, STATELESS_MODEL, LAST, RANDOM, PLAIN = range(6)
+KNOWN = (*ELEMENTWISE, *BUILT_IN, Embedding, Last, Linear)  # subclasses may take something else
+
+
+class Arguments:
+    """What the members ask of x, states, lengths and the generator."""
+
+    def __init__(self, layers: Sequence[Any], batch_first: bool | None) -> None:
+        self.batch_first = bool(batch_first)
+        self.known = next((i for i, layer in enumerate(layers) if type(layer) not in KNOWN), len(layers))
+        self.reader: Any = next((layer for layer in layers if type(layer) not in ELEMENTWISE), None)
+        self.first = self.reader is layers[0]
+        self.stateful = [(i, layer) for i, layer in enumerate(layers) if kind_of(layer) in {RECURRENT, MODEL}]
+        self.none = (None,) * len(self.stateful)
+        before = layers[: self.stateful[0][0]] if self.stateful else []
+        # The first one checks its own state; nothing is lost if only such as have no effect have run before it.
+        self.ahead = len(self.stateful) > 1 or any(
+            type(layer) not in (Embedding, Linear, ReLU, Sigmoid, Tanh) for layer in before
+        )
+        self.of_lengths = any(isinstance(layer, (_Recurrent, Last)) for layer in layers[: self.known])
+        self.random = [layer for layer in layers if isinstance(layer, (_Recurrent, Dropout))]
+
+    def check(self, x: Array, states: Sequence[State] | None, lengths: Array | None) -> Sequence[State]:
+        """The states, one for each member that has some; raises what a member would."""
+        if not self.first:
+            self._check_x(x)
+        checked = self.none if states is None else self._check_number("state", states)
+        if lengths is None and (states is None or not self.ahead):
+            return checked
+        steps, batch = self._axes(x)
+        if lengths is not None and self.of_lengths and steps is not None:
+            check_lengths(lengths, steps, *batch)
+        for (i, layer), state in zip(self.stateful, checked, strict=True):
+            if type(layer) in BUILT_IN:
+                _check_state(layer, state, batch if steps is not None and i < self.known else None)
+        return checked
+
+    def check_rng(self, rng: object) -> None:
+        """Raises ValueError if there is dropout and nothing to draw its masks from."""
+        if rng is None and any(_draws(layer) for layer in self.random):
+            raise ValueError("rng: expected an integer or a numpy.random.Generator, as dropout is on, got None")
+
+    def check_gradients(self, dstate: Sequence[State] | None, states: Sequence[State]) -> Sequence[State]:
+        """The gradients of final states, like those."""
+        given = self._check_number("dstate", dstate)
+        for like, gradient in zip(states, given, strict=True):
+            _check_gradient(gradient, like)
+        return given
+
+    def _check_number(self, name: str, state: Sequence[State] | None) -> Sequence[State]:
+        count = len(self.stateful)
+        if state is None:
+            return self.none
+        if not isinstance(state, (list, tuple)):
+            raise TypeError(f"{name}: expected a list, one for each recurrent member, got {type(state).__name__}")
+        if len(state) != count:
+            raise ValueError(f"{name}: expected one for each of {count} recurrent members, got {len(state)}")
+        return state
+
+    def _check_x(self, x: Array) -> None:
+        """What the first layer that isn't element by element will ask, before those in front of it draw masks."""
+        reader = self.reader
+        if type(reader) not in (*BUILT_IN, Linear):
+            return
+        check_array("x", x, reader.dtype)
+        features = reader.in_features if type(reader) is Linear else reader.input_size
+        if not x.ndim or x.shape[-1] != features:
+            raise ValueError(f"x: expected {features} features, what {shown(reader)} takes, got {x.shape}")
+
+    def _axes(self, x: Array) -> tuple[int | None, tuple[int, ...]]:
+        """T and (B,), or T and () without a batch; (None, ()) if x has neither form, or what reads it isn't known."""
+        if not isinstance(x, np.ndarray) or not self.known:
+            return None, ()
+        leading = x.shape if x.dtype.kind in "iu" else x.shape[:-1]
+        if len(leading) not in {1, 2}:
+            return None, ()
+        if self.batch_first:
+            return leading[-1], leading[:-1]
+        return leading[0], leading[1:]
+
+
+def kind_of(layer: Any) -> int:
+    """How a member is called."""
+    if isinstance(layer, _Recurrent):
+        return RECURRENT
+    if isinstance(layer, Last):
+        return LAST
+    if isinstance(layer, Dropout):
+        return RANDOM
+    if not callable(getattr(layer, "run", None)):
+        return PLAIN
+    arguments = getattr(layer, "_arguments", None)  # of a Sequential of another type
+    return STATELESS_MODEL if isinstance(arguments, Arguments) and not arguments.stateful else MODEL
+
+
+def _draws(layer: Any) -> bool:
+    if isinstance(layer, Dropout):
+        return layer.p > 0
+    return bool(layer.dropout > 0 and layer.num_layers > 1)
+
+
+def _check_state(layer: Any, state: State, batch: tuple[int, ...] | None) -> None:
+    """A state of RNN, LSTM or GRU; of a batch (B,), of none (), or None for either."""
+    if state is None:
+        return
+    parts: Any = [("h0", state)]
+    if type(layer) is LSTM:
+        if not isinstance(state, (list, tuple)) or len(state) != 2:
+            raise TypeError(f"hx: expected a pair (h0, c0), got {type(state).__name__}")
+        parts = zip(("h0", "c0"), state, strict=True)
+    rows = layer.num_layers * (2 if layer.bidirectional else 1)
+    for name, array in parts:
+        if array is None:
+            continue
+        check_array(name, array, layer.dtype)
+        middle = array.shape[1:-1] if batch is None else batch
+        shape = (rows, *middle, layer.hidden_size)
+        if array.shape != shape or len(shape) > 3:
+            symbols = (
+                "(num_layers*num_directions, hidden_size)"
+                if not middle
+                else ("(num_layers*num_directions, B, hidden_size)")
+            )
+            raise ValueError(f"{name}: expected {symbols} = {shape}, as {shown(layer)} takes it, got {array.shape}")
+
+
+def _check_gradient(gradient: State, like: State) -> None:
+    """One member's dstate: None, or an array like its state; of an LSTM, None or a pair of such."""
+    if gradient is None:
+        return
+    if isinstance(like, (list, tuple)):
+        expected = "a pair (dh_n, dc_n) for an LSTM" if isinstance(like, tuple) else f"a list of {len(like)}"
+        if not isinstance(gradient, (list, tuple)) or len(gradient) != len(like):
+            raise TypeError(f"dstate: expected {expected}, got {shown(gradient)}")
+        for one, array in zip(gradient, like, strict=True):
+            _check_gradient(one, array)
+        return
+    if not isinstance(like, np.ndarray):
+        return  # somebody's own
+    check_array("dstate", gradient, like.dtype)
+    if gradient.shape != like.shape:
+        raise ValueError(f"dstate: expected the state's shape {like.shape}, got {gradient.shape}")

@@ -1,0 +1,131 @@
+"""Which layers go together one after another, checked once, when a `Sequential` is made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._checks import shown
+from .cells import _Cell
+from .composite import missing_of_layer
+from .embedding import Embedding
+from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
+from .layers import GRU, LSTM, RNN, _Recurrent
+from .linear import Linear
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ELEMENTWISE = (Dropout, ReLU, Sigmoid, Tanh)
+BUILT_IN = (RNN, LSTM, GRU)
+
+
+def check_kind(layer: object) -> None:
+    """Raises TypeError unless it is a layer that takes x, which a cell isn't, or has the methods of one."""
+    if isinstance(layer, (list, tuple)):
+        raise TypeError(
+            f"layers: expected one argument for each, got a {type(layer).__name__}: write Sequential(*layers)"
+        )
+    if isinstance(layer, _Cell):
+        raise TypeError(f"layers: expected layers over sequences or single values, got a cell, {shown(layer)}")
+    missing = missing_of_layer(layer)
+    if missing or isinstance(layer, type):
+        lacks = f", which has no {', '.join(missing)}" if missing and not isinstance(layer, type) else ""
+        raise TypeError(
+            "layers: expected layers over sequences or single values, or objects with their methods, such as those of "
+            f"a subclass of recurra.Composite, got {shown(layer)}{lacks}"
+        )
+
+
+def check_parameters(layers: Sequence[Any]) -> None:
+    """Raises unless all parameters are of one dtype, and none belongs to two members."""
+    leaves = [leaf for layer in layers for leaf in layer.leaves()]
+    if len({id(leaf._parameters) for leaf in leaves}) < len(leaves):
+        raise ValueError("layers: expected different layers, got one with parameters twice")
+    if len({leaf.dtype for leaf in leaves}) > 1:
+        raise TypeError(f"layers: expected one dtype, got {', '.join(leaf.dtype.name for leaf in leaves)}")
+
+
+def batch_first_of(layers: Sequence[Any]) -> bool | None:
+    """Whether they take (B, T, …); None if no layer says.
+
+    Raises:
+        ValueError: they don't agree.
+    """
+    said = [(flag, layer) for layer in layers for flag in _batch_firsts(layer)]
+    for flag, layer in said:
+        if flag != said[0][0]:
+            one, other = (shown(layer) for layer in (said[0][1], layer))
+            raise ValueError(f"layers: expected all with batch_first=True or all without, got {one} and {other}")
+    return said[0][0] if said else None
+
+
+def _batch_firsts(layer: Any) -> list[bool]:
+    """What a layer says of itself, or, if it doesn't, what the recurrent layers in it say."""
+    own = getattr(layer, "batch_first", None)
+    if own is not None:
+        return [own]
+    return [leaf.batch_first for leaf in layer.leaves() if isinstance(leaf, _Recurrent) and leaf is not layer]
+
+
+def check_last(layers: Sequence[Any]) -> None:
+    """Raises ValueError if something recurrent stands after a Last, which leaves no axis of time."""
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Last) and any(_has_recurrence(later) for later in layers[i + 1 :]):
+            names = ", ".join(type(one).__name__ for one in layers)
+            raise ValueError(f"layers: expected nothing recurrent after Last, which leaves no time axis, got {names}")
+
+
+def _has_recurrence(layer: Any) -> bool:
+    return any(isinstance(leaf, _Recurrent) for leaf in layer.leaves())
+
+
+def resolve_last(layers: Sequence[Any]) -> list[Any]:
+    """The layers, with Last(bidirectional=True) instead of a Last() that is after a layer of both directions.
+
+    Raises:
+        ValueError: a Last that isn't told and can't know what its features are, or that is told what can't be.
+    """
+    halves: bool | None = None  # whether the features are one half of each direction; None: unknown
+    mixed = False  # whether both directions have a part in each
+    result = list(layers)
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Last):
+            if layer.bidirectional and halves is False:
+                raise ValueError(f"layers: expected a bidirectional layer before {layer!r}, got {shown(layers[i - 1])}")
+            if layer.bidirectional is None and (mixed or (halves and type(layer) is not Last)):
+                raise ValueError(
+                    f"layers: expected Last(bidirectional=True), for the final states of both directions, or "
+                    f"Last(bidirectional=False), for the last step, after {shown(layers[i - 1])}, got {layer!r}"
+                )
+            if layer.bidirectional is None and halves:
+                result[i] = Last(layer.batch_first, bidirectional=True)
+            halves, mixed = False, False
+        elif isinstance(layer, _Recurrent):
+            halves, mixed = layer.bidirectional, False
+        elif type(layer) is Linear:
+            halves, mixed = (None, True) if halves else (halves, mixed)
+        elif type(layer) not in ELEMENTWISE:
+            both = any(leaf.bidirectional for leaf in layer.leaves() if isinstance(leaf, _Recurrent))
+            halves, mixed = None, both or mixed or bool(halves)
+    return result
+
+
+def check_features(layers: Sequence[Any]) -> None:
+    """Raises ValueError unless each takes as many features as the one before it gives, as far as both are known."""
+    given: int | None = None
+    for i, layer in enumerate(layers):
+        kind = type(layer)
+        taken = next((name for name in ("in_features", "input_size") if hasattr(layer, name)), None)
+        if taken and given not in (None, getattr(layer, taken)):
+            raise ValueError(
+                f"layers: expected layer {i}, {kind.__name__}, with {taken} = {given}, what the one before it gives, "
+                f"got {getattr(layer, taken)}"
+            )
+        if kind is Linear:
+            given = layer.out_features
+        elif kind is Embedding:
+            given = layer.embedding_dim
+        elif kind in BUILT_IN:
+            given = layer.hidden_size * (2 if layer.bidirectional else 1)
+        elif kind not in (*ELEMENTWISE, Last):
+            given = None  # somebody's own
