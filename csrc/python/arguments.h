@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "model/network.h"
+#include "system/float_mode.h"
 
 namespace recurra {
 
@@ -298,7 +299,7 @@ inline bool finalizing() {
 #endif
 }
 
-// Gives up the GIL for as long as it lives.
+// Gives up the GIL for as long as it lives, and computes in our floating-point mode.
 class WithoutGil {
  public:
   WithoutGil() : state_(finalizing() ? nullptr : PyEval_SaveThread()) {}
@@ -314,11 +315,13 @@ class WithoutGil {
 
  private:
   PyThreadState *state_;
+  FloatMode mode_;
 };
 
 // Whether a signal handler has raised; the exception is left pending in this thread.
 inline bool signalled() {
   if (finalizing()) return false;
+  const CallersFloatMode mode;  // for the handler
   const PyGILState_STATE state = PyGILState_Ensure();
   const bool raised = PyErr_CheckSignals() != 0;
   PyGILState_Release(state);

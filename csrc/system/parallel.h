@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "system/float_mode.h"
+
 #ifdef _OPENMP
 #include <omp.h>
 #include <pthread.h>
@@ -55,13 +57,18 @@ inline int usable_threads([[maybe_unused]] int wish) {
 #endif
 }
 
-// body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer. It must not throw.
+// body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer, each in our floating-point
+// mode. It must not throw.
 template <class Body>
 void run_team([[maybe_unused]] int threads, const Body &body) {
 #ifdef _OPENMP
   if (threads > 1) {
+    const CallersFloatMode outside;
 #pragma omp parallel num_threads(threads)
-    body(omp_get_thread_num(), omp_get_num_threads());
+    {
+      const FloatMode mode;
+      body(omp_get_thread_num(), omp_get_num_threads());
+    }
     return;
   }
 #endif
