@@ -3,8 +3,7 @@
 #include <algorithm>
 
 #include "dispatch.h"
-#include "system/interrupt.h"
-#include "system/parallel.h"
+#include "system/team.h"
 
 namespace recurra {
 namespace {
@@ -44,12 +43,12 @@ bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long l
       kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to);
     });
   }
-  const int team = threads(rows, 1);
+  const int most = threads(rows, 1);
   const Index work = kernels.linear_work();
-  const Workspace memory(checked_product(team * work, sizeof(T)));
-  Interrupt interrupt(signalled, team);
-  run_team(team, [&](int member, int members) {
-    Pulse pulse = interrupt.pulse(member, members);
+  const Workspace memory(checked_product(most * work, sizeof(T)));
+  Team team(signalled, most);
+  team.run([&](Pulse &pulse) {
+    const int member = pulse.member, members = pulse.members;
     LinearTask<T> task{};
     task.rows = rows;
     task.in = in;
@@ -63,7 +62,7 @@ bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long l
     task.pulse = &pulse;
     kernels.linear_forward(&task);
   });
-  return !interrupt.stopped();
+  return !team.stopped();
 }
 
 template <class T>
@@ -80,19 +79,19 @@ template <class T>
 bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
                         bool (*signalled)()) {
   const Kernels<T> &kernels = kernels_of<T>();
-  const int team = threads(rows, 2);
+  const int most = threads(rows, 2);
   const Index work = kernels.linear_work();
   T *sums[2] = {}, *scratch = nullptr;
   const auto cut = [&](Cutter cutter) {
     for (std::size_t i = 0; i < parameters->entries.size(); ++i) sums[i] = cutter.take<T>(parameters->entries[i].size);
-    scratch = cutter.take<T>(checked_product(team, work));
+    scratch = cutter.take<T>(checked_product(most, work));
     return cutter.used();
   };
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
-  Interrupt interrupt(signalled, team);
-  run_team(team, [&](int member, int members) {
-    Pulse pulse = interrupt.pulse(member, members);
+  Team team(signalled, most);
+  team.run([&](Pulse &pulse) {
+    const int member = pulse.member, members = pulse.members;
     LinearTask<T> task{};
     task.rows = rows;
     task.in = in;
@@ -111,7 +110,7 @@ bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, cons
     task.pulse = &pulse;
     kernels.linear_backward(&task);
   });
-  if (interrupt.stopped()) return false;
+  if (team.stopped()) return false;
   for (std::size_t i = 0; i < parameters->entries.size(); ++i) {
     for (Index k = 0; k < parameters->entries[i].size; ++k) grads[i][k] += sums[i][k];
   }

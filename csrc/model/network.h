@@ -11,6 +11,7 @@
 #include "model/parameters.h"
 #include "model/plan.h"
 #include "model/sequences.h"
+#include "system/interrupt.h"
 
 namespace recurra {
 
@@ -29,9 +30,6 @@ struct LastPlan {
   const char *isa = "";
 };
 LastPlan &last_plan();
-
-// Asked now and then during a long call; true ends it.
-using Signalled = bool (*)();
 
 struct NetworkShape {
   CellId cell;

@@ -1,9 +1,6 @@
 // The weights of a layer, their version, and the packed copies that the kernels read.
 #pragma once
 
-#include <pthread.h>
-
-#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <map>
@@ -14,42 +11,9 @@
 #include <vector>
 
 #include "system/buffer.h"
+#include "system/fork.h"
 
 namespace recurra {
-
-// The mutexes of all parameters alive. A fork waits for them, so that no child inherits one that is held, nor weights
-// in the middle of a change. Whoever holds one never waits for the GIL, which the forking thread has.
-class ForkGate {
- public:
-  static ForkGate &instance() {
-    static auto *gate = new ForkGate;
-    return *gate;
-  }
-  void add(std::mutex *mutex) {
-    const std::lock_guard<std::mutex> lock(own_);
-    mutexes_.push_back(mutex);
-  }
-  void remove(std::mutex *mutex) {
-    const std::lock_guard<std::mutex> lock(own_);
-    mutexes_.erase(std::find(mutexes_.begin(), mutexes_.end(), mutex));
-  }
-
- private:
-  ForkGate() {
-    pthread_atfork([] { instance().close(); }, [] { instance().open(); }, [] { instance().open(); });
-  }
-  void close() {
-    own_.lock();
-    for (std::mutex *mutex : mutexes_) mutex->lock();
-  }
-  void open() {
-    for (std::mutex *mutex : mutexes_) mutex->unlock();
-    own_.unlock();
-  }
-
-  std::mutex own_;
-  std::vector<std::mutex *> mutexes_;
-};
 
 // The parameters that a layer has: names, shapes, and where each begins in a block that holds all of them.
 struct ParameterTable {

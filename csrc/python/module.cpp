@@ -155,7 +155,7 @@ py::object softmax(py::handle x, py::handle weights) {
 }  // namespace
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
-  usable_threads(1);  // from here on, a fork is noticed
+  ForkGate::instance();  // from here on, a fork is noticed
   module.doc() = "The compiled half of recurra; see the package for how to use it.";
   module.def("build_info", build_info_dict);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
