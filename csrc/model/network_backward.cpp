@@ -1,5 +1,6 @@
 // Network::backward: the layers in turn, their slices and directions shared out among a team.
 #include "dispatch.h"
+#include "model/gradients.h"
 #include "model/views.h"
 #include "system/team.h"
 
@@ -46,8 +47,9 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   const Rows &rows = sequences.rows;
   const Index H = shape.hidden_size, features = shape.directions * H, total = sequences.total();
   const Plan plan = this->plan(sequences, call.wish, 2);
-  const PackedPtr<T> packed = packed_backward(*tape.parameters, tape.version);
-  if (!packed) return Outcome::kOutdated;
+  bool outdated = false;
+  const PackedPtr<T> packed = packed_backward(*tape.parameters, tape.version, call.signalled, outdated);
+  if (!packed) return outdated ? Outcome::kOutdated : Outcome::kInterrupted;
   const std::vector<Index> bounds = sequences.slices(plan.split == kSplitBatch ? plan.threads : 1);
   const int slices = static_cast<int>(bounds.size()) - 1;
   Index most_rows = 0;
@@ -193,14 +195,17 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.dx = layer == 0 ? view_of(call.dx) : RowView<T>{from_above[(layer - 1) % 2], 0, features, true};
     if (!kernels_.input_gradient(&task) || layer == 0) return;
     const Buffer<T> &mask = tape.layers[layer - 1].mask;
-    for (Index i = first * features; mask.size() && i < last * features; ++i) task.dx.base[i] *= mask.data()[i];
+    for (Index row = first; mask.size() && row < last; ++row) {
+      for (Index i = row * features; i < (row + 1) * features; ++i) task.dx.base[i] *= mask.data()[i];
+      if (stops(pulse, kCopyWork * features)) return;
+    }
   };
 
   team.run([&](Pulse &pulse) {
     const int member = pulse.member, members = pulse.members;
     T *own_work = work + member * widest;
     const bool by_direction = plan.split == kSplitDirections, by_unit = plan.split == kSplitUnits;
-    if (member == 0 && call.dx) clear_padding(sequences, 0, rows.batch, call.dx, shape.input_size);
+    if (member == 0 && call.dx) clear_padding(sequences, 0, rows.batch, call.dx, shape.input_size, pulse);
     for (Index layer = shape.layers - 1; layer >= 0; --layer) {
       for (const Stretch &stretch : stretches) {
         for (int s = 0; s < slices; ++s) {
@@ -227,11 +232,8 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
       table_gradient(alphabet * member / members, alphabet * (member + 1) / members, pulse, own_work);
     }
   });
-  if (!team.stopped()) {
-    for (std::size_t i = entry(0, kInputWeight); i < after; ++i) {
-      const T *gradient = gradient_of(i);
-      for (Index k = 0; k < table->entries[i].size; ++k) call.grads[i][k] += gradient[k];
-    }
+  for (std::size_t i = entry(0, kInputWeight); i < after && !team.stopped(); ++i) {
+    add_gradient(table->entries[i].size, gradient_of(i), call.grads[i]);
   }
   return report(plan, team.size(), team.stopped());
 }

@@ -68,13 +68,14 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
 
-  long long version = 0;
-  const PackedPtr<T> packed = packed_forward(*parameters, version);
-  if (tape) tape->version = version;
+  const PackedPtr<T> packed = packed_forward(*parameters, call.signalled);
+  if (!packed) return Outcome::kInterrupted;
+  if (tape) tape->version = packed->version;
 
   Team team(call.signalled, plan.threads);
-  const auto copy_input = [&](Index first, Index last) {
+  const auto copy_input = [&](Index first, Index last, Pulse &pulse) {
     for_rows(rows, first, last, [&](Index t, Index b, Index row) {
+      if (team.stopped() || stops(pulse, kCopyWork * I)) return;
       if (call.tokens) {
         tokens[row] = call.tokens.base[t * call.tokens.step + rows.order[b] * call.tokens.row];
         return;
@@ -83,8 +84,9 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
       std::copy(from, from + I, tape->x.data() + row * I);
     });
   };
-  const auto apply_mask = [&](LayerTape<T> &kept, const Strided<const T> &mask, Index first, Index last) {
+  const auto apply_mask = [&](LayerTape<T> &kept, const Strided<const T> &mask, Index first, Index last, Pulse &pulse) {
     for_rows(rows, first, last, [&](Index t, Index b, Index row) {
+      if (team.stopped() || stops(pulse, kCopyWork * features)) return;
       const T *from = mask.base + t * mask.step + rows.order[b] * mask.row;
       const T *out = kept.out.data() + row * features;
       T *factors = kept.mask.data() + row * features, *masked = kept.masked.data() + row * features;
@@ -102,8 +104,8 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
     const auto mine = [&](int slice, int direction) { return (by_direction ? direction : slice) % members == member; };
     for (int s = 0; s < slices; ++s) {
       if (!mine(s, 0)) continue;
-      if (tape || call.tokens) copy_input(bounds[s], bounds[s + 1]);
-      clear_padding(sequences, bounds[s], bounds[s + 1], call.y, features);
+      if (tape || call.tokens) copy_input(bounds[s], bounds[s + 1], pulse);
+      clear_padding(sequences, bounds[s], bounds[s + 1], call.y, features, pulse);
     }
     if (together && !pulse.meet(&pulse)) return;
     for (Index layer = 0; layer < shape.layers; ++layer) {
@@ -160,7 +162,7 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
       if (together && !pulse.meet(&pulse)) return;
       if (tape && !call.masks.empty()) {
         for (int s = 0; s < slices; ++s) {
-          if (mine(s, 0)) apply_mask(tape->layers[layer], call.masks[layer], bounds[s], bounds[s + 1]);
+          if (mine(s, 0)) apply_mask(tape->layers[layer], call.masks[layer], bounds[s], bounds[s + 1], pulse);
         }
         if (together && !pulse.meet(&pulse)) return;
       }

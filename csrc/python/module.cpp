@@ -1,5 +1,6 @@
 // The module recurra._core: pybind11 only. Functions check, allocate, release the GIL and call.
 #include "dispatch.h"
+#include "model/softmax.h"
 #include "python/arguments.h"
 #include "python/bindings.h"
 #include "system/parallel.h"
@@ -41,11 +42,17 @@ template <class T>
 py::array activation(const py::array &x, void (*Kernels<T>::*function)(Index, const T *, T *)) {
   const py::array from = contiguous<T>(x) ? x : copied(x);
   const py::array to = new_array<T>(Shape(from));
+  const T *in = pointer<T>(from);
   T *out = pointer<T>(to);
+  constexpr Index kElementWork = 32;  // multiply-adds in whose time an element is done
+  bool done = false;
   {
     const WithoutGil released;
-    (kernels_of<T>().*function)(from.size(), pointer<T>(from), out);
+    done = in_pieces(from.size(), kElementWork, signalled, [&](Index first, Index last) {
+      (kernels_of<T>().*function)(last - first, in + first, out + first);
+    });
   }
+  if (!done) throw py::error_already_set();
   return to;
 }
 
@@ -127,10 +134,14 @@ template <class T>
 py::object softmax_of(const py::array &rows, py::handle weights) {
   if (rows.ndim() != 2) refuse_value("x", "(N, C)", shape_text(rows));
   const py::array x = contiguous<T>(rows) ? rows : copied(rows), y = new_array<T>(Shape(x));
-  SoftmaxTask<T> task{x.shape(0), x.shape(1), pointer<T>(x), nullptr, pointer<T>(y), nullptr, nullptr};
+  SoftmaxTask<T> task{x.shape(0), x.shape(1), pointer<T>(x), nullptr, pointer<T>(y), nullptr, nullptr, nullptr};
   const auto run = [&task] {
-    const WithoutGil released;
-    kernels_of<T>().softmax(&task);
+    bool done = false;
+    {
+      const WithoutGil released;
+      done = softmax_rows(task, signalled);
+    }
+    if (!done) throw py::error_already_set();
   };
   if (weights.is_none()) {
     run();

@@ -15,6 +15,15 @@ using Signalled = bool (*)();
 constexpr Index kPollBudget = 4'000'000;
 constexpr std::chrono::milliseconds kSignalInterval{50};
 
+// Multiply-adds in whose time a number is copied, at the pace of memory.
+constexpr Index kCopyWork = 16;
+
+// Notes some work; true if the call is to stop.
+inline bool stops(Pulse &pulse, Index multiply_adds) {
+  pulse.credit -= multiply_adds;
+  return pulse.credit < 0 && pulse.poll(&pulse);
+}
+
 class Interrupt {
  public:
   // Without a function to ask, a call can't be interrupted.

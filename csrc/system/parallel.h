@@ -41,8 +41,8 @@ inline int usable_threads([[maybe_unused]] int wish) {
 #endif
 }
 
-// body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer, each in our floating-point
-// mode. It must not throw.
+// body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer, each in our
+// floating-point mode. It must not throw.
 template <class Body>
 void run_team([[maybe_unused]] int threads, const Body &body) {
 #ifdef _OPENMP
