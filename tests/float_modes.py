@@ -8,9 +8,10 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
+import sys
 from contextlib import contextmanager
 
-MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+MACHINE = platform.machine() if sys.platform == "linux" else None
 
 # get() -> value, set(value), and collect(address), which ors the value into *address: of many threads at once.
 CODE = {

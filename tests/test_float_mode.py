@@ -18,7 +18,7 @@ from float_modes import MODES, caller_mode, get_mode, set_mode
 from recurra import _core, functional
 from test_process import run
 
-pytestmark = pytest.mark.skipif(not MODES, reason="knows the modes of x86-64 and AArch64 only")
+pytestmark = pytest.mark.skipif(not MODES, reason="needs Linux on x86-64 or AArch64")
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 every_team = pytest.mark.parametrize("threads", [1, 2])
 

@@ -170,6 +170,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.doc() = "The compiled half of recurra; see the package for how to use it.";
   module.def("build_info", build_info_dict);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
+  module.def("cpu_quota", cpu_quota, py::arg("groups"), py::arg("root"));
   module.def("get_num_threads", [] { return usable_threads(thread_setting()); });
   module.def("sigmoid",
              [](py::handle x) { return activation_of(x, &Kernels<float>::sigmoid, &Kernels<double>::sigmoid); });
