@@ -6,6 +6,7 @@
 
 #include "kernels/activations.h"
 #include "kernels/integers.h"
+#include "kernels/interrupt.h"
 #include "kernels/rows.h"
 
 namespace recurra {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/integers.h"
+#include "kernels/interrupt.h"
 #include "kernels/simd.h"
 
 namespace recurra {
