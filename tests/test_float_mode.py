@@ -138,7 +138,7 @@ def test_optimizers(name, dtype, threads):
 
 @every_team
 @every_dtype
-@pytest.mark.parametrize("name", ["tanh", "sigmoid", "softmax", "weighted_softmax"])
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "softmax", "weighted_softmax", "mse"])
 def test_functions(name, dtype, threads):
     rng = np.random.default_rng(4)
     x = rng.uniform(-110, 110, (3000, 100)).astype(dtype)
@@ -148,6 +148,7 @@ def test_functions(name, dtype, threads):
         "tanh": lambda: functional.tanh(x),
         "sigmoid": lambda: functional.sigmoid(x),
         "softmax": lambda: recurra.softmax(x),
+        "mse": lambda: [np.asarray(part) for part in recurra.mse(x, x[::-1])],
         "weighted_softmax": lambda: _core.weighted_softmax(x, weights),
     }[name]
     with num_threads(threads):

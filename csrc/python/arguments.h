@@ -3,7 +3,6 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <initializer_list>
@@ -13,8 +12,8 @@
 #include <vector>
 
 #include "model/network.h"
-#include "system/float_mode.h"
-#include "system/strided_copy.h"
+#include "python/copies.h"
+#include "python/gil.h"
 
 namespace recurra {
 
@@ -138,10 +137,6 @@ template <class T>
 bool contiguous(const py::array &array) {
   return (array.flags() & py::array::c_style) && reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
 }
-
-// A copy in C order, and y[...] = from.
-py::array copied(const py::array &array);
-void copy_into(const py::array &to, const py::array &from);
 
 template <class T>
 T *pointer(const py::array &array) {
@@ -292,82 +287,6 @@ inline PlanWish wish_of(py::handle object) {
     if (!known) throw py::key_error(py::cast<std::string>(key));
   }
   return wish;
-}
-
-inline bool finalizing() {
-#if PY_VERSION_HEX >= 0x030D0000
-  return Py_IsFinalizing() != 0;
-#else
-  return _Py_IsFinalizing() != 0;
-#endif
-}
-
-// Gives up the GIL for as long as it lives, and computes in our floating-point mode.
-class WithoutGil {
- public:
-  WithoutGil() : state_(finalizing() ? nullptr : PyEval_SaveThread()) {}
-  ~WithoutGil() {
-    if (!state_) return;
-    // Python ended meanwhile, in another thread: asking for the GIL would end this one by an exception through frames
-    // that allow none. So it waits for the end of the process, as Python itself does from 3.14 on.
-    while (finalizing()) pause();
-    PyEval_RestoreThread(state_);
-  }
-  WithoutGil(const WithoutGil &) = delete;
-  WithoutGil &operator=(const WithoutGil &) = delete;
-
- private:
-  PyThreadState *state_;
-  FloatMode mode_;
-};
-
-// Whether a signal handler has raised; the exception is left pending in this thread.
-inline bool signalled() {
-  if (finalizing()) return false;
-  const CallersFloatMode mode;  // for the handler
-  const PyGILState_STATE state = PyGILState_Ensure();
-  const bool raised = PyErr_CheckSignals() != 0;
-  PyGILState_Release(state);
-  return raised;
-}
-
-// Whether to copy with copy_strided, which Ctrl-C can end, instead of NumPy. Of wide arrays whose axes are the other
-// way round it also takes a tenth of the time.
-inline bool is_large(const py::array &array) {
-  constexpr py::ssize_t kLarge = 1 << 20;
-  const bool number = std::string_view("fiu").find(array.dtype().kind()) != std::string_view::npos;
-  return number && (array.itemsize() == 4 || array.itemsize() == 8) && array.nbytes() >= kLarge;
-}
-
-inline void copy_large(const py::array &to, const py::array &from) {
-  bool done = false;
-  {
-    const auto *source = static_cast<const char *>(from.data());
-    auto *target = static_cast<char *>(const_cast<void *>(to.data()));
-    const int rank = static_cast<int>(from.ndim());
-    const auto copy = from.itemsize() == 4 ? copy_strided<std::uint32_t> : copy_strided<std::uint64_t>;
-    const WithoutGil released;
-    done = copy(rank, from.shape(), source, from.strides(), target, to.strides(), signalled);
-  }
-  if (!done) throw py::error_already_set();
-}
-
-inline py::array copied(const py::array &array) {
-  if (!is_large(array)) return array.attr("copy")("C");
-  const auto &numpy = py::detail::npy_api::get();
-  const auto made = py::reinterpret_steal<py::object>(
-      numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, array.dtype().release().ptr(), static_cast<int>(array.ndim()),
-                                  reinterpret_cast<const Py_intptr_t *>(array.shape()), nullptr, nullptr, 0, nullptr));
-  if (!made) throw py::error_already_set();
-  const auto copy = py::reinterpret_borrow<py::array>(made);
-  copy_large(copy, array);
-  return copy;
-}
-
-inline void copy_into(const py::array &to, const py::array &from) {
-  if (is_large(from)) return copy_large(to, from);
-  const py::object target = to;
-  target[py::ellipsis()] = from;
 }
 
 }  // namespace recurra

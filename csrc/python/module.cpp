@@ -62,10 +62,10 @@ py::array activation_of(py::handle x, void (*Kernels<float>::*single)(Index, con
   return activation<float>(typed_array<float>(x, "x"), single);
 }
 
-// The chains of the squared errors, added up. Done in pieces, between which Ctrl-C is seen: 4 million elements take
-// some 5 ms. The chains go on from piece to piece, so the number is the same as in one.
+// The mean of the squared errors; -1 if interrupted. Done in pieces, between which Ctrl-C is seen: 4 million elements
+// take some 5 ms. The chains go on from piece to piece, so the number is the same as in one.
 template <class T>
-double squared_errors(const MseTask<T> &task) {
+double mean_squared_error(const MseTask<T> &task) {
   constexpr Index kPiece = 1 << 22;
   const Index rows = std::max<Index>(1, kPiece / task.columns), columns = std::min(kPiece, task.columns);
   double chains[kSquareChains] = {}, sum = 0;
@@ -85,7 +85,7 @@ double squared_errors(const MseTask<T> &task) {
     }
   }
   for (const double chain : chains) sum += chain;
-  return sum;
+  return sum / task.total;
 }
 
 // (value, gradient) of the mean squared error. Weights are those of rows, into which the elements are divided evenly;
@@ -111,13 +111,13 @@ py::tuple mse_of(const py::array &prediction, const py::array &target, py::handl
     task.weights = pointer<double>(w);
     task.total = total;
   }
-  double sum = 0;
+  double value = 0;
   {
     const WithoutGil released;
-    sum = squared_errors(task);
+    value = mean_squared_error(task);
   }
-  if (sum < 0) throw py::error_already_set();
-  return py::make_tuple(sum / task.total, gradient);
+  if (value < 0) throw py::error_already_set();
+  return py::make_tuple(value, gradient);
 }
 
 py::tuple mse(py::handle prediction, py::handle target, py::handle weights, double total) {
