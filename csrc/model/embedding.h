@@ -9,9 +9,9 @@
 namespace recurra {
 
 template <class T>
-class Table {
+class Embedding {
  public:
-  Table(Index count, Index features)
+  Embedding(Index count, Index features)
       : rows(count),
         width(features),
         parameters(std::make_shared<Parameters<T>>(std::vector<typename Parameters<T>::Entry>{

@@ -22,20 +22,20 @@ std::vector<typename Parameters<T>::Entry> entries_of(Index in, Index out, bool 
 }  // namespace
 
 template <class T>
-Dense<T>::Dense(Index inputs, Index outputs, bool with_bias)
+Linear<T>::Linear(Index inputs, Index outputs, bool with_bias)
     : in(inputs),
       out(outputs),
       bias(with_bias),
       parameters(std::make_shared<Parameters<T>>(entries_of<T>(inputs, outputs, with_bias))) {}
 
 template <class T>
-int Dense<T>::threads(Index rows, Index products) const {
+int Linear<T>::threads(Index rows, Index products) const {
   const Index most = std::min<Index>(thread_setting(), 1 + products * rows * in * out / kThreadWork);
   return std::max(1, usable_threads(static_cast<int>(most)));
 }
 
 template <class T>
-bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long long &version) {
+bool Linear<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long long &version) {
   const Kernels<T> &kernels = kernels_of<T>();
   PackedPtr<T> packed;
   {
@@ -68,7 +68,7 @@ bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long l
 }
 
 template <class T>
-PackedPtr<T> Dense<T>::packed_backward(long long version) {
+PackedPtr<T> Linear<T>::packed_backward(long long version) {
   const Kernels<T> &kernels = kernels_of<T>();
   const std::lock_guard<std::mutex> lock(parameters->mutex);
   if (version != parameters->version) return nullptr;
@@ -77,7 +77,7 @@ PackedPtr<T> Dense<T>::packed_backward(long long version) {
 }
 
 template <class T>
-bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
+bool Linear<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
                         bool (*signalled)()) {
   const Kernels<T> &kernels = kernels_of<T>();
   const int team = threads(rows, 2);
@@ -118,6 +118,6 @@ bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, cons
   return true;
 }
 
-template class Dense<float>;
-template class Dense<double>;
+template class Linear<float>;
+template class Linear<double>;
 }  // namespace recurra

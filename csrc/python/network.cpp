@@ -2,6 +2,7 @@
 #include "dispatch.h"
 #include "python/bindings.h"
 #include "python/forward_arguments.h"
+#include "python/gradients.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -64,7 +65,7 @@ template <class T>
 class PyNetwork {
  public:
   PyNetwork(int kind, Index input_size, Index hidden_size, Index layers, int directions, bool bias, bool single)
-      : network_({static_cast<CellKind>(kind), input_size, hidden_size, layers, directions, bias, single}) {}
+      : network_(checked({static_cast<CellKind>(kind), input_size, hidden_size, layers, directions, bias, single})) {}
 
   std::shared_ptr<Parameters<T>> parameters() const { return network_.parameters; }
 
@@ -74,7 +75,7 @@ class PyNetwork {
     ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
-    py::object y, target;
+    py::object y, target, written;
     run.allocate_states();
     if (run.layout.single) {
       y = target = run.h_n;
@@ -82,25 +83,32 @@ class PyNetwork {
       y = target = new_array<T>(shape);
     } else {
       const py::array given = typed_array<T>(out, "out");
-      y = given;
+      y = py::reinterpret_borrow<py::object>(out);
       check_shape(given, "out", [&] { return run.layout.symbols(features_symbol()); }, shape);
       if (!given.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");
       const bool in_place = readable_in_place<T>(given) && !run.overlaps(given);
-      target = in_place ? y : py::object(new_array<T>(shape));
+      target = in_place ? py::object(given) : py::object(new_array<T>(shape));
+      written = given;
     }
     run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
     run.forward(network_, sequences, nullptr);
-    if (target.ptr() != y.ptr()) y[py::ellipsis()] = target;
+    if (written && target.ptr() != written.ptr()) {
+      copy_into(py::reinterpret_borrow<py::array>(written), py::reinterpret_borrow<py::array>(target));
+    }
     return run.layout.single ? run.states() : py::object(py::make_tuple(y, run.states()));
   }
 
   // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
   py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
                     py::handle table, py::handle wish) {
+    py::list drawn;
+    if (!masks.is_none()) {  // before the arrays are held, as it may run any code
+      const Layout of = ForwardArguments<T>(network_.shape, x, hx, lengths, batch_first, table, wish).layout;
+      drawn = py::reinterpret_borrow<py::object>(masks)(of.steps, of.batch);
+    }
     ForwardArguments<T> run(network_.shape, x, hx, lengths, batch_first, table, wish);
     const Layout &layout = run.layout;
     if (!masks.is_none()) {
-      const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
       const auto needed = static_cast<std::size_t>(network_.shape.layers - 1);
       if (drawn.size() != needed) {
         refuse_value("masks", std::to_string(needed) + " arrays, one between each two layers",
@@ -138,6 +146,7 @@ class PyNetwork {
     if (memory->parameters != network_.parameters) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
+    const std::vector<py::object> gradients = objects_of(*network_.parameters, grads, "grads");
     Arguments<T> arguments;
     BackwardCall<T> call;
     call.wish = wish_of(wish);
@@ -150,7 +159,7 @@ class PyNetwork {
     const Shape states = layout.state_shape(network_.shape.states(), network_.shape.hidden_size);
     call.dh_n = arguments.state(dh, "dh_n", layout, network_.shape.states(), network_.shape.hidden_size);
     call.dc_n = arguments.state(dc, "dc_n", layout, network_.shape.states(), network_.shape.hidden_size);
-    call.grads = gradient_targets(*network_.parameters, grads, arguments);
+    call.grads = gradient_targets(*network_.parameters, gradients, arguments);
 
     py::object dx = py::none();
     if (need_dx && memory->table.data()) {  // in the place of x's: that of the table
@@ -189,6 +198,12 @@ class PyNetwork {
   }
 
  private:
+  static NetworkShape checked(const NetworkShape &shape) {
+    const bool good = shape.kind >= 0 && shape.kind < kCellKinds && shape.input_size > 0 && shape.hidden_size > 0 &&
+                      shape.layers > 0 && (shape.directions == 1 || shape.directions == 2);
+    if (!good) throw py::value_error("kind, sizes, layers, directions: expected a network that there can be");
+    return shape;
+  }
   Index features() const { return network_.shape.features(); }
   const char *features_symbol() const { return network_.shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
 
@@ -198,7 +213,9 @@ class PyNetwork {
     std::vector<Strided<const T>> result(static_cast<std::size_t>(network_.shape.layers));
     if (given.is_none()) return result;
     if (!py::isinstance<py::dict>(given)) refuse_type(name, "a dict of arrays by layer", type_name(given));
-    for (const auto &[key, array] : py::reinterpret_borrow<py::dict>(given)) {
+    const auto items = py::reinterpret_steal<py::dict>(PyDict_Copy(given.ptr()));
+    if (!items) throw py::error_already_set();
+    for (const auto &[key, array] : items) {
       const std::string range =
           layers ? "layers in 0.." + std::to_string(layers - 1) : "no layers, as only an LSTM has c_t";
       if (!PyLong_Check(key.ptr()) || PyBool_Check(key.ptr())) refuse_type(name, range, py::repr(key));
@@ -226,22 +243,27 @@ class PyNetwork {
 
 template <class T>
 void bind(py::module_ &module, const std::string &suffix) {
-  py::class_<Tape<T>, TapePtr<T>>(module, ("Tape" + suffix).c_str())
-      .def_property_readonly("outputs", [](TapePtr<T> tape) { return History<T>{std::move(tape), false}; })
-      .def_property_readonly("cells", [](TapePtr<T> tape) { return History<T>{std::move(tape), true}; });
-  py::class_<History<T>>(module, ("History" + suffix).c_str())
-      .def("__len__", &History<T>::size)
-      .def("__getitem__", &History<T>::at, py::arg("layer"));
-  py::class_<PyNetwork<T>>(module, ("Network" + suffix).c_str())
+  Class<Tape<T>> tape(module, ("Tape" + suffix).c_str(), py::is_final());
+  tape.def_property_readonly("outputs", method(+[](const TapePtr<T> &of) { return History<T>{of, false}; }))
+      .def_property_readonly("cells", method(+[](const TapePtr<T> &of) { return History<T>{of, true}; }));
+  seal(tape);
+  Class<History<T>> history(module, ("History" + suffix).c_str(), py::is_final());
+  history.def("__len__", method(&History<T>::size)).def("__getitem__", method(&History<T>::at), py::arg("layer"));
+  seal(history);
+  using Network = PyNetwork<T>;
+  Class<Network> network(module, ("Network" + suffix).c_str(), py::is_final());
+  network
       .def(py::init<int, Index, Index, Index, int, bool, bool>(), py::arg("kind"), py::arg("input_size"),
            py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"), py::arg("bias"), py::arg("single"))
-      .def_property_readonly("parameters", &PyNetwork<T>::parameters)
-      .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
+      .def_property_readonly("parameters", method(&Network::parameters))
+      .def("call", method(&Network::call), py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
            py::arg("batch_first"), py::arg("table"), py::arg("plan"))
-      .def("forward", &PyNetwork<T>::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
-           py::arg("masks"), py::arg("table"), py::arg("plan"))
-      .def("backward", &PyNetwork<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
-           py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
+      .def("forward", method(&Network::forward), py::arg("x"), py::arg("hx"), py::arg("lengths"),
+           py::arg("batch_first"), py::arg("masks"), py::arg("table"), py::arg("plan"))
+      .def("backward", method(&Network::backward), py::arg("tape"), py::arg("dy"), py::arg("dstate"),
+           py::arg("doutputs"), py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"),
+           py::arg("plan"));
+  seal(network);
 }
 
 py::dict last_plan_dict() {
@@ -262,7 +284,7 @@ py::dict last_plan_dict() {
 
 }  // namespace
 
-void bind_network(py::module_ &module) {
+void register_network(py::module_ &module) {
   module.def("last_plan", last_plan_dict);
   bind<float>(module, "32");
   bind<double>(module, "64");

@@ -2,9 +2,11 @@
 #include <numeric>
 
 #include "model/optimizer.h"
-#include "python/arguments.h"
 #include "python/bindings.h"
-#include "python/tapes.h"
+#include "python/classes.h"
+#include "python/gil.h"
+#include "python/gradients.h"
+#include "python/views.h"
 
 namespace recurra {
 namespace {
@@ -58,28 +60,14 @@ template <class T>
   refuse_value(what, "the names of the parameters", got);
 }
 
-// One array for each parameter from a mapping with exactly their names, in their order; nothing is done to any.
+// The arrays behind objects_of, checked; nothing is done to any, and no Python code runs.
 template <class T>
-std::vector<py::array> arrays_of(const Parameters<T> &parameters, py::handle state, Name what) {
-  if (!PyDict_Check(state.ptr()) && !py::hasattr(state, "keys")) {  // a list or an array is no mapping
-    refuse_type(what, "a dict of arrays by the parameters' names", type_name(state));
-  }
-  const py::dict given = py::dict(py::reinterpret_borrow<py::object>(state));
-  if (given.size() != parameters.entries.size()) refuse_names(parameters, given, what);
+std::vector<py::array> arrays_of(const Parameters<T> &parameters, const std::vector<py::object> &objects) {
   std::vector<py::array> arrays;
-  arrays.reserve(parameters.entries.size());
-  for (const auto &entry : parameters.entries) {
-    PyObject *found = nullptr;
-#if PY_VERSION_HEX >= 0x030D0000
-    PyDict_GetItemRef(given.ptr(), key_of(entry).ptr(), &found);
-#else
-    found = PyDict_GetItemWithError(given.ptr(), key_of(entry).ptr());
-    Py_XINCREF(found);
-#endif
-    const auto array = py::reinterpret_steal<py::object>(found);
-    if (!array && PyErr_Occurred()) throw py::error_already_set();
-    if (!array) refuse_names(parameters, given, what);
-    arrays.push_back(typed_array<T>(array, entry.name));
+  arrays.reserve(objects.size());
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    const auto &entry = parameters.entries[i];
+    arrays.push_back(typed_array<T>(objects[i], entry.name));
     check_shape(arrays.back(), entry.name, [&] { return entry.symbols; }, shape_of(entry));
   }
   return arrays;
@@ -119,11 +107,10 @@ py::dict snapshot(const Holder<T> &parameters) {
 
 template <class T>
 void load(const Holder<T> &parameters, py::handle state, const std::string &what) {
-  std::vector<py::array> arrays = arrays_of(*parameters, state, what);
-  const T *own = parameters->memory.data(), *own_end = own + parameters->memory.size();
+  std::vector<py::array> arrays = arrays_of(*parameters, objects_of(*parameters, state, what));
+  const auto snapshots = detach_from_parameters<T>(arrays);
   for (py::array &array : arrays) {
-    const bool view = pointer<T>(array) >= own && pointer<T>(array) < own_end;  // of a parameter, maybe another one
-    if (view || !contiguous<T>(array)) array = copied(array);
+    if (!contiguous<T>(array)) array = copied(array);
   }
   const WithoutGil released;
   const std::lock_guard<std::mutex> lock(parameters->mutex);
@@ -137,20 +124,21 @@ void load(const Holder<T> &parameters, py::handle state, const std::string &what
 // Checks one parameter set's gradients, so that a list of them can be refused before any of them is used.
 template <class T>
 void check_gradients(const Holder<T> &parameters, py::handle gradients) {
-  arrays_of(*parameters, gradients, "grads");
+  arrays_of(*parameters, objects_of(*parameters, gradients, "grads"));
 }
 
 template <class T>
 void zero_gradients(const Holder<T> &parameters, py::handle gradients) {
-  const std::vector<py::array> arrays = arrays_of(*parameters, gradients, "grads");
+  const std::vector<py::array> arrays = arrays_of(*parameters, objects_of(*parameters, gradients, "grads"));
   const std::vector<T *> pointers = targets_of(*parameters, arrays, "grads");
   for (std::size_t i = 0; i < pointers.size(); ++i) std::fill_n(pointers[i], parameters->entries[i].size, T(0));
 }
 
 // Gradients to be read, contiguous; `held` keeps them.
 template <class T>
-std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle grads, std::vector<py::array> &held) {
-  held = arrays_of(parameters, grads, "grads");
+std::vector<const T *> gradients_of(const Parameters<T> &parameters, const std::vector<py::object> &grads,
+                                    std::vector<py::array> &held) {
+  held = arrays_of(parameters, grads);
   std::vector<const T *> pointers;
   pointers.reserve(held.size());
   for (py::array &array : held) {
@@ -164,7 +152,7 @@ std::vector<const T *> gradients_of(const Parameters<T> &parameters, py::handle 
 template <class T>
 double square_sum(const Holder<T> &parameters, py::handle grads) {
   std::vector<py::array> held;
-  const std::vector<const T *> gradients = gradients_of(*parameters, grads, held);
+  const std::vector<const T *> gradients = gradients_of(*parameters, objects_of(*parameters, grads, "grads"), held);
   const WithoutGil released;
   double sums[8] = {};
   for (std::size_t i = 0; i < gradients.size(); ++i) {
@@ -187,10 +175,13 @@ double square_sum(const Holder<T> &parameters, py::handle grads) {
 template <class T>
 void adam(const Holder<T> &parameters, py::handle grads, py::handle means, py::handle squares, long long count,
           double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled) {
+  const std::vector<py::object> grad_objects = objects_of(*parameters, grads, "grads");
+  const std::vector<py::object> mean_objects = objects_of(*parameters, means, "means");
+  const std::vector<py::object> square_objects = objects_of(*parameters, squares, "squares");
   std::vector<py::array> held;
-  const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
-  const std::vector<py::array> mean_arrays = arrays_of(*parameters, means, "means");
-  const std::vector<py::array> square_arrays = arrays_of(*parameters, squares, "squares");
+  const std::vector<const T *> gradient = gradients_of(*parameters, grad_objects, held);
+  const std::vector<py::array> mean_arrays = arrays_of(*parameters, mean_objects);
+  const std::vector<py::array> square_arrays = arrays_of(*parameters, square_objects);
   const std::vector<T *> mean = targets_of(*parameters, mean_arrays, "means");
   const std::vector<T *> square = targets_of(*parameters, square_arrays, "squares");
   const WithoutGil released;
@@ -201,11 +192,14 @@ void adam(const Holder<T> &parameters, py::handle grads, py::handle means, py::h
 template <class T>
 void sgd(const Holder<T> &parameters, py::handle grads, py::handle velocities, double lr, double momentum,
          double weight_decay, bool nesterov) {
+  const std::vector<py::object> grad_objects = objects_of(*parameters, grads, "grads");
+  std::vector<py::object> velocity_objects;
+  if (!velocities.is_none()) velocity_objects = objects_of(*parameters, velocities, "velocities");
   std::vector<py::array> held, velocity_arrays;
-  const std::vector<const T *> gradient = gradients_of(*parameters, grads, held);
+  const std::vector<const T *> gradient = gradients_of(*parameters, grad_objects, held);
   std::vector<T *> velocity;
   if (!velocities.is_none()) {
-    velocity_arrays = arrays_of(*parameters, velocities, "velocities");
+    velocity_arrays = arrays_of(*parameters, velocity_objects);
     velocity = targets_of(*parameters, velocity_arrays, "velocities");
   }
   const WithoutGil released;
@@ -214,37 +208,73 @@ void sgd(const Holder<T> &parameters, py::handle grads, py::handle velocities, d
 }
 
 template <class T>
+long long version(const Holder<T> &parameters) {
+  const std::lock_guard<std::mutex> lock(parameters->mutex);
+  return parameters->version;
+}
+
+template <class T>
 void bind(py::module_ &module, const char *name) {
-  py::class_<Parameters<T>, Holder<T>>(module, name)
-      .def("views", views<T>)
-      .def_property_readonly("version",
-                             [](const Holder<T> &parameters) {
-                               const std::lock_guard<std::mutex> lock(parameters->mutex);
-                               return parameters->version;
-                             })
-      .def("snapshot", snapshot<T>)
-      .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict")
-      .def("check_gradients", check_gradients<T>, py::arg("grads"))
-      .def("square_sum", square_sum<T>, py::arg("grads"))
-      .def("zero_gradients", zero_gradients<T>, py::arg("grads"))
-      .def("adam", adam<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"), py::arg("lr"),
-           py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("decoupled"))
-      .def("sgd", sgd<T>, py::arg("grads"), py::arg("velocities"), py::arg("lr"), py::arg("momentum"),
+  Class<Parameters<T>> bound(module, name, py::is_final());
+  bound.def("views", method(views<T>))
+      .def_property_readonly("version", method(version<T>))
+      .def("snapshot", method(snapshot<T>))
+      .def("load", method(load<T>), py::arg("state"), py::arg("what") = "state_dict")
+      .def("check_gradients", method(check_gradients<T>), py::arg("grads"))
+      .def("square_sum", method(square_sum<T>), py::arg("grads"))
+      .def("zero_gradients", method(zero_gradients<T>), py::arg("grads"))
+      .def("adam", method(adam<T>), py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"),
+           py::arg("lr"), py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"),
+           py::arg("decoupled"))
+      .def("sgd", method(sgd<T>), py::arg("grads"), py::arg("velocities"), py::arg("lr"), py::arg("momentum"),
            py::arg("weight_decay"), py::arg("nesterov"));
+  seal(bound);
 }
 
 }  // namespace
 
+// Of any mapping, what it held at one moment: a dict of our own. Then the names may be compared, which is code too
+// where a key is no string.
 template <class T>
-std::vector<T *> gradient_targets(const Parameters<T> &parameters, py::handle grads, Arguments<T> &arguments) {
-  const std::vector<py::array> arrays = arrays_of(parameters, grads, "grads");
+std::vector<py::object> objects_of(const Parameters<T> &parameters, py::handle mapping, Name what) {
+  py::object given;
+  if (PyDict_Check(mapping.ptr())) {
+    given = py::reinterpret_steal<py::object>(PyDict_Copy(mapping.ptr()));
+  } else if (py::hasattr(mapping, "keys")) {
+    given = py::reinterpret_steal<py::object>(
+        PyObject_CallOneArg(reinterpret_cast<PyObject *>(&PyDict_Type), mapping.ptr()));
+  } else {  // a list or an array is no mapping
+    refuse_type(what, "a dict of arrays by the parameters' names", type_name(mapping));
+  }
+  if (!given) throw py::error_already_set();
+  const auto dict = py::reinterpret_borrow<py::dict>(given);
+  if (dict.size() != parameters.entries.size()) refuse_names(parameters, dict, what);
+  std::vector<py::object> objects;
+  objects.reserve(parameters.entries.size());
+  for (const auto &entry : parameters.entries) {
+    PyObject *found = PyDict_GetItemWithError(dict.ptr(), key_of(entry).ptr());
+    if (!found && PyErr_Occurred()) throw py::error_already_set();
+    if (!found) refuse_names(parameters, dict, what);
+    objects.push_back(py::reinterpret_borrow<py::object>(found));
+  }
+  return objects;
+}
+template std::vector<py::object> objects_of(const Parameters<float> &, py::handle, Name);
+template std::vector<py::object> objects_of(const Parameters<double> &, py::handle, Name);
+
+template <class T>
+std::vector<T *> gradient_targets(const Parameters<T> &parameters, const std::vector<py::object> &objects,
+                                  Arguments<T> &arguments) {
+  const std::vector<py::array> arrays = arrays_of(parameters, objects);
   for (const py::array &array : arrays) arguments.keep(array);
   return targets_of(parameters, arrays, "grads");
 }
-template std::vector<float *> gradient_targets(const Parameters<float> &, py::handle, Arguments<float> &);
-template std::vector<double *> gradient_targets(const Parameters<double> &, py::handle, Arguments<double> &);
+template std::vector<float *> gradient_targets(const Parameters<float> &, const std::vector<py::object> &,
+                                               Arguments<float> &);
+template std::vector<double *> gradient_targets(const Parameters<double> &, const std::vector<py::object> &,
+                                                Arguments<double> &);
 
-void bind_parameters(py::module_ &module) {
+void register_parameters(py::module_ &module) {
   bind<float>(module, "Parameters32");
   bind<double>(module, "Parameters64");
 }

@@ -1,0 +1,69 @@
+// Computing without Python's global lock, also while Python itself comes to its end.
+#pragma once
+
+#include <pthread.h>
+#include <pybind11/pybind11.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace recurra {
+
+// From the moment when other threads than the finalizing one may no longer have the GIL. May be asked without it.
+inline bool finalizing() { return Py_IsInitialized() == 0; }
+
+// Before 3.14, Python ends a thread that asks for the GIL too late by pthread_exit. That unwinds the stack, without the
+// GIL, through destructors that need it and through frames that allow no exception, and the process would abort. So
+// the thread stays in this one until the process has ended, which is what Python itself does from 3.14 on.
+class StaysUntilTheEnd {
+ public:
+  ~StaysUntilTheEnd() {
+    while (unwinding_) pause();
+  }
+  void passed() { unwinding_ = false; }
+
+ private:
+  bool unwinding_ = true;
+};
+
+// Gives up the GIL for as long as it lives.
+class WithoutGil {
+ public:
+  WithoutGil() : state_(finalizing() ? nullptr : PyEval_SaveThread()) {}
+  ~WithoutGil() {
+    if (!state_) return;
+    while (finalizing()) pause();
+    StaysUntilTheEnd guard;
+    PyEval_RestoreThread(state_);
+    guard.passed();
+  }
+  WithoutGil(const WithoutGil &) = delete;
+  WithoutGil &operator=(const WithoutGil &) = delete;
+
+ private:
+  PyThreadState *state_;
+};
+
+// The only thread in which Python runs signal handlers; in a forked child that is the one that forked.
+inline std::atomic<unsigned long> &main_thread() {
+  static std::atomic<unsigned long> ident{0};
+  return ident;
+}
+inline void note_main_thread() {
+  const pybind11::object main = pybind11::module_::import("threading").attr("main_thread")();
+  main_thread() = main.attr("ident").cast<unsigned long>();
+  pthread_atfork(nullptr, nullptr, [] { main_thread() = PyThread_get_thread_ident(); });
+}
+
+// Whether a signal handler has raised; the exception is left pending in this thread.
+inline bool signalled() {
+  if (PyThread_get_thread_ident() != main_thread() || finalizing()) return false;
+  StaysUntilTheEnd guard;
+  const PyGILState_STATE state = PyGILState_Ensure();
+  const bool raised = PyErr_CheckSignals() != 0;
+  PyGILState_Release(state);
+  guard.passed();
+  return raised;
+}
+
+}  // namespace recurra
