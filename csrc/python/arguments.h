@@ -45,6 +45,8 @@ py::array typed_array(py::handle object, Name name) {
     if (std::string("biuf").find(array.dtype().kind()) != std::string::npos) {
       advice = ": cast it with " + std::string(name) + ".astype(numpy." + dtype_name<T>() + ")";
     }
+    const bool wider = sizeof(T) == 4 && py::isinstance<py::array_t<double>>(array);
+    if (wider && name == "x") advice += ", or make the layer with dtype=numpy.float64";
     refuse_type(name, dtype_name<T>(), std::string(py::str(array.dtype())) + advice);
   }
   return array;

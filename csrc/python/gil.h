@@ -14,7 +14,7 @@ inline bool finalizing() { return Py_IsInitialized() == 0; }
 
 // Before 3.14, Python ends a thread that asks for the GIL too late by pthread_exit. That unwinds the stack, without the
 // GIL, through destructors that need it and through frames that allow no exception, and the process would abort. So
-// the thread stays in this one until the process has ended, which is what Python itself does from 3.14 on.
+// the thread stays where it is until the process has ended, which is what Python itself does from 3.14 on.
 class StaysUntilTheEnd {
  public:
   ~StaysUntilTheEnd() {
@@ -26,6 +26,19 @@ class StaysUntilTheEnd {
   bool unwinding_ = true;
 };
 
+// In functions of their own: inlined into one that allows no exception, the guard's destructor would be left out.
+[[gnu::noinline]] inline void take_gil(PyThreadState *state) {
+  StaysUntilTheEnd guard;
+  PyEval_RestoreThread(state);
+  guard.passed();
+}
+[[gnu::noinline]] inline PyGILState_STATE take_gil() {
+  StaysUntilTheEnd guard;
+  const PyGILState_STATE state = PyGILState_Ensure();
+  guard.passed();
+  return state;
+}
+
 // Gives up the GIL for as long as it lives.
 class WithoutGil {
  public:
@@ -33,9 +46,7 @@ class WithoutGil {
   ~WithoutGil() {
     if (!state_) return;
     while (finalizing()) pause();
-    StaysUntilTheEnd guard;
-    PyEval_RestoreThread(state_);
-    guard.passed();
+    take_gil(state_);
   }
   WithoutGil(const WithoutGil &) = delete;
   WithoutGil &operator=(const WithoutGil &) = delete;
@@ -58,11 +69,9 @@ inline void note_main_thread() {
 // Whether a signal handler has raised; the exception is left pending in this thread.
 inline bool signalled() {
   if (PyThread_get_thread_ident() != main_thread() || finalizing()) return false;
-  StaysUntilTheEnd guard;
-  const PyGILState_STATE state = PyGILState_Ensure();
+  const PyGILState_STATE state = take_gil();
   const bool raised = PyErr_CheckSignals() != 0;
   PyGILState_Release(state);
-  guard.passed();
   return raised;
 }
 
