@@ -35,7 +35,7 @@ class PyEmbedding {
     auto memory = std::make_shared<const std::vector<Index>>(std::move(tokens));
     auto tape = std::shared_ptr<EmbeddingTape<T>>(
         new EmbeddingTape<T>{Kept<std::vector<Index>>(std::move(memory)), Shape(y), layer_.parameters});
-    return py::make_tuple(y, tape);
+    return py::make_tuple(y, wrap(tape));
   }
 
   void backward(py::handle tape_object, py::handle dy, py::handle grads, py::handle retain_flag) const {
@@ -75,17 +75,15 @@ class PyEmbedding {
 
 template <class T>
 void bind(py::module_ &module, const std::string &suffix) {
-  Class<EmbeddingTape<T>> tape(module, ("EmbeddingTape" + suffix).c_str(), py::is_final());
-  seal(tape);
+  Class<EmbeddingTape<T>> tape(module, "EmbeddingTape" + suffix);
   using Layer = PyEmbedding<T>;
-  Class<Layer> layer(module, ("Embedding" + suffix).c_str(), py::is_final());
+  Class<Layer> layer(module, "Embedding" + suffix);
   layer
-      .def(py::init<Index, Index, Index>(), py::arg("num_embeddings"), py::arg("embedding_dim"), py::arg("padding_idx"))
-      .def_property_readonly("parameters", method(&Layer::parameters))
-      .def("call", method(&Layer::call), py::arg("x"))
-      .def("forward", method(&Layer::forward), py::arg("x"))
-      .def("backward", method(&Layer::backward), py::arg("tape"), py::arg("dy"), py::arg("grads"), py::arg("retain"));
-  seal(layer);
+      .template constructor<Index, Index, Index>(py::arg("num_embeddings"), py::arg("embedding_dim"), py::arg("padding_idx"))
+      .def_property_readonly("parameters", &Layer::parameters)
+      .def("call", &Layer::call, py::arg("x"))
+      .def("forward", &Layer::forward, py::arg("x"))
+      .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("grads"), py::arg("retain"));
 }
 
 }  // namespace

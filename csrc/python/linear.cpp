@@ -39,7 +39,7 @@ class PyLinear {
     auto memory = std::make_shared<const LinearMemory<T>>(LinearMemory<T>{x, version});
     auto tape = std::shared_ptr<LinearTape<T>>(
         new LinearTape<T>{Kept<LinearMemory<T>>(std::move(memory)), Shape(x), layer_.parameters});
-    return py::make_tuple(y, tape);
+    return py::make_tuple(y, wrap(tape));
   }
 
   py::object backward(py::handle tape_object, py::handle dy, py::handle need_dx_flag, py::handle grads,
@@ -113,17 +113,15 @@ class PyLinear {
 
 template <class T>
 void bind(py::module_ &module, const std::string &suffix) {
-  Class<LinearTape<T>> tape(module, ("LinearTape" + suffix).c_str(), py::is_final());
-  seal(tape);
+  Class<LinearTape<T>> tape(module, "LinearTape" + suffix);
   using Layer = PyLinear<T>;
-  Class<Layer> layer(module, ("Linear" + suffix).c_str(), py::is_final());
-  layer.def(py::init<Index, Index, bool>(), py::arg("in_features"), py::arg("out_features"), py::arg("bias"))
-      .def_property_readonly("parameters", method(&Layer::parameters))
-      .def("call", method(&Layer::call), py::arg("x"))
-      .def("forward", method(&Layer::forward), py::arg("x"))
-      .def("backward", method(&Layer::backward), py::arg("tape"), py::arg("dy"), py::arg("need_dx"), py::arg("grads"),
+  Class<Layer> layer(module, "Linear" + suffix);
+  layer.template constructor<Index, Index, bool>(py::arg("in_features"), py::arg("out_features"), py::arg("bias"))
+      .def_property_readonly("parameters", &Layer::parameters)
+      .def("call", &Layer::call, py::arg("x"))
+      .def("forward", &Layer::forward, py::arg("x"))
+      .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("need_dx"), py::arg("grads"),
            py::arg("retain"));
-  seal(layer);
 }
 
 }  // namespace

@@ -62,6 +62,15 @@ struct History {
 };
 
 template <class T>
+std::shared_ptr<History<T>> outputs(const TapePtr<T> &tape) {
+  return std::make_shared<History<T>>(History<T>{tape, false});
+}
+template <class T>
+std::shared_ptr<History<T>> cells(const TapePtr<T> &tape) {
+  return std::make_shared<History<T>>(History<T>{tape, true});
+}
+
+template <class T>
 class PyNetwork {
  public:
   PyNetwork(int kind, Index input_size, Index hidden_size, Index layers, int directions, bool bias, bool single)
@@ -132,8 +141,8 @@ class PyNetwork {
     tape->layout = layout;
     tape->shape = network_.shape;
     tape->memory = std::move(memory);
-    if (layout.single) return py::make_tuple(run.states(), tape);
-    return py::make_tuple(y, run.states(), tape);
+    if (layout.single) return py::make_tuple(run.states(), wrap(tape));
+    return py::make_tuple(y, run.states(), wrap(tape));
   }
 
   py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dcells,
@@ -243,27 +252,24 @@ class PyNetwork {
 
 template <class T>
 void bind(py::module_ &module, const std::string &suffix) {
-  Class<Tape<T>> tape(module, ("Tape" + suffix).c_str(), py::is_final());
-  tape.def_property_readonly("outputs", method(+[](const TapePtr<T> &of) { return History<T>{of, false}; }))
-      .def_property_readonly("cells", method(+[](const TapePtr<T> &of) { return History<T>{of, true}; }));
-  seal(tape);
-  Class<History<T>> history(module, ("History" + suffix).c_str(), py::is_final());
-  history.def("__len__", method(&History<T>::size)).def("__getitem__", method(&History<T>::at), py::arg("layer"));
-  seal(history);
+  Class<Tape<T>> tape(module, "Tape" + suffix);
+  tape.def_property_readonly("outputs", outputs<T>)
+      .def_property_readonly("cells", cells<T>);
+  Class<History<T>> history(module, "History" + suffix);
+  history.def("__len__", &History<T>::size).def("__getitem__", &History<T>::at, py::arg("layer"));
   using Network = PyNetwork<T>;
-  Class<Network> network(module, ("Network" + suffix).c_str(), py::is_final());
+  Class<Network> network(module, "Network" + suffix);
   network
-      .def(py::init<int, Index, Index, Index, int, bool, bool>(), py::arg("kind"), py::arg("input_size"),
+      .template constructor<int, Index, Index, Index, int, bool, bool>(py::arg("kind"), py::arg("input_size"),
            py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"), py::arg("bias"), py::arg("single"))
-      .def_property_readonly("parameters", method(&Network::parameters))
-      .def("call", method(&Network::call), py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
+      .def_property_readonly("parameters", &Network::parameters)
+      .def("call", &Network::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
            py::arg("batch_first"), py::arg("table"), py::arg("plan"))
-      .def("forward", method(&Network::forward), py::arg("x"), py::arg("hx"), py::arg("lengths"),
+      .def("forward", &Network::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"),
            py::arg("batch_first"), py::arg("masks"), py::arg("table"), py::arg("plan"))
-      .def("backward", method(&Network::backward), py::arg("tape"), py::arg("dy"), py::arg("dstate"),
+      .def("backward", &Network::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"),
            py::arg("doutputs"), py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"),
            py::arg("plan"));
-  seal(network);
 }
 
 py::dict last_plan_dict() {

@@ -33,7 +33,7 @@ py::handle key_of(const Entry &entry) {
 template <class T>
 py::dict views(const Holder<T> &parameters) {
   py::dict result;
-  const py::object owner = py::cast(parameters);
+  const py::object owner = wrap(parameters);
   for (std::size_t i = 0; i < parameters->entries.size(); ++i) {
     const auto &entry = parameters->entries[i];
     py::array_t<T> view(entry.shape, parameters->data(i), owner);
@@ -215,20 +215,19 @@ long long version(const Holder<T> &parameters) {
 
 template <class T>
 void bind(py::module_ &module, const char *name) {
-  Class<Parameters<T>> bound(module, name, py::is_final());
-  bound.def("views", method(views<T>))
-      .def_property_readonly("version", method(version<T>))
-      .def("snapshot", method(snapshot<T>))
-      .def("load", method(load<T>), py::arg("state"), py::arg("what") = "state_dict")
-      .def("check_gradients", method(check_gradients<T>), py::arg("grads"))
-      .def("square_sum", method(square_sum<T>), py::arg("grads"))
-      .def("zero_gradients", method(zero_gradients<T>), py::arg("grads"))
-      .def("adam", method(adam<T>), py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"),
+  Class<Parameters<T>> bound(module, name);
+  bound.def("views", views<T>)
+      .def_property_readonly("version", version<T>)
+      .def("snapshot", snapshot<T>)
+      .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict")
+      .def("check_gradients", check_gradients<T>, py::arg("grads"))
+      .def("square_sum", square_sum<T>, py::arg("grads"))
+      .def("zero_gradients", zero_gradients<T>, py::arg("grads"))
+      .def("adam", adam<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"),
            py::arg("lr"), py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"),
            py::arg("decoupled"))
-      .def("sgd", method(sgd<T>), py::arg("grads"), py::arg("velocities"), py::arg("lr"), py::arg("momentum"),
+      .def("sgd", sgd<T>, py::arg("grads"), py::arg("velocities"), py::arg("lr"), py::arg("momentum"),
            py::arg("weight_decay"), py::arg("nesterov"));
-  seal(bound);
 }
 
 }  // namespace
