@@ -239,11 +239,16 @@ std::vector<py::object> objects_of(const Parameters<T> &parameters, py::handle m
   py::object given;
   if (PyDict_Check(mapping.ptr())) {
     given = py::reinterpret_steal<py::object>(PyDict_Copy(mapping.ptr()));
-  } else if (py::hasattr(mapping, "keys")) {
+  } else {
+    PyObject *keys = PyObject_GetAttrString(mapping.ptr(), "keys");
+    if (!keys && !PyErr_ExceptionMatches(PyExc_AttributeError)) throw py::error_already_set();
+    if (!keys) {  // a list or an array is no mapping
+      PyErr_Clear();
+      refuse_type(what, "a dict of arrays by the parameters' names", type_name(mapping));
+    }
+    Py_DECREF(keys);
     given = py::reinterpret_steal<py::object>(
         PyObject_CallOneArg(reinterpret_cast<PyObject *>(&PyDict_Type), mapping.ptr()));
-  } else {  // a list or an array is no mapping
-    refuse_type(what, "a dict of arrays by the parameters' names", type_name(mapping));
   }
   if (!given) throw py::error_already_set();
   const auto dict = py::reinterpret_borrow<py::dict>(given);

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "system/thread_limit.h"
+
 #ifdef _OPENMP
 #include <omp.h>
 #include <pthread.h>
@@ -55,10 +57,12 @@ inline int usable_threads([[maybe_unused]] int wish) {
 #endif
 }
 
-// body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer. It must not throw.
+// body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer or no more can be made. It
+// must not throw.
 template <class Body>
 void run_team([[maybe_unused]] int threads, const Body &body) {
 #ifdef _OPENMP
+  threads = startable_threads(threads);
   if (threads > 1) {
 #pragma omp parallel num_threads(threads)
     body(omp_get_thread_num(), omp_get_num_threads());
