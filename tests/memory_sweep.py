@@ -128,7 +128,7 @@ def sweep(name, call, whole):
         arm(n)
         try:
             call()
-        except Exception as caught:
+        except Exception as caught:  # noqa: BLE001 (which one it is, is the question)
             failed = disarm()
             error = caught
         else:

@@ -260,6 +260,35 @@ def test_a_child_forked_while_another_thread_changes_the_weights_can_use_them():
     run(FORK_BESIDE_A_CHANGE)
 
 
+MORE_THREADS_THAN_MEMORY = """
+import resource
+from pathlib import Path
+import numpy as np
+import recurra
+
+recurra.set_num_threads(1024)
+layer, linear = recurra.RNN(2, 8, seed=0), recurra.Linear(300, 3000, seed=0)
+x, many = np.random.default_rng(0).standard_normal((3, 1024, 2)).astype(np.float32), np.ones((3000, 300), np.float32)
+layer._plan = {"threads": 1}
+expected, _ = layer(x)
+layer._plan = {"threads": 1024, "split": 1}
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20,) * 2)
+for _ in range(2):
+    assert np.array_equal(layer(x)[0], expected)
+print(recurra._core.last_plan()["threads"])
+linear(many)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_threads_that_cannot_be_made_are_done_without():
+    """GNU's OpenMP would end the process: "Thread creation failed"."""
+    threads = int(run(MORE_THREADS_THAN_MEMORY))
+    assert threads < 1024
+    assert threads > 1 or not recurra.build_info()["openmp"]
+
+
 DAEMON = """
 import threading, time
 import numpy as np

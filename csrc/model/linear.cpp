@@ -31,7 +31,7 @@ Linear<T>::Linear(Index inputs, Index outputs, bool with_bias)
 template <class T>
 int Linear<T>::threads(Index rows, Index products) const {
   const Index most = std::min<Index>(thread_setting(), 1 + products * rows * in * out / kThreadWork);
-  return std::max(1, usable_threads(static_cast<int>(most)));
+  return startable_threads(std::max(1, usable_threads(static_cast<int>(most))));
 }
 
 template <class T>
@@ -78,7 +78,7 @@ PackedPtr<T> Linear<T>::packed_backward(long long version) {
 
 template <class T>
 bool Linear<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
-                        bool (*signalled)()) {
+                         bool (*signalled)()) {
   const Kernels<T> &kernels = kernels_of<T>();
   const int team = threads(rows, 2);
   const Index work = kernels.linear_work();

@@ -80,9 +80,9 @@ inline py::array owned_array(PyObject *made) {
 template <class T>
 py::array new_array(const Shape &shape) {
   const auto &numpy = py::detail::npy_api::get();
-  return owned_array(
-      numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype::of<T>().release().ptr(), shape.size(),
-                                  reinterpret_cast<const Py_intptr_t *>(shape.data()), nullptr, nullptr, 0, nullptr));
+  return owned_array(numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype::of<T>().release().ptr(), shape.size(),
+                                                 reinterpret_cast<const Py_intptr_t *>(shape.data()), nullptr, nullptr,
+                                                 0, nullptr));
 }
 
 inline bool is_plain(py::handle array) { return Py_TYPE(array.ptr()) == py::detail::npy_api::get().PyArray_Type_; }

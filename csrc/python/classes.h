@@ -70,9 +70,8 @@ class Class {
  public:
   Class(py::module_ &module, const std::string &name) : module_(module), name_(name) {
     static const std::string full = std::string(py::str(module.attr("__name__"))) + "." + name;
-    PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void *>(dealloc)},
-                           {Py_tp_new, reinterpret_cast<void *>(make)},
-                           {0, nullptr}};
+    PyType_Slot slots[] = {
+        {Py_tp_dealloc, reinterpret_cast<void *>(dealloc)}, {Py_tp_new, reinterpret_cast<void *>(make)}, {0, nullptr}};
     PyType_Spec spec{full.c_str(), sizeof(Instance<C>), 0, Py_TPFLAGS_DEFAULT, slots};
     type_ = py::reinterpret_steal<py::object>(PyType_FromSpec(&spec));
     if (!type_) throw py::error_already_set();

@@ -79,7 +79,8 @@ void bind(py::module_ &module, const std::string &suffix) {
   using Layer = PyEmbedding<T>;
   Class<Layer> layer(module, "Embedding" + suffix);
   layer
-      .template constructor<Index, Index, Index>(py::arg("num_embeddings"), py::arg("embedding_dim"), py::arg("padding_idx"))
+      .template constructor<Index, Index, Index>(py::arg("num_embeddings"), py::arg("embedding_dim"),
+                                                 py::arg("padding_idx"))
       .def_property_readonly("parameters", &Layer::parameters)
       .def("call", &Layer::call, py::arg("x"))
       .def("forward", &Layer::forward, py::arg("x"))

@@ -253,23 +253,22 @@ class PyNetwork {
 template <class T>
 void bind(py::module_ &module, const std::string &suffix) {
   Class<Tape<T>> tape(module, "Tape" + suffix);
-  tape.def_property_readonly("outputs", outputs<T>)
-      .def_property_readonly("cells", cells<T>);
+  tape.def_property_readonly("outputs", outputs<T>).def_property_readonly("cells", cells<T>);
   Class<History<T>> history(module, "History" + suffix);
   history.def("__len__", &History<T>::size).def("__getitem__", &History<T>::at, py::arg("layer"));
   using Network = PyNetwork<T>;
   Class<Network> network(module, "Network" + suffix);
   network
-      .template constructor<int, Index, Index, Index, int, bool, bool>(py::arg("kind"), py::arg("input_size"),
-           py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"), py::arg("bias"), py::arg("single"))
+      .template constructor<int, Index, Index, Index, int, bool, bool>(
+          py::arg("kind"), py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
+          py::arg("num_directions"), py::arg("bias"), py::arg("single"))
       .def_property_readonly("parameters", &Network::parameters)
       .def("call", &Network::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
            py::arg("batch_first"), py::arg("table"), py::arg("plan"))
-      .def("forward", &Network::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"),
-           py::arg("batch_first"), py::arg("masks"), py::arg("table"), py::arg("plan"))
-      .def("backward", &Network::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"),
-           py::arg("doutputs"), py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"),
-           py::arg("plan"));
+      .def("forward", &Network::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
+           py::arg("masks"), py::arg("table"), py::arg("plan"))
+      .def("backward", &Network::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
+           py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
 }
 
 py::dict last_plan_dict() {

@@ -223,9 +223,8 @@ void bind(py::module_ &module, const char *name) {
       .def("check_gradients", check_gradients<T>, py::arg("grads"))
       .def("square_sum", square_sum<T>, py::arg("grads"))
       .def("zero_gradients", zero_gradients<T>, py::arg("grads"))
-      .def("adam", adam<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"),
-           py::arg("lr"), py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"),
-           py::arg("decoupled"))
+      .def("adam", adam<T>, py::arg("grads"), py::arg("means"), py::arg("squares"), py::arg("step"), py::arg("lr"),
+           py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("decoupled"))
       .def("sgd", sgd<T>, py::arg("grads"), py::arg("velocities"), py::arg("lr"), py::arg("momentum"),
            py::arg("weight_decay"), py::arg("nesterov"));
 }
