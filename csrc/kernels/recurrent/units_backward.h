@@ -2,6 +2,7 @@
 // vector of its units.
 #pragma once
 
+#include "kernels/cells/cell.h"
 #include "kernels/recurrent/packing.h"
 
 namespace recurra {

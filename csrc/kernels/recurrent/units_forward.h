@@ -1,6 +1,7 @@
 // One step of one row on the way forward, as far as it isn't a product: the states, and the cell on vectors of units.
 #pragma once
 
+#include "kernels/cells/cell.h"
 #include "kernels/recurrent/packing.h"
 
 namespace recurra {
