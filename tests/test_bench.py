@@ -16,6 +16,7 @@ import pytest
 import recurra
 from configs import assert_same_bits, max_error
 from recurra.bench import cli, contestants
+from recurra.bench import race as races
 from recurra.bench.budget import Budget, guess_pace, share
 from recurra.bench.contestants import PEERS, Entry, Numpy, Source, Unsupported
 from recurra.bench.machine import THREAD_VARIABLES, choose_cpus, cpu_model
@@ -251,9 +252,15 @@ def test_turns_go_round():
 
 
 @pytest.mark.parametrize(("rounds", "made"), [(1, 1), (FEWEST, FEWEST), (7, FEWEST)])
-def test_a_row_whose_time_is_over_has_the_fewest_rounds(rounds, made):
+def test_a_row_whose_time_is_over_has_the_fewest_rounds(monkeypatch, rounds, made):
+    monkeypatch.setattr(races, "QUICK", 0)
     result = race(field(), Spec("gru", True, SHAPE), rounds, 0.1, deadline=0)
     assert {name: len(seconds) for name, seconds in result.seconds.items()} == {OURS: made, "NumPy": made}
+
+
+def test_quick_rounds_are_made_even_so(monkeypatch):
+    monkeypatch.setattr(races, "QUICK", math.inf)
+    assert race(field(), Spec("gru", True, SHAPE), 7, 0.1, deadline=0).rounds == 7
 
 
 @pytest.mark.parametrize(("calls", "made"), [((1, 1), 2), ((1, 3), 3), ((3, 3), 3)], ids=str)

@@ -9,12 +9,14 @@ import numpy as np
 
 import recurra
 
+from .contestants import HOME
 from .problem import Shape, Spec
 from .race import FEWEST, REST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+COMPILING = 0.25  # seconds of each peer and row
 ANSWERS = 2  # rounds: making weights and data and comparing the answers of the largest shapes took about as long
 
 
@@ -38,7 +40,7 @@ class Budget:
     def cost(self, spec: Spec, rounds: int) -> float:
         """Seconds of a row of so many rounds, about."""
         turn = max(1.25 * self.turn, spec.flops * self.known / self.flops) + REST * (spec.threads > 1)
-        return (rounds + ANSWERS) * self.contestants * turn
+        return (rounds + ANSWERS) * self.contestants * turn + COMPILING * (self.contestants - len(HOME))
 
     def costs(self, specs: Sequence[Spec]) -> tuple[list[float], list[float]]:
         """Seconds of each row, at least and at most."""

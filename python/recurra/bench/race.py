@@ -20,6 +20,7 @@ OURS = "recurra"
 # that the next contestant needs. With 50 ms an LSTM took 5.5 ms in its turns after NumPy's, else 2.1.
 REST = 0.15
 FEWEST = 2  # rounds of a row whose time is over
+QUICK = 0.1  # seconds; a round this short is always made, as comparing the answers took longer
 
 
 class Disagreement(Exception):  # noqa: N818 (the message is the error)
@@ -108,7 +109,8 @@ def race(
         seconds: what a turn should at least take; a slow call is a turn.
         progress: told what is happening.
         before_round: called before every round.
-        deadline: on the clock of time.monotonic; a round that would end later isn't begun after the first FEWEST.
+        deadline: on the clock of time.monotonic; a round that would end later isn't begun after the first FEWEST,
+            unless it is QUICK.
 
     Raises:
         Disagreement: recurra and NumPy don't compute the same.
@@ -147,7 +149,7 @@ def race(
     slow = all(calls[name] == 1 and paces[name] > SLOW for name in runners)
     result.seconds = {name: [paces[name]] if slow else [] for name in runners}
     last = 0.0  # seconds of the last round
-    while (k := result.rounds) < rounds and (k < FEWEST or monotonic() + last <= deadline):
+    while (k := result.rounds) < rounds and (k < FEWEST or last < QUICK or monotonic() + last <= deadline):
         progress(f"{spec}: round {k + 1} of {rounds}")
         start = monotonic()
         before_round()
