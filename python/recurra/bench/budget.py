@@ -16,7 +16,7 @@ from .race import FEWEST, REST
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMPILING = 0.25  # seconds of each peer and row
+COMPILING = 0.25  # seconds of each peer and row to convert and compile, a guess
 ANSWERS = 2  # rounds: making weights and data and comparing the answers of the largest shapes took about as long
 
 
@@ -83,7 +83,7 @@ def guess_pace(cell: str, dtype: str) -> float:
     layer = getattr(recurra, cell.upper())(inputs, hidden, dtype=np.dtype(dtype), seed=0)
     x = np.zeros((steps, batch, inputs), dtype)
     threads, times = recurra.get_num_threads(), []
-    recurra.set_num_threads(1)  # threads that wait for each other on a busy machine took a hundred times as long
+    recurra.set_num_threads(1)  # on two, on a busy machine, a guess was once some eighty times too long
     for _ in range(9):
         start = perf_counter()
         layer(x)

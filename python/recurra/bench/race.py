@@ -20,7 +20,7 @@ OURS = "recurra"
 # that the next contestant needs. With 50 ms an LSTM took 5.5 ms in its turns after NumPy's, else 2.1.
 REST = 0.15
 FEWEST = 2  # rounds of a row whose time is over
-QUICK = 0.1  # seconds; a round this short is always made, as comparing the answers took longer
+QUICK = 0.1  # seconds; a round this short is always made: to leave out those of small shapes would save little
 
 
 class Disagreement(Exception):  # noqa: N818 (the message is the error)
