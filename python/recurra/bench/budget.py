@@ -66,15 +66,15 @@ class Budget:
 
 
 def share(least: Sequence[float], most: Sequence[float], total: float) -> float:
-    """What the first row may take of a total if all take the same, but none less than its `least` or more than its
-    `most`: short rows have all their rounds, and the longest give way.
+    """What each row may take of a total, if none takes less than its `least` or more than its `most`: short rows have
+    all their rounds, and the longest give way.
     """
     low, high = 0.0, max(most)
     for _ in range(40):
         level = (low + high) / 2
         fits = sum(max(a, min(b, level)) for a, b in zip(least, most, strict=True)) <= total
         low, high = (level, high) if fits else (low, level)
-    return max(least[0], low)
+    return low
 
 
 def guess_pace(cell: str, dtype: str) -> float:
