@@ -18,6 +18,11 @@ CELLS = tuple(DESCRIPTIONS)
 VECTOR_WIDTHS = (4, 8, 16, 64)  # float64 and float32 of AVX2, float32 of AVX-512, a whole panel of the latter
 
 
+def has_cell_state(cell: str) -> bool:
+    """Whether a cell hands on c beside h, so that a state is (h, c)."""
+    return "c" in DESCRIPTIONS[cell]["states"]
+
+
 @dataclass(frozen=True)
 class Config:
     """One network and the shape of one call of it. Its repr is all that's needed to draw the case again."""
@@ -41,7 +46,7 @@ class Config:
 
     @property
     def has_cell_state(self) -> bool:
-        return "c" in DESCRIPTIONS[self.cell]["states"]
+        return has_cell_state(self.cell)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the parameters by PyTorch's names, in its order."""

@@ -11,7 +11,7 @@ import pytest
 
 import calls
 import recurra
-from configs import CELLS, draw_config, make_data, make_layer, near_kink
+from configs import CELLS, draw_config, has_cell_state, make_data, make_layer, near_kink
 
 STEP = 1e-5
 TOLERANCE = 1e-7  # times max(1, |numeric|)
@@ -128,15 +128,15 @@ def test_gradients_of_a_single_step(cell):
         "gru_reset_before": lambda: recurra.GRUCell(I, H, reset_after=False, dtype=np.float64, seed=rng),
     }
     layer = make[cell]()
-    x, *state = (rng.standard_normal((B, n)) for n in ([I, H, H] if cell == "lstm" else [I, H]))
+    x, *state = (rng.standard_normal((B, n)) for n in ([I, H, H] if has_cell_state(cell) else [I, H]))
     dstate = [rng.standard_normal((B, H)) for _ in state]
     params = layer.state_dict()
 
     def as_state(arrays):
-        return tuple(arrays) if cell == "lstm" else arrays[0]
+        return tuple(arrays) if has_cell_state(cell) else arrays[0]
 
     def as_list(given):
-        return list(given) if cell == "lstm" else [given]
+        return list(given) if has_cell_state(cell) else [given]
 
     def loss():
         layer.load_state_dict(params)
