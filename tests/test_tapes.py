@@ -11,7 +11,7 @@ import pytest
 
 import calls
 import recurra
-from configs import CELLS, Config, assert_same_bits, make_data, make_layer
+from configs import CELLS, Config, assert_same_bits, has_cell_state, make_data, make_layer
 
 SMALL = Config("lstm", 3, 5, 2, True, True, np.float32, False, True, True, T=7, B=4)
 every_cell = pytest.mark.parametrize("cell", CELLS)
@@ -54,7 +54,7 @@ def test_histories(cell, batch_first):
     config, data, tape = case.config, case.data, case.tape
     tracks = list(tape.outputs) + list(tape.cells)
     assert len(tape.outputs) == 3
-    assert len(tape.cells) == (3 if cell == "lstm" else 0)
+    assert len(tape.cells) == (3 if has_cell_state(cell) else 0)
     assert_same_bits(tape.outputs[2], case.y)
     padding = config.layout(np.arange(config.T)[:, None] >= data.lengths)
     assert padding.any()
@@ -98,7 +98,7 @@ def test_histories_are_read_only(cell):
 @every_cell
 def test_histories_are_sequences(cell):
     case = Case(cell)
-    for history in (case.tape.outputs, case.tape.cells)[: 1 + (cell == "lstm")]:
+    for history in (case.tape.outputs, case.tape.cells)[: 1 + (has_cell_state(cell))]:
         assert_same_bits(history[np.int64(1)], history[1])
         assert_same_bits(list(history), [history[0], history[1]])
         for k in (2, 2**70):
@@ -189,14 +189,14 @@ def test_without_dx(cell):
 @every_cell
 def test_no_gradient_is_a_gradient_of_zeros(cell, batch_first):
     case = Case(cell, batch_first=batch_first)
-    layer, tape, lstm = case.layer, case.tape, cell == "lstm"
+    layer, tape, cell_state = case.layer, case.tape, has_cell_state(cell)
     dy, zeros = np.zeros_like(case.y), np.zeros_like(case.data.dh_n)
 
     def run(dy, dstate, **more):
         grads = case.fresh()
         return *layer.backward(tape, dy, dstate, grads=grads, retain=True, **more), grads
 
-    none = (zeros, zeros) if lstm else zeros
+    none = (zeros, zeros) if cell_state else zeros
     assert_same_bits(run(None, None), run(dy, none))
     assert_same_bits(run(case.dy, None), run(case.dy, none))
     assert_same_bits(run(None, case.dstate), run(dy, case.dstate))
@@ -204,7 +204,7 @@ def test_no_gradient_is_a_gradient_of_zeros(cell, batch_first):
     assert_same_bits(run(case.dy, None, doutputs={}, dcells={}), run(case.dy, None))
     assert_same_bits(run(case.dy, None, doutputs={0: dy}), run(case.dy, None))
     assert_same_bits(run(case.dy, None, doutputs=None, dcells=None), run(case.dy, None))
-    if lstm:
+    if cell_state:
         dh, dc = case.dstate
         for given, full in (((dh, None), (dh, zeros)), ((None, dc), (zeros, dc)), ((None, None), none)):
             assert_same_bits(run(None, given), run(None, full))
