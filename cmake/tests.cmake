@@ -26,6 +26,11 @@ foreach(isa ${isas})
   target_link_libraries(kernel_tests_${isa} PRIVATE kernel_tests_${isa}_objects)
 endforeach()
 
+file(GLOB_RECURSE core_tests CONFIGURE_DEPENDS csrc/model/*_test.cpp csrc/system/*_test.cpp)
+add_tests(core_tests any ${core_tests})
+find_package(Threads REQUIRED)
+target_link_libraries(core_tests PRIVATE recurra_core Threads::Threads)
+
 # Prints hashes of what models compute; .ci/bits.sh compares those of several ISAs.
 add_executable(bits csrc/testing/bits.cpp)
 target_link_libraries(bits PRIVATE recurra_core)

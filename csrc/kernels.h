@@ -79,6 +79,7 @@ struct PackTask {
   Index input_size, hidden_size;
   const T *parameters[kMaxParameters];  // by role; biases may be null
   T *to;
+  Pulse *pulse;
 };
 
 // One direction of one layer over the sorted rows [first, last).
@@ -204,6 +205,7 @@ struct SoftmaxTask {
   const double *weights;  // (rows), or null: 1
   T *y;
   double *maxima, *log_sums;  // (rows), or both null
+  Pulse *pulse;
 };
 
 // The mean squared error of prediction and target (rows, columns): Σ w (prediction - target)² / total, and its
@@ -243,21 +245,21 @@ template <class T>
 struct Kernels {
   Index (*packed_forward_size)(CellId cell, Index input_size, Index hidden_size);  // in elements, as all sizes here
   Index (*packed_backward_size)(CellId cell, Index input_size, Index hidden_size);
-  void (*pack_forward)(const PackTask<T> *task);
-  void (*pack_backward)(const PackTask<T> *task);
+  bool (*pack_forward)(const PackTask<T> *task);  // false: interrupted, here and below
+  bool (*pack_backward)(const PackTask<T> *task);
   Index (*projected_size)(CellId cell, Index hidden_size);  // of one row of the hoisted projection
   ForwardSizes (*forward_sizes)(CellId cell, Index rows, Index input_size, Index hidden_size, Index alphabet,
                                 const Plan *plan);
   Index (*backward_work)(CellId cell, Index rows, Index hidden_size);
-  bool (*forward)(const ForwardTask<T> *task);  // false: interrupted
+  bool (*forward)(const ForwardTask<T> *task);
   bool (*backward)(const BackwardTask<T> *task);
   bool (*gradient)(const GradientTask<T> *task);
   bool (*input_gradient)(const InputGradientTask<T> *task);
   Index (*gradient_work)(Index alphabet);  // of tokens; 0 without
   Index (*input_gradient_work)();
   Index (*linear_packed)(Index in, Index out);
-  void (*pack_linear_forward)(Index in, Index out, const T *weight, const T *bias, T *to);
-  void (*pack_linear_backward)(Index in, Index out, const T *weight, T *to);
+  bool (*pack_linear_forward)(Index in, Index out, const T *weight, const T *bias, T *to, Pulse *pulse);
+  bool (*pack_linear_backward)(Index in, Index out, const T *weight, T *to, Pulse *pulse);
   Index (*linear_work)();
   bool (*linear_forward)(const LinearTask<T> *task);
   bool (*linear_backward)(const LinearTask<T> *task);
@@ -265,7 +267,7 @@ struct Kernels {
   void (*sgd)(const SgdTask<T> *task);
   void (*sigmoid)(Index size, const T *x, T *y);
   void (*tanh)(Index size, const T *x, T *y);
-  void (*softmax)(const SoftmaxTask<T> *task);
+  bool (*softmax)(const SoftmaxTask<T> *task);
   Index (*mse)(const MseTask<T> *task, double *chains, Index counted);  // into kSquareChains chains
   void (*add_squares)(Index size, const T *x, double *chains);
   void (*scale)(Index size, double factor, T *x);

@@ -18,7 +18,7 @@ Index linear_packed(Index in, Index out) {
 }
 
 template <class T>
-void pack_linear_forward(Index in, Index out, const T *weight, const T *bias, T *to) {
+bool pack_linear_forward(Index in, Index out, const T *weight, const T *bias, T *to, Pulse *pulse) {
   constexpr Index V = Vec<T>::size;
   for (Index begin = 0; begin < out; begin += V, to += V) {
     (bias ? get(bias + begin, out - begin) : Vec<T>::zero()).store(to);
@@ -29,12 +29,16 @@ void pack_linear_forward(Index in, Index out, const T *weight, const T *bias, T 
       pack_transposed(weight + (begin + lane) * in, smaller(V, out - begin - lane), in, in, width, to + lane);
     }
     to += width * in;
+    if (interrupted(pulse, kPackingWork * width * in)) {
+      return false;
+    }
   }
+  return true;
 }
 
 template <class T>
-void pack_linear_backward(Index in, Index out, const T *weight, T *to) {
-  pack_rows(weight, out, in, in, kPanelVectors, to);
+bool pack_linear_backward(Index in, Index out, const T *weight, T *to, Pulse *pulse) {
+  return pack_rows(weight, out, in, in, kPanelVectors, to, pulse);
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 
 #include "kernels/activations.h"
 #include "kernels/integers.h"
+#include "kernels/interrupt.h"
 #include "kernels/rows.h"
 
 namespace recurra {
@@ -32,15 +33,19 @@ T row_maximum(const T *x, Index columns) {
   return maximum;
 }
 
-// y = e^(x - maximum) of a row, and its sum: of kLanes interleaved chains on every ISA, short enough to be exact.
+constexpr Index kSoftmaxWork = 64;  // multiply-adds in whose time an element is done
+
+// y = e^(x - maximum) of a row, and its sum: of kLanes interleaved chains on every ISA, short enough to be exact. False
+// if interrupted.
 template <class T>
-double exponentials(const T *x, Index columns, T maximum, T *y) {
+bool exponentials(const T *x, Index columns, T maximum, T *y, double &sum, Pulse *pulse) {
   using C = ActivationConstants<T>;
   constexpr Index V = Vec<T>::size, kLanes = 16, kChain = 64;
-  double sum = 0;
+  sum = 0;
   for (Index begin = 0; begin < columns; begin += kChain * kLanes) {
     Vec<T> sums[kLanes / V] = {};
-    for (Index at = begin, end = smaller(columns, begin + kChain * kLanes), part = 0; at < end; at += V) {
+    const Index end = smaller(columns, begin + kChain * kLanes);
+    for (Index at = begin, part = 0; at < end; at += V) {
       const Vec<T> below = at_most(-C::kLowest, constant(maximum) - get(x + at, columns - at));
       const auto [scale, fall] = exponential(below, C::kHeadroom);  // else the least would leave T's exponents
       put(fnma(scale, fall, scale) * constant(C::kScale), y + at, columns - at);
@@ -54,13 +59,16 @@ double exponentials(const T *x, Index columns, T maximum, T *y) {
     for (const T lane : lanes) {
       sum += static_cast<double>(lane);
     }
+    if (interrupted(pulse, kSoftmaxWork * (end - begin))) {
+      return false;
+    }
   }
-  return sum;
+  return true;
 }
 
-// y = w e^x / Σ e^x of each row; a row of weight 0 isn't looked at, and gets zeros.
+// y = w e^x / Σ e^x of each row; a row of weight 0 isn't looked at, and gets zeros. False if interrupted.
 template <class T>
-void softmax(const SoftmaxTask<T> *task) {
+bool softmax(const SoftmaxTask<T> *task) {
   constexpr Index V = Vec<T>::size;
   const Index columns = task->columns;
   for (Index row = 0; row < task->rows; ++row) {
@@ -68,7 +76,10 @@ void softmax(const SoftmaxTask<T> *task) {
     T *y = task->y + row * columns;
     const double weight = task->weights ? task->weights[row] : 1;
     const T maximum = weight != 0 ? row_maximum(x, columns) : T(0);
-    const double sum = weight != 0 ? exponentials(x, columns, maximum, y) : 1;
+    double sum = 1;
+    if (weight != 0 && !exponentials(x, columns, maximum, y, sum, task->pulse)) {
+      return false;
+    }
     if (task->log_sums) {
       task->maxima[row] = static_cast<double>(maximum);
       task->log_sums[row] = std::log(sum);
@@ -78,6 +89,7 @@ void softmax(const SoftmaxTask<T> *task) {
       put(weight != 0 ? get(y + i, columns - i) * factor : Vec<T>::zero(), y + i, columns - i);
     }
   }
+  return true;
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "dispatch.h"
-#include "system/interrupt.h"
-#include "system/parallel.h"
+#include "model/gradients.h"
+#include "system/team.h"
 
 namespace recurra {
 namespace {
@@ -34,22 +34,25 @@ int Dense<T>::threads(Index rows, Index products) const {
 }
 
 template <class T>
-bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long long &version) {
+bool Dense<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long long &version) {
   const Kernels<T> &kernels = kernels_of<T>();
   PackedPtr<T> packed;
   {
-    const std::lock_guard<std::mutex> lock(parameters->mutex);
-    version = parameters->version;
-    packed = parameters->packed[0].forward.get(version, kernels.linear_packed(in, out), [&](T *to) {
-      kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to);
-    });
+    std::unique_lock<std::mutex> lock(parameters->mutex);
+    const auto pack = [&](T *to, Pulse *pulse) {
+      return kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to, pulse);
+    };
+    packed = parameters->packed[0].forward.get(lock, parameters->version, parameters->unless_borrowed(signalled),
+                                               kernels.linear_packed(in, out), pack);
   }
-  const int team = threads(rows, 1);
+  if (!packed) return false;
+  version = packed->version;
+  const int most = threads(rows, 1);
   const Index work = kernels.linear_work();
-  const Workspace memory(checked_product(team * work, sizeof(T)));
-  Interrupt interrupt(signalled, team);
-  run_team(team, [&](int member, int members) {
-    Pulse pulse = interrupt.pulse(member, members);
+  const Workspace memory(checked_product(most * work, sizeof(T)));
+  Team team(signalled, most);
+  team.run([&](Pulse &pulse) {
+    const int member = pulse.member, members = pulse.members;
     LinearTask<T> task{};
     task.rows = rows;
     task.in = in;
@@ -63,36 +66,41 @@ bool Dense<T>::forward(Index rows, const T *x, T *y, bool (*signalled)(), long l
     task.pulse = &pulse;
     kernels.linear_forward(&task);
   });
-  return !interrupt.stopped();
+  return !team.stopped();
 }
 
 template <class T>
-PackedPtr<T> Dense<T>::packed_backward(long long version) {
+PackedPtr<T> Dense<T>::packed_backward(long long version, Signalled signalled, bool &outdated) {
   const Kernels<T> &kernels = kernels_of<T>();
-  const std::lock_guard<std::mutex> lock(parameters->mutex);
-  if (version != parameters->version) return nullptr;
-  return parameters->packed[0].backward.get(version, kernels.linear_packed(in, out), [&](T *to) {
-    kernels.pack_linear_backward(in, out, parameters->data(0), to);
-  });
+  std::unique_lock<std::mutex> lock(parameters->mutex);
+  outdated = version != parameters->version;
+  if (outdated) return nullptr;
+  const auto pack = [&](T *to, Pulse *pulse) {
+    return kernels.pack_linear_backward(in, out, parameters->data(0), to, pulse);
+  };
+  PackedPtr<T> packed = parameters->packed[0].backward.get(
+      lock, parameters->version, parameters->unless_borrowed(signalled), kernels.linear_packed(in, out), pack);
+  outdated = packed && packed->version != version;  // changed while Python was asked for signals
+  return outdated ? nullptr : packed;
 }
 
 template <class T>
 bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
-                        bool (*signalled)()) {
+                        Signalled signalled) {
   const Kernels<T> &kernels = kernels_of<T>();
-  const int team = threads(rows, 2);
+  const int most = threads(rows, 2);
   const Index work = kernels.linear_work();
   T *sums[2] = {}, *scratch = nullptr;
   const auto cut = [&](Cutter cutter) {
     for (std::size_t i = 0; i < parameters->entries.size(); ++i) sums[i] = cutter.take<T>(parameters->entries[i].size);
-    scratch = cutter.take<T>(checked_product(team, work));
+    scratch = cutter.take<T>(checked_product(most, work));
     return cutter.used();
   };
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
-  Interrupt interrupt(signalled, team);
-  run_team(team, [&](int member, int members) {
-    Pulse pulse = interrupt.pulse(member, members);
+  Team team(signalled, most);
+  team.run([&](Pulse &pulse) {
+    const int member = pulse.member, members = pulse.members;
     LinearTask<T> task{};
     task.rows = rows;
     task.in = in;
@@ -111,10 +119,9 @@ bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, cons
     task.pulse = &pulse;
     kernels.linear_backward(&task);
   });
-  if (interrupt.stopped()) return false;
-  for (std::size_t i = 0; i < parameters->entries.size(); ++i) {
-    for (Index k = 0; k < parameters->entries[i].size; ++k) grads[i][k] += sums[i][k];
-  }
+  if (team.stopped()) return false;
+  for (std::size_t i = 0; i < parameters->entries.size(); ++i)
+    add_gradient(parameters->entries[i].size, sums[i], grads[i]);
   return true;
 }
 

@@ -13,12 +13,12 @@ class Dense {
   Dense(Index in, Index out, bool bias);
 
   // x (rows, in) and y (rows, out), contiguous; returns false if interrupted. `version` is that of the weights used.
-  bool forward(Index rows, const T *x, T *y, bool (*signalled)(), long long &version);
+  bool forward(Index rows, const T *x, T *y, Signalled signalled, long long &version);
   // dx may be null. grads of weight and bias are added to, unless interrupted.
   bool backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
-                bool (*signalled)());
-  // For backward; null if the weights are no longer of that version.
-  PackedPtr<T> packed_backward(long long version);
+                Signalled signalled);
+  // For backward; null if interrupted, and if the weights are no longer of that version, which it says.
+  PackedPtr<T> packed_backward(long long version, Signalled signalled, bool &outdated);
 
   const Index in, out;
   const bool bias;

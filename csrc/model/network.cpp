@@ -58,7 +58,8 @@ Network<T>::Network(const NetworkShape &of, TablePtr shared)
 }
 
 template <class T>
-PackTask<T> Network<T>::pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to) const {
+PackTask<T> Network<T>::pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to,
+                                  Pulse *pulse) const {
   PackTask<T> task{};
   task.cell = shape.cell;
   task.input_size = inputs(layer);
@@ -68,35 +69,45 @@ PackTask<T> Network<T>::pack_task(const Parameters<T> &parameters, Index layer, 
     task.parameters[parameter.role] = parameters.data(entry(layer * shape.directions + direction, parameter.role));
   }
   task.to = to;
+  task.pulse = pulse;
   return task;
 }
 
 template <class T>
-PackedPtr<T> Network<T>::packed_forward(Parameters<T> &parameters, long long &version) const {
-  const std::lock_guard<std::mutex> lock(parameters.mutex);
-  version = parameters.version;
-  return parameters.packed[shape.part].forward.get(version, forward_at_.back(), [&](T *to) {
+PackedPtr<T> Network<T>::packed_forward(Parameters<T> &parameters, Signalled signalled) const {
+  std::unique_lock<std::mutex> lock(parameters.mutex);
+  const auto pack = [&](T *to, Pulse *pulse) {
     for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
       for (int direction = 0; direction < shape.directions; ++direction, ++k) {
-        const PackTask<T> task = pack_task(parameters, layer, direction, to + forward_at_[k]);
-        kernels_.pack_forward(&task);
+        const PackTask<T> task = pack_task(parameters, layer, direction, to + forward_at_[k], pulse);
+        if (!kernels_.pack_forward(&task)) return false;
       }
     }
-  });
+    return true;
+  };
+  return parameters.packed[shape.part].forward.get(lock, parameters.version, parameters.unless_borrowed(signalled),
+                                                   forward_at_.back(), pack);
 }
 
 template <class T>
-PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long version) const {
-  const std::lock_guard<std::mutex> lock(parameters.mutex);
-  if (version != parameters.version) return nullptr;
-  return parameters.packed[shape.part].backward.get(version, backward_at_.back(), [&](T *to) {
+PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long version, Signalled signalled,
+                                         bool &outdated) const {
+  std::unique_lock<std::mutex> lock(parameters.mutex);
+  outdated = version != parameters.version;
+  if (outdated) return nullptr;
+  const auto pack = [&](T *to, Pulse *pulse) {
     for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
       for (int direction = 0; direction < shape.directions; ++direction, ++k) {
-        const PackTask<T> task = pack_task(parameters, layer, direction, to + backward_at_[k]);
-        kernels_.pack_backward(&task);
+        const PackTask<T> task = pack_task(parameters, layer, direction, to + backward_at_[k], pulse);
+        if (!kernels_.pack_backward(&task)) return false;
       }
     }
-  });
+    return true;
+  };
+  PackedPtr<T> packed = parameters.packed[shape.part].backward.get(
+      lock, parameters.version, parameters.unless_borrowed(signalled), backward_at_.back(), pack);
+  outdated = packed && packed->version != version;  // changed while Python was asked for signals
+  return outdated ? nullptr : packed;
 }
 
 template <class T>

@@ -11,6 +11,7 @@
 #include "model/parameters.h"
 #include "model/plan.h"
 #include "model/sequences.h"
+#include "system/interrupt.h"
 
 namespace recurra {
 
@@ -29,9 +30,6 @@ struct LastPlan {
   const char *isa = "";
 };
 LastPlan &last_plan();
-
-// Asked now and then during a long call; true ends it.
-using Signalled = bool (*)();
 
 struct NetworkShape {
   CellId cell;
@@ -125,9 +123,10 @@ class Network {
     return first + static_cast<std::size_t>(layer_direction * (shape.bias ? 4 : 2) + role);
   }
   bool has(Role role) const { return shape.bias || !is_bias(role); }
-  PackTask<T> pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to) const;
-  PackedPtr<T> packed_forward(Parameters<T> &parameters, long long &version) const;
-  PackedPtr<T> packed_backward(Parameters<T> &parameters, long long version) const;
+  PackTask<T> pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to, Pulse *pulse) const;
+  // Null if interrupted; backward also if the weights are no longer of that version, and says so.
+  PackedPtr<T> packed_forward(Parameters<T> &parameters, Signalled signalled) const;
+  PackedPtr<T> packed_backward(Parameters<T> &parameters, long long version, Signalled signalled, bool &outdated) const;
   Plan plan(const Sequences &sequences, const PlanWish &wish, int products) const;
   Outcome report(const Plan &plan, int members, bool stopped) const;
 

@@ -1,8 +1,8 @@
 // Network::backward: the layers in turn, their slices and directions shared out among a team.
 #include "dispatch.h"
+#include "model/gradients.h"
 #include "model/views.h"
-#include "system/interrupt.h"
-#include "system/parallel.h"
+#include "system/team.h"
 
 namespace recurra {
 namespace {
@@ -47,8 +47,9 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   const Rows &rows = sequences.rows;
   const Index H = shape.hidden_size, features = shape.directions * H, total = sequences.total();
   const Plan plan = this->plan(sequences, call.wish, 2);
-  const PackedPtr<T> packed = packed_backward(*tape.parameters, tape.version);
-  if (!packed) return Outcome::kOutdated;
+  bool outdated = false;
+  const PackedPtr<T> packed = packed_backward(*tape.parameters, tape.version, call.signalled, outdated);
+  if (!packed) return outdated ? Outcome::kOutdated : Outcome::kInterrupted;
   const std::vector<Index> bounds = sequences.slices(plan.split == kSplitBatch ? plan.threads : 1);
   const int slices = static_cast<int>(bounds.size()) - 1;
   Index most_rows = 0;
@@ -82,8 +83,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   cut(Cutter(memory.data()));
 
   const Index wrap = ring < total ? ring - 1 : -1;
-  Interrupt interrupt(call.signalled, plan.threads);
-  std::atomic<int> team{1};
+  Team team(call.signalled, plan.threads);
   const auto through_time = [&](Index layer, int direction, int slice, int part, int parts, const Stretch &stretch,
                                 Pulse &pulse, T *own_work) {
     const LayerTape<T> &kept = tape.layers[layer];
@@ -195,48 +195,47 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.dx = layer == 0 ? view_of(call.dx) : RowView<T>{from_above[(layer - 1) % 2], 0, features, true};
     if (!kernels_.input_gradient(&task) || layer == 0) return;
     const Buffer<T> &mask = tape.layers[layer - 1].mask;
-    for (Index i = first * features; mask.size() && i < last * features; ++i) task.dx.base[i] *= mask.data()[i];
+    for (Index row = first; mask.size() && row < last; ++row) {
+      for (Index i = row * features; i < (row + 1) * features; ++i) task.dx.base[i] *= mask.data()[i];
+      if (stops(pulse, kCopyWork * features)) return;
+    }
   };
 
-  run_team(plan.threads, [&](int member, int members) {
-    if (member == 0) team = members;
-    Pulse pulse = interrupt.pulse(member, members);
+  team.run([&](Pulse &pulse) {
+    const int member = pulse.member, members = pulse.members;
     T *own_work = work + member * widest;
     const bool by_direction = plan.split == kSplitDirections, by_unit = plan.split == kSplitUnits;
-    if (member == 0 && call.dx) clear_padding(sequences, 0, rows.batch, call.dx, shape.input_size);
+    if (member == 0 && call.dx) clear_padding(sequences, 0, rows.batch, call.dx, shape.input_size, pulse);
     for (Index layer = shape.layers - 1; layer >= 0; --layer) {
       for (const Stretch &stretch : stretches) {
         for (int s = 0; s < slices; ++s) {
           for (int direction = 0; direction < shape.directions; ++direction) {
             const bool mine = by_unit || (by_direction ? direction : s) % members == member;
-            if (!mine || interrupt.stopped()) continue;
+            if (!mine || team.stopped()) continue;
             through_time(layer, direction, s, by_unit ? member : 0, by_unit ? members : 1, stretch, pulse, own_work);
           }
         }
-        team_barrier(members);
-        for (int direction = 0; direction < shape.directions && !interrupt.stopped(); ++direction) {
+        if (!pulse.meet(&pulse)) return;
+        for (int direction = 0; direction < shape.directions && !team.stopped(); ++direction) {
           weights(layer, direction, member, members, stretch, pulse, own_work + walk);
         }
-        if ((layer > 0 || call.dx) && !interrupt.stopped()) {
+        if ((layer > 0 || call.dx) && !team.stopped()) {
           const Index first = rows.offset[rows.steps - stretch.last_step];
           const Index count = rows.offset[rows.steps - stretch.first_step] - first;
           input_gradient(layer, first + count * member / members, first + count * (member + 1) / members, pulse,
                          own_work + walk);
         }
-        team_barrier(members);
+        if (!pulse.meet(&pulse)) return;
       }
     }
-    if (call.dtable && !interrupt.stopped()) {
+    if (call.dtable && !team.stopped()) {
       table_gradient(alphabet * member / members, alphabet * (member + 1) / members, pulse, own_work);
     }
   });
-  if (!interrupt.stopped()) {
-    for (std::size_t i = entry(0, kInputWeight); i < after; ++i) {
-      const T *gradient = gradient_of(i);
-      for (Index k = 0; k < table->entries[i].size; ++k) call.grads[i][k] += gradient[k];
-    }
+  for (std::size_t i = entry(0, kInputWeight); i < after && !team.stopped(); ++i) {
+    add_gradient(table->entries[i].size, gradient_of(i), call.grads[i]);
   }
-  return report(plan, team, interrupt.stopped());
+  return report(plan, team.size(), team.stopped());
 }
 
 template Outcome Network<float>::backward(const TapeMemory<float> &, const BackwardCall<float> &) const;

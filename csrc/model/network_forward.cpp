@@ -1,8 +1,7 @@
 // Network::forward: the layers in turn, their slices and directions shared out among a team.
 #include "dispatch.h"
 #include "model/views.h"
-#include "system/interrupt.h"
-#include "system/parallel.h"
+#include "system/team.h"
 
 namespace recurra {
 
@@ -69,14 +68,14 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
 
-  long long version = 0;
-  const PackedPtr<T> packed = packed_forward(*parameters, version);
-  if (tape) tape->version = version;
+  const PackedPtr<T> packed = packed_forward(*parameters, call.signalled);
+  if (!packed) return Outcome::kInterrupted;
+  if (tape) tape->version = packed->version;
 
-  Interrupt interrupt(call.signalled, plan.threads);
-  std::atomic<int> team{1};
-  const auto copy_input = [&](Index first, Index last) {
+  Team team(call.signalled, plan.threads);
+  const auto copy_input = [&](Index first, Index last, Pulse &pulse) {
     for_rows(rows, first, last, [&](Index t, Index b, Index row) {
+      if (team.stopped() || stops(pulse, kCopyWork * I)) return;
       if (call.tokens) {
         tokens[row] = call.tokens.base[t * call.tokens.step + rows.order[b] * call.tokens.row];
         return;
@@ -85,8 +84,9 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
       std::copy(from, from + I, tape->x.data() + row * I);
     });
   };
-  const auto apply_mask = [&](LayerTape<T> &kept, const Strided<const T> &mask, Index first, Index last) {
+  const auto apply_mask = [&](LayerTape<T> &kept, const Strided<const T> &mask, Index first, Index last, Pulse &pulse) {
     for_rows(rows, first, last, [&](Index t, Index b, Index row) {
+      if (team.stopped() || stops(pulse, kCopyWork * features)) return;
       const T *from = mask.base + t * mask.step + rows.order[b] * mask.row;
       const T *out = kept.out.data() + row * features;
       T *factors = kept.mask.data() + row * features, *masked = kept.masked.data() + row * features;
@@ -97,18 +97,17 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
     });
   };
 
-  run_team(plan.threads, [&](int member, int members) {
-    if (member == 0) team = members;
-    Pulse pulse = interrupt.pulse(member, members);
+  team.run([&](Pulse &pulse) {
+    const int member = pulse.member, members = pulse.members;
     const bool by_direction = plan.split == kSplitDirections, by_unit = plan.split == kSplitUnits;
     const bool together = by_direction || by_unit;  // a layer's output is the work of several
     const auto mine = [&](int slice, int direction) { return (by_direction ? direction : slice) % members == member; };
     for (int s = 0; s < slices; ++s) {
       if (!mine(s, 0)) continue;
-      if (tape || call.tokens) copy_input(bounds[s], bounds[s + 1]);
-      clear_padding(sequences, bounds[s], bounds[s + 1], call.y, features);
+      if (tape || call.tokens) copy_input(bounds[s], bounds[s + 1], pulse);
+      clear_padding(sequences, bounds[s], bounds[s + 1], call.y, features, pulse);
     }
-    if (together) team_barrier(members);
+    if (together && !pulse.meet(&pulse)) return;
     for (Index layer = 0; layer < shape.layers; ++layer) {
       const bool last = layer + 1 == shape.layers;
       ForwardTask<T> task{};
@@ -137,7 +136,7 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
         task.first = bounds[s];
         task.last = bounds[s + 1];
         for (int direction = 0; direction < shape.directions; ++direction) {
-          if (!(by_unit || mine(s, direction)) || interrupt.stopped()) continue;
+          if (!(by_unit || mine(s, direction)) || team.stopped()) continue;
           const Index k = layer * shape.directions + direction;
           const RowView<T> y = columns_of(view_of(call.y), direction * H);
           task.reverse = direction == 1;
@@ -160,16 +159,16 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
         }
       }
       if (last) break;
-      if (together) team_barrier(members);
+      if (together && !pulse.meet(&pulse)) return;
       if (tape && !call.masks.empty()) {
         for (int s = 0; s < slices; ++s) {
-          if (mine(s, 0)) apply_mask(tape->layers[layer], call.masks[layer], bounds[s], bounds[s + 1]);
+          if (mine(s, 0)) apply_mask(tape->layers[layer], call.masks[layer], bounds[s], bounds[s + 1], pulse);
         }
-        if (together) team_barrier(members);
+        if (together && !pulse.meet(&pulse)) return;
       }
     }
   });
-  return report(plan, team, interrupt.stopped());
+  return report(plan, team.size(), team.stopped());
 }
 
 template Outcome Network<float>::forward(const ParametersPtr<float> &, const Sequences &, const ForwardCall<float> &,

@@ -1,12 +1,16 @@
-// One step of an optimizer over all parameters of a layer, in place, under the parameters' mutex.
+// One step of an optimizer over all parameters of a layer, in place, under the parameters' mutex. Half a step is worse
+// than one that is late, so it isn't interrupted; threads share out the elements.
 #pragma once
 
 #include <cmath>
 
 #include "dispatch.h"
 #include "model/parameters.h"
+#include "system/pieces.h"
 
 namespace recurra {
+
+constexpr Index kElementWork = 16;  // multiply-adds in whose time an element is stepped
 
 // What a step does to one layer. Arrays are in the order of the parameters, contiguous.
 template <class T>
@@ -17,16 +21,16 @@ struct StepArrays {
   Index frozen;          // the row of a table that stays as it is, or -1
 };
 
-// Calls run(begin, size) for the elements of an entry that a step may change.
+// Calls run(begin, size) for pieces of the elements of an entry that a step may change, in several threads.
 template <class Entry, class Run>
 void for_each_stretch(const Entry &entry, Index frozen, const Run &run) {
-  if (frozen < 0) {
-    run(0, entry.size);
-    return;
-  }
+  const auto share_out = [&](Index begin, Index end) {
+    in_pieces(end - begin, kElementWork, nullptr, [&](Index first, Index last) { run(begin + first, last - first); });
+  };
+  if (frozen < 0) return share_out(0, entry.size);
   const Index width = entry.size / entry.shape[0], begin = frozen * width;
-  run(0, begin);
-  run(begin + width, entry.size - begin - width);
+  share_out(0, begin);
+  share_out(begin + width, entry.size);
 }
 
 struct AdamRates {
@@ -51,12 +55,13 @@ void adam_step(const StepArrays<T> &layer, const AdamRates &rates, long long ste
   ++parameters.version;
   for (std::size_t i = 0; i < parameters.entries.size(); ++i) {
     for_each_stretch(parameters.entries[i], layer.frozen, [&](Index begin, Index size) {
-      task.size = size;
-      task.parameter = parameters.data(i) + begin;
-      task.gradient = layer.gradients[i] + begin;
-      task.mean = layer.moments[0][i] + begin;
-      task.square = layer.moments[1][i] + begin;
-      kernels_of<T>().adam(&task);
+      auto piece = task;
+      piece.size = size;
+      piece.parameter = parameters.data(i) + begin;
+      piece.gradient = layer.gradients[i] + begin;
+      piece.mean = layer.moments[0][i] + begin;
+      piece.square = layer.moments[1][i] + begin;
+      kernels_of<T>().adam(&piece);
     });
   }
 }
@@ -79,11 +84,12 @@ void sgd_step(const StepArrays<T> &layer, const SgdRates &rates) {
   ++parameters.version;
   for (std::size_t i = 0; i < parameters.entries.size(); ++i) {
     for_each_stretch(parameters.entries[i], layer.frozen, [&](Index begin, Index size) {
-      task.size = size;
-      task.parameter = parameters.data(i) + begin;
-      task.gradient = layer.gradients[i] + begin;
-      task.velocity = layer.moments[0] ? layer.moments[0][i] + begin : nullptr;
-      kernels_of<T>().sgd(&task);
+      auto piece = task;
+      piece.size = size;
+      piece.parameter = parameters.data(i) + begin;
+      piece.gradient = layer.gradients[i] + begin;
+      piece.velocity = layer.moments[0] ? layer.moments[0][i] + begin : nullptr;
+      kernels_of<T>().sgd(&piece);
     });
   }
 }

@@ -1,8 +1,6 @@
 // The weights of a layer, their version, and the packed copies that the kernels read.
 #pragma once
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -13,43 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "model/long_read.h"
 #include "system/buffer.h"
+#include "system/fork.h"
 
 namespace recurra {
-
-// The mutexes of all parameters alive. A fork waits for them, so that no child inherits one that is held, nor weights
-// in the middle of a change. Whoever holds one never waits for the GIL, which the forking thread has.
-class ForkGate {
- public:
-  static ForkGate &instance() {
-    static auto *gate = new ForkGate;
-    return *gate;
-  }
-  void add(std::mutex *mutex) {
-    const std::lock_guard<std::mutex> lock(own_);
-    mutexes_.push_back(mutex);
-  }
-  void remove(std::mutex *mutex) {
-    const std::lock_guard<std::mutex> lock(own_);
-    mutexes_.erase(std::find(mutexes_.begin(), mutexes_.end(), mutex));
-  }
-
- private:
-  ForkGate() {
-    pthread_atfork([] { instance().close(); }, [] { instance().open(); }, [] { instance().open(); });
-  }
-  void close() {
-    own_.lock();
-    for (std::mutex *mutex : mutexes_) mutex->lock();
-  }
-  void open() {
-    for (std::mutex *mutex : mutexes_) mutex->unlock();
-    own_.unlock();
-  }
-
-  std::mutex own_;
-  std::vector<std::mutex *> mutexes_;
-};
 
 // The parameters that a layer has: names, shapes, and where each begins in a block that holds all of them.
 struct ParameterTable {
@@ -92,21 +58,26 @@ using PackedPtr = std::shared_ptr<const Packed<T>>;
 template <class T>
 class PackedCache {
  public:
-  // With the parameters' mutex held. pack(to) fills `size` elements from the parameters of this version.
+  // With the lock of the parameters' mutex held, see long_read. pack(to, pulse) fills `size` elements from the
+  // parameters of this version; null if interrupted.
   template <class Pack>
-  PackedPtr<T> get(long long version, Index size, Pack pack) {
-    if (!latest_ || latest_->version != version) {
-      if (!latest_ || latest_.use_count() > 1) {
-        auto fresh = std::make_shared<Packed<T>>();
-        fresh->memory = Buffer<T>(size);
-        latest_ = std::move(fresh);
-      }
-      std::atomic_thread_fence(std::memory_order_acquire);  // after what the last other holder read
-      latest_->version = -1;
-      pack(latest_->memory.data());
-      latest_->version = version;
+  PackedPtr<T> get(std::unique_lock<std::mutex> &lock, const long long &version, Signalled signalled, Index size,
+                   const Pack &pack) {
+    if (latest_ && latest_->version == version) return latest_;
+    // Not in the cache while it is written: another thread may come here when the lock is given up.
+    std::shared_ptr<Packed<T>> next = std::move(latest_);
+    if (!next || next.use_count() > 1) {
+      auto fresh = std::make_shared<Packed<T>>();
+      fresh->memory = Buffer<T>(size);
+      next = std::move(fresh);
     }
-    return latest_;
+    std::atomic_thread_fence(std::memory_order_acquire);  // after what the last other holder read
+    next->version = -1;
+    const auto read = [&](Pulse *pulse) { return pack(next->memory.data(), pulse); };
+    if (!long_read(lock, version, signalled, read)) return nullptr;
+    next->version = version;
+    latest_ = next;
+    return next;
   }
 
  private:
@@ -143,6 +114,8 @@ class Parameters {
   Parameters &operator=(const Parameters &) = delete;
 
   bool borrowed() const { return keeper_ != nullptr; }
+  // For long_read: arrays that are lent may be others when the lock has been given up, and the old ones gone.
+  Signalled unless_borrowed(Signalled signalled) const { return borrowed() ? nullptr : signalled; }
   T *data(std::size_t entry) { return arrays_[entry]; }
   const T *data(std::size_t entry) const { return arrays_[entry]; }
 
@@ -153,6 +126,21 @@ class Parameters {
     for (std::size_t i = 0; i < entries.size(); ++i) {
       std::memcpy(data(i), values[i], static_cast<std::size_t>(entries[i].size) * sizeof(T));
     }
+  }
+
+  // Copies of all arrays, of one version; false if interrupted.
+  bool copy_to(const std::vector<T *> &to, Signalled signalled) {
+    constexpr Index kPiece = 64 << 10;
+    std::unique_lock<std::mutex> lock(mutex);
+    return long_read(lock, version, unless_borrowed(signalled), [&](Pulse *pulse) {
+      for (std::size_t i = 0; i < entries.size(); ++i) {
+        for (Index first = 0, size = entries[i].size; first < size; first += kPiece) {
+          std::copy_n(data(i) + first, std::min(kPiece, size - first), to[i] + first);
+          if (stops(*pulse, kCopyWork * kPiece)) return false;
+        }
+      }
+      return true;
+    });
   }
 
   // Other arrays of the same shapes in the place of the borrowed ones. With the mutex held, unless under construction;

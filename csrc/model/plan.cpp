@@ -44,9 +44,12 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   // Directions share nothing and need half the weights each, so they go first where there are as many threads. Hidden
   // units need half the weights too: that pays where few rows are to be split, or where the weights exceed L2.
   const bool by_direction = work.directions == 2 && (threads == 2 || work.batch < 2 * threads);
-  const bool by_unit = work.step_work >= kStepWork && work.panels >= threads &&
-                       (work.batch < 2 * threads || work.hidden_bytes > l2_bytes());
+  // No more threads then than there are CPUs: they meet after every step, and would wait for one that has none.
+  const Index cpus = std::min<Index>(threads, available_cpus());
+  const bool by_unit = work.step_work >= kStepWork && work.panels >= cpus && cpus > 1 &&
+                       (work.batch < 2 * cpus || work.hidden_bytes > l2_bytes());
   const int split = by_direction ? kSplitDirections : by_unit ? kSplitUnits : kSplitBatch;
+  if (split == kSplitUnits && wish.split < 0 && wish.threads < 0) threads = cpus;
   plan.split = static_cast<int>(std::clamp<Index>(choice(wish.split, split), kSplitNothing, kSplitUnits));
   const Index pieces_of[] = {1, work.batch, work.directions, threads};
   const Index pieces = pieces_of[plan.split];

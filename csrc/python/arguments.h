@@ -3,7 +3,6 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <initializer_list>
@@ -13,6 +12,8 @@
 #include <vector>
 
 #include "model/network.h"
+#include "python/copies.h"
+#include "python/gil.h"
 
 namespace recurra {
 
@@ -136,8 +137,6 @@ template <class T>
 bool contiguous(const py::array &array) {
   return (array.flags() & py::array::c_style) && reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
 }
-
-inline py::array copied(const py::array &array) { return array.attr("copy")("C"); }
 
 template <class T>
 T *pointer(const py::array &array) {
@@ -288,41 +287,6 @@ inline PlanWish wish_of(py::handle object) {
     if (!known) throw py::key_error(py::cast<std::string>(key));
   }
   return wish;
-}
-
-inline bool finalizing() {
-#if PY_VERSION_HEX >= 0x030D0000
-  return Py_IsFinalizing() != 0;
-#else
-  return _Py_IsFinalizing() != 0;
-#endif
-}
-
-// Gives up the GIL for as long as it lives.
-class WithoutGil {
- public:
-  WithoutGil() : state_(finalizing() ? nullptr : PyEval_SaveThread()) {}
-  ~WithoutGil() {
-    if (!state_) return;
-    // Python ended meanwhile, in another thread: asking for the GIL would end this one by an exception through frames
-    // that allow none. So it waits for the end of the process, as Python itself does from 3.14 on.
-    while (finalizing()) pause();
-    PyEval_RestoreThread(state_);
-  }
-  WithoutGil(const WithoutGil &) = delete;
-  WithoutGil &operator=(const WithoutGil &) = delete;
-
- private:
-  PyThreadState *state_;
-};
-
-// Whether a signal handler has raised; the exception is left pending in this thread.
-inline bool signalled() {
-  if (finalizing()) return false;
-  const PyGILState_STATE state = PyGILState_Ensure();
-  const bool raised = PyErr_CheckSignals() != 0;
-  PyGILState_Release(state);
-  return raised;
 }
 
 }  // namespace recurra

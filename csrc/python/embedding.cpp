@@ -43,9 +43,19 @@ class PyTable {
     Arguments<T> arguments;
     const std::vector<T *> targets = gradient_targets(*table_.parameters, grads, arguments);
     tape->take(retain);
-    const WithoutGil released;
-    table_.backward(static_cast<Index>(tape->tokens.size()), tape->tokens.data(), pointer<T>(gradient), padding_,
-                    targets[0]);
+    bool done = false;
+    try {
+      const T *dy_data = pointer<T>(gradient);
+      const WithoutGil released;
+      done = table_.backward(static_cast<Index>(tape->tokens.size()), tape->tokens.data(), dy_data, padding_,
+                             targets[0], signalled);
+    } catch (...) {
+      if (!retain) tape->give_back();
+      throw;
+    }
+    if (done) return;
+    if (!retain) tape->give_back();
+    throw py::error_already_set();
   }
 
  private:
@@ -58,10 +68,12 @@ class PyTable {
     shape.push_back(table_.width);
     const py::array y = new_array<T>(shape);
     T *to = pointer<T>(y);
+    bool done = false;
     {
       const WithoutGil released;
-      table_.forward(static_cast<Index>(tokens.size()), tokens.data(), to);
+      done = table_.forward(static_cast<Index>(tokens.size()), tokens.data(), to, signalled);
     }
+    if (!done) throw py::error_already_set();
     return {y, std::move(tokens)};
   }
 

@@ -171,12 +171,18 @@ void zero_gradients(const py::list &list) {
   });
 }
 
+// Done in pieces, between which Ctrl-C is seen; the chains go on from piece to piece.
 template <class T>
-double squares_of(const Layer<T> &layer) {
+double squares_of(const Layer<T> &layer, Interrupt &interrupt) {
+  constexpr Index kPiece = kSquareChains << 16;
   double chains[kSquareChains] = {}, sum = 0;
   const auto &entries = layer.parameters->entries;
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    kernels_of<T>().add_squares(entries[i].size, layer.arrays[0].pointers()[i], chains);
+    const T *gradient = layer.arrays[0].pointers()[i];
+    for (Index first = 0, size = entries[i].size; first < size; first += kPiece) {
+      kernels_of<T>().add_squares(std::min(kPiece, size - first), gradient + first, chains);
+      if (size > kPiece && (interrupt.stopped() || (interrupt.due() && interrupt.ask()))) return 0;
+    }
   }
   for (const double chain : chains) sum += chain;
   return sum;
@@ -186,10 +192,14 @@ double squares_of(const Layer<T> &layer) {
 double square_sum(const py::list &list) {
   Layers layers(list, {{"grads", Access::kRead}});
   std::vector<double> sums(layers.count());
-  const WithoutGil released;
-  layers.each([&](const auto &layer) { sums[layer.at] = squares_of(layer); });
   double sum = 0;
-  for (const double one : sums) sum += one;
+  Interrupt interrupt(signalled);
+  {
+    const WithoutGil released;
+    layers.each([&](const auto &layer) { sums[layer.at] = squares_of(layer, interrupt); });
+    for (const double one : sums) sum += one;
+  }
+  if (interrupt.stopped()) throw py::error_already_set();
   return sum;
 }
 

@@ -60,8 +60,7 @@ class PyDense {
       const Index rows = tape->x.size() / dense_.in;
       const T *x_data = pointer<T>(tape->x), *dy_data = pointer<T>(gradient);
       const WithoutGil released;
-      const PackedPtr<T> packed = dense_.packed_backward(tape->version);
-      outdated = !packed;
+      const PackedPtr<T> packed = dense_.packed_backward(tape->version, signalled, outdated);
       done = packed && dense_.backward(rows, packed, x_data, dy_data, dx_data, targets.data(), signalled);
     } catch (...) {
       if (!retain) tape->give_back();

@@ -1,5 +1,6 @@
 // The module recurra._core: pybind11 only. Functions check, allocate, release the GIL and call.
 #include "dispatch.h"
+#include "model/softmax.h"
 #include "python/arguments.h"
 #include "python/bindings.h"
 #include "system/parallel.h"
@@ -41,11 +42,17 @@ template <class T>
 py::array activation(const py::array &x, void (*Kernels<T>::*function)(Index, const T *, T *)) {
   const py::array from = contiguous<T>(x) ? x : copied(x);
   const py::array to = new_array<T>(Shape(from));
+  const T *in = pointer<T>(from);
   T *out = pointer<T>(to);
+  constexpr Index kElementWork = 32;  // multiply-adds in whose time an element is done
+  bool done = false;
   {
     const WithoutGil released;
-    (kernels_of<T>().*function)(from.size(), pointer<T>(from), out);
+    done = in_pieces(from.size(), kElementWork, signalled, [&](Index first, Index last) {
+      (kernels_of<T>().*function)(last - first, in + first, out + first);
+    });
   }
+  if (!done) throw py::error_already_set();
   return to;
 }
 
@@ -55,10 +62,10 @@ py::array activation_of(py::handle x, void (*Kernels<float>::*single)(Index, con
   return activation<float>(typed_array<float>(x, "x"), single);
 }
 
-// The chains of the squared errors, added up. Done in pieces, between which Ctrl-C is seen: 4 million elements take
-// some 5 ms. The chains go on from piece to piece, so the number is the same as in one.
+// The mean of the squared errors; -1 if interrupted. Done in pieces, between which Ctrl-C is seen: 4 million elements
+// take some 5 ms. The chains go on from piece to piece, so the number is the same as in one.
 template <class T>
-double squared_errors(const MseTask<T> &task) {
+double mean_squared_error(const MseTask<T> &task) {
   constexpr Index kPiece = 1 << 22;
   const Index rows = std::max<Index>(1, kPiece / task.columns), columns = std::min(kPiece, task.columns);
   double chains[kSquareChains] = {}, sum = 0;
@@ -78,7 +85,7 @@ double squared_errors(const MseTask<T> &task) {
     }
   }
   for (const double chain : chains) sum += chain;
-  return sum;
+  return sum / task.total;
 }
 
 // (value, gradient) of the mean squared error. Weights are those of rows, into which the elements are divided evenly;
@@ -104,13 +111,13 @@ py::tuple mse_of(const py::array &prediction, const py::array &target, py::handl
     task.weights = pointer<double>(w);
     task.total = total;
   }
-  double sum = 0;
+  double value = 0;
   {
     const WithoutGil released;
-    sum = squared_errors(task);
+    value = mean_squared_error(task);
   }
-  if (sum < 0) throw py::error_already_set();
-  return py::make_tuple(sum / task.total, gradient);
+  if (value < 0) throw py::error_already_set();
+  return py::make_tuple(value, gradient);
 }
 
 py::tuple mse(py::handle prediction, py::handle target, py::handle weights, double total) {
@@ -127,10 +134,14 @@ template <class T>
 py::object softmax_of(const py::array &rows, py::handle weights) {
   if (rows.ndim() != 2) refuse_value("x", "(N, C)", shape_text(rows));
   const py::array x = contiguous<T>(rows) ? rows : copied(rows), y = new_array<T>(Shape(x));
-  SoftmaxTask<T> task{x.shape(0), x.shape(1), pointer<T>(x), nullptr, pointer<T>(y), nullptr, nullptr};
+  SoftmaxTask<T> task{x.shape(0), x.shape(1), pointer<T>(x), nullptr, pointer<T>(y), nullptr, nullptr, nullptr};
   const auto run = [&task] {
-    const WithoutGil released;
-    kernels_of<T>().softmax(&task);
+    bool done = false;
+    {
+      const WithoutGil released;
+      done = softmax_rows(task, signalled);
+    }
+    if (!done) throw py::error_already_set();
   };
   if (weights.is_none()) {
     run();
@@ -155,10 +166,11 @@ py::object softmax(py::handle x, py::handle weights) {
 }  // namespace
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
-  usable_threads(1);  // from here on, a fork is noticed
+  ForkGate::instance();  // from here on, a fork is noticed
   module.doc() = "The compiled half of recurra; see the package for how to use it.";
   module.def("build_info", build_info_dict);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
+  module.def("cpu_quota", cpu_quota, py::arg("groups"), py::arg("root"));
   module.def("get_num_threads", [] { return usable_threads(thread_setting()); });
   module.def("sigmoid",
              [](py::handle x) { return activation_of(x, &Kernels<float>::sigmoid, &Kernels<double>::sigmoid); });

@@ -122,7 +122,9 @@ class PyNetwork {
     }
     run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
     run.forward(*network_, parameters_, sequences, nullptr);
-    if (target.ptr() != y.ptr()) y[py::ellipsis()] = target;
+    if (target.ptr() != y.ptr()) {
+      copy_into(py::reinterpret_borrow<py::array>(y), py::reinterpret_borrow<py::array>(target));
+    }
     return run.layout.single ? run.states() : py::object(py::make_tuple(y, run.states()));
   }
 

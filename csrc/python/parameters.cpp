@@ -118,9 +118,12 @@ py::dict snapshot(const ParametersPtr<T> &parameters) {
     to.push_back(pointer<T>(copy));
     result[key_of(entry)] = copy;
   }
-  const WithoutGil released;
-  const std::lock_guard<std::mutex> lock(parameters->mutex);
-  for (std::size_t i = 0; i < to.size(); ++i) std::copy_n(parameters->data(i), parameters->entries[i].size, to[i]);
+  bool done = false;
+  {
+    const WithoutGil released;
+    done = parameters->copy_to(to, signalled);
+  }
+  if (!done) throw py::error_already_set();
   return result;
 }
 

@@ -23,7 +23,8 @@ class BlockPool {
   // without: in a forked child it may be held for ever.
   void *take(std::size_t &bytes) {
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-    for (std::size_t i = blocks_.size(); lock && i-- > 0;) {
+    if (!lock) return nullptr;
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
       const Block block = blocks_[i];
       if (block.bytes < bytes || block.bytes > bytes + bytes / 4) continue;
       held_ -= block.bytes;

@@ -72,11 +72,12 @@ struct Trained {
     }
   }
   void step(long long count, bool adam) {
+    const StepArrays<T> arrays{
+        &parameters, gradient_pointers.data(), {mean_pointers.data(), square_pointers.data()}, -1};
     if (adam) {
-      adam_step(parameters, {0.01, 0.9, 0.999, 1e-8, 0.01, count % 2 == 0}, count, gradient_pointers.data(),
-                mean_pointers.data(), square_pointers.data());
+      adam_step(arrays, {0.01, 0.9, 0.999, 1e-8, 0.01, count % 2 == 0}, count);
     } else {
-      sgd_step(parameters, {0.01, 0.9, 0.001, count % 2 == 0}, gradient_pointers.data(), mean_pointers.data());
+      sgd_step(arrays, {0.01, 0.9, 0.001, count % 2 == 0});
     }
   }
   void add_to(Hash &hash) const {

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _core
 from ._checks import check_dtype, check_flag, check_index, check_rng, check_size, shown
-from .module import Array, Module
+from .module import Array, Module, drawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +55,7 @@ class Embedding(Module):
         self.dtype = check_dtype(dtype)
         rng = check_rng("seed", seed)
         self._build()
-        with np.errstate(all="ignore"):
-            weight = rng.standard_normal((self.num_embeddings, self.embedding_dim)).astype(self.dtype)
+        weight = drawn(rng.standard_normal, self.params["weight"])
         if self.padding_idx is not None:
             weight[self.padding_idx] = 0
         self._parameters.load({"weight": weight})

@@ -13,12 +13,25 @@ from ._attributes import Attributes
 from ._checks import check_dtype, check_rng
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Self
 
     Parameters = _core.Parameters32 | _core.Parameters64
 
 Array = NDArray[Any]
+
+
+def drawn(draw: Callable[[int], Array], like: Array) -> Array:
+    """What draw(size) returns, in the shape and dtype of an array: the same numbers as in one go, but in pieces.
+
+    Python looks for Ctrl-C only between them.
+    """
+    array: Array = np.empty_like(like)
+    flat, piece = array.reshape(-1), 1 << 20
+    with np.errstate(all="ignore"):
+        for begin in range(0, flat.size, piece):
+            flat[begin : begin + piece] = draw(min(piece, flat.size - begin))
+    return array
 
 
 class Module(Attributes):
@@ -33,9 +46,9 @@ class Module(Attributes):
         self.dtype = check_dtype(dtype)
         rng = check_rng("seed", seed)
         self._build()
-        with np.errstate(all="ignore"):
-            weights = {name: rng.uniform(-bound, bound, value.shape) for name, value in self.params.items()}
-            self._parameters.load({name: weight.astype(self.dtype) for name, weight in weights.items()})
+        self._parameters.load(
+            {name: drawn(lambda size: rng.uniform(-bound, bound, size), value) for name, value in self.params.items()}
+        )
 
     def _attribute_names(self) -> set[str]:
         return {*self._options, "dtype", "grads"}

@@ -4,15 +4,18 @@
 #include <utility>
 
 #include "kernels/integers.h"
+#include "kernels/interrupt.h"
 #include "kernels/simd.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
+constexpr Index kPackingWork = 16;  // multiply-adds in whose time an element is packed, at the pace of memory
+
 // Writes a (rows, columns) matrix, row stride `stride`, as panels of `vectors` vectors: to[panel][row][column], missing
-// columns zero. Rows of the matrix are the depth of the product: W as it stands serves A·W.
+// columns zero. Rows of the matrix are the depth of the product: W as it stands serves A·W. False if interrupted.
 template <class T>
-void pack_rows(const T *from, Index rows, Index columns, Index stride, int vectors, T *to) {
+bool pack_rows(const T *from, Index rows, Index columns, Index stride, int vectors, T *to, Pulse *pulse) {
   constexpr Index V = Vec<T>::size;
   for (Index column = 0; column < columns; column += vectors * V) {
     const Index width = smaller(vectors * V, ceil_div(columns - column, V) * V);
@@ -31,7 +34,11 @@ void pack_rows(const T *from, Index rows, Index columns, Index stride, int vecto
         Vec<T>::zero().store(to + i);
       }
     }
+    if (interrupted(pulse, kPackingWork * rows * width)) {
+      return false;
+    }
   }
+  return true;
 }
 
 // Exchanges lane i + step of a with lane i of b, for every i without the bit `step`.

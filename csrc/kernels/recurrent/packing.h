@@ -81,7 +81,7 @@ void pack_bias(const PackTask<T> &task, bool split, Index row, Index lanes, T *b
 }
 
 template <class T>
-void pack_forward(const PackTask<T> *task) {
+bool pack_forward(const PackTask<T> *task) {
   constexpr Index V = Vec<T>::size;
   const Index I = task->input_size, H = task->hidden_size;
   Arena arena{reinterpret_cast<char *>(task->to)};
@@ -112,7 +112,11 @@ void pack_forward(const PackTask<T> *task) {
     for (int p = 0; p < cell.phase_count; ++p) {
       at.hidden[p] += vectors * cell.phases[p].gates.count * V * H;
     }
+    if (interrupted(task->pulse, kPackingWork * width * (I + H))) {
+      return false;
+    }
   }
+  return true;
 }
 
 template <class T>
@@ -136,12 +140,12 @@ Index packed_backward_size(CellId cell, Index input_size, Index hidden_size) {
 }
 
 template <class T>
-void pack_backward(const PackTask<T> *task) {
+bool pack_backward(const PackTask<T> *task) {
   const Index I = task->input_size, H = task->hidden_size, depth = kCells[task->cell].gates * H;
   Arena arena{reinterpret_cast<char *>(task->to)};
   BackwardLayout<T> at(task->cell, arena, I, H);
-  pack_rows(task->parameters[kInputWeight], depth, I, I, kPanelVectors, at.input);
-  pack_rows(task->parameters[kRecurrentWeight], depth, H, H, kPanelVectors, at.hidden);
+  return pack_rows(task->parameters[kInputWeight], depth, I, I, kPanelVectors, at.input, task->pulse) &&
+         pack_rows(task->parameters[kRecurrentWeight], depth, H, H, kPanelVectors, at.hidden, task->pulse);
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

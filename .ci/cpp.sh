@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The C++ tests: as they are, and under sanitizers. Builds in the folder that it is given, or in one of its own.
+source "$(dirname "$0")/common.sh"
+
+scratch=${1:-$(mktemp -d)}
+mkdir -p "$scratch"
+[[ -n ${1:-} ]] || trap 'rm -rf "$scratch"' EXIT
+have /usr/include/doctest/doctest.h doctest-dev || { echo "The C++ tests need doctest (Debian: doctest-dev)"; exit 1; }
+
+# build NAME TARGETS OPTION...: configures and compiles in $scratch/NAME.
+build() {
+  local name=$1 targets=$2
+  shift 2
+  cmake -S . -B "$scratch/$name" -G Ninja -DRECURRA_TESTS=ON -DCMAKE_BUILD_TYPE=Release "$@" >"$scratch/$name.log"
+  # shellcheck disable=SC2086 # several targets
+  ninja -C "$scratch/$name" --quiet $targets >>"$scratch/$name.log" 2>&1 || { tail -50 "$scratch/$name.log"; exit 1; }
+}
+
+stage "C++ tests"
+build plain all -DRECURRA_WERROR=ON
+ctest --test-dir "$scratch/plain" --output-on-failure
+
+stage "C++ tests with address and undefined-behaviour sanitizers"
+build address all -DRECURRA_OPENMP=OFF "-DCMAKE_CXX_FLAGS=-fsanitize=address,undefined -fno-sanitize-recover=all -g1" \
+  -DRECURRA_OPTIMIZE=-O1
+ctest --test-dir "$scratch/address" --output-on-failure
+"$scratch/address/bits" >/dev/null
+
+# Without OpenMP: the sanitizer doesn't see how GNU's OpenMP orders its threads, so the tests bring threads of their own.
+stage "C++ tests with the thread sanitizer"
+build thread core_tests -DRECURRA_OPENMP=OFF "-DCMAKE_CXX_FLAGS=-fsanitize=thread -g1 -Wno-tsan" -DRECURRA_OPTIMIZE=-O1
+ctest --test-dir "$scratch/thread" --output-on-failure -R core_tests

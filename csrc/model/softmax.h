@@ -1,0 +1,30 @@
+// The softmax of rows, shared out among a team.
+#pragma once
+
+#include "dispatch.h"
+#include "system/pieces.h"
+
+namespace recurra {
+
+// False if interrupted. The task's pulse is set here.
+template <class T>
+bool softmax_rows(const SoftmaxTask<T> &task, Signalled signalled) {
+  constexpr Index kElementWork = 64;  // multiply-adds in whose time an element is done
+  Team team(signalled, threads_for(task.rows, task.rows * task.columns * kElementWork));
+  return team.run([&](Pulse &pulse) {
+    const Index first = task.rows * pulse.member / pulse.members;
+    SoftmaxTask<T> part = task;
+    part.rows = task.rows * (pulse.member + 1) / pulse.members - first;
+    part.x += first * task.columns;
+    part.y += first * task.columns;
+    if (task.weights) part.weights += first;
+    if (task.log_sums) {
+      part.maxima += first;
+      part.log_sums += first;
+    }
+    part.pulse = &pulse;
+    kernels_of<T>().softmax(&part);
+  });
+}
+
+}  // namespace recurra

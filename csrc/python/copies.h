@@ -1,0 +1,57 @@
+// Copies of arrays: those of NumPy, or for large ones such as Ctrl-C can end.
+#pragma once
+
+#include <pybind11/numpy.h>
+
+#include <cstdint>
+#include <string_view>
+
+#include "python/gil.h"
+#include "system/strided_copy.h"
+
+namespace recurra {
+
+namespace py = pybind11;
+
+// Whether to copy with copy_strided, which Ctrl-C can end, instead of NumPy. Of wide arrays whose axes are the other
+// way round it also takes a tenth of the time.
+inline bool is_large(const py::array &array) {
+  constexpr py::ssize_t kLarge = 1 << 20;
+  const bool number = std::string_view("fiu").find(array.dtype().kind()) != std::string_view::npos;
+  return number && (array.itemsize() == 4 || array.itemsize() == 8) && array.nbytes() >= kLarge;
+}
+
+inline void copy_large(const py::array &to, const py::array &from) {
+  bool done = false;
+  {
+    const auto *source = static_cast<const char *>(from.data());
+    auto *target = static_cast<char *>(const_cast<void *>(to.data()));
+    const int rank = static_cast<int>(from.ndim());
+    const auto copy = from.itemsize() == 4 ? copy_strided<std::uint32_t> : copy_strided<std::uint64_t>;
+    const WithoutGil released;
+    done = copy(rank, from.shape(), source, from.strides(), target, to.strides(), signalled);
+  }
+  if (!done) throw py::error_already_set();
+}
+
+// A copy in C order.
+inline py::array copied(const py::array &array) {
+  if (!is_large(array)) return array.attr("copy")("C");
+  const auto &numpy = py::detail::npy_api::get();
+  const auto made = py::reinterpret_steal<py::object>(
+      numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, array.dtype().release().ptr(), static_cast<int>(array.ndim()),
+                                  reinterpret_cast<const Py_intptr_t *>(array.shape()), nullptr, nullptr, 0, nullptr));
+  if (!made) throw py::error_already_set();
+  const auto copy = py::reinterpret_borrow<py::array>(made);
+  copy_large(copy, array);
+  return copy;
+}
+
+// to[...] = from; they have one shape and dtype, and may overlap where they are small.
+inline void copy_into(const py::array &to, const py::array &from) {
+  if (is_large(from)) return copy_large(to, from);
+  const py::object target = to;
+  target[py::ellipsis()] = from;
+}
+
+}  // namespace recurra

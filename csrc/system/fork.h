@@ -1,0 +1,56 @@
+// What a fork must not tear apart: weights in the middle of a change, and teams of threads.
+#pragma once
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+namespace recurra {
+
+// The mutexes of all parameters alive. A fork waits for them, so that no child inherits one that is held, nor weights
+// in the middle of a change. Whoever holds one never waits for the GIL, which the forking thread has.
+class ForkGate {
+ public:
+  static ForkGate &instance() {
+    static auto *gate = new ForkGate;
+    return *gate;
+  }
+  void add(std::mutex *mutex) {
+    const std::lock_guard<std::mutex> lock(own_);
+    mutexes_.push_back(mutex);
+  }
+  void remove(std::mutex *mutex) {
+    const std::lock_guard<std::mutex> lock(own_);
+    mutexes_.erase(std::find(mutexes_.begin(), mutexes_.end(), mutex));
+  }
+
+  // Whether this process was forked after the gate was made. Such a child inherits GNU's OpenMP believing in teams
+  // whose threads stayed with the parent, ours or another library's: waiting for one would last forever.
+  bool in_child() const { return in_child_.load(std::memory_order_relaxed); }
+
+ private:
+  ForkGate() {
+    pthread_atfork([] { instance().close(); }, [] { instance().open(); },
+                   [] {
+                     instance().in_child_ = true;
+                     instance().open();
+                   });
+  }
+  void close() {
+    own_.lock();
+    for (std::mutex *mutex : mutexes_) mutex->lock();
+  }
+  void open() {
+    for (std::mutex *mutex : mutexes_) mutex->unlock();
+    own_.unlock();
+  }
+
+  std::mutex own_;
+  std::vector<std::mutex *> mutexes_;
+  std::atomic<bool> in_child_{false};
+};
+
+}  // namespace recurra

@@ -1,0 +1,115 @@
+// The threads that work on one call: they meet, wait for each other, and stop together.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+
+#include "system/interrupt.h"
+#include "system/parallel.h"
+
+namespace recurra {
+
+class Team {
+ public:
+  Team(Signalled signalled, int threads)
+      : interrupt_(signalled), threads_(threads), spins_(threads <= available_cpus() ? kSpins : 0) {}
+  Team(const Team &) = delete;
+  Team &operator=(const Team &) = delete;
+
+  // body(pulse) in every member; false if the call was interrupted. A member whose pulse says so may leave the body at
+  // any point: the others don't wait for it. When this returns, all have left it.
+  template <class Body>
+  bool run(const Body &body) {
+    if (threads_ > 1) cpus_.note(0);  // the caller's own thread is member 0
+    run_team(threads_, [&](int member, int members) {
+      if (member == 0) size_ = members;
+      if (members > 1) cpus_.spread(member, members);
+      Pulse pulse{kPollBudget, poll, meet, this, member, members};
+      body(pulse);
+      if (members > 1) leave(pulse);
+    });
+    return !stopped();
+  }
+  bool stopped() const { return interrupt_.stopped(); }
+  int size() const { return size_; }  // of the team that ran
+
+ private:
+  // Turns of waiting in haste, some 20 µs, and of giving the CPU away each time, some 0.5 ms; then a member sleeps.
+  static constexpr int kSpins = 1000, kYields = 1000;
+
+  static bool poll(Pulse *pulse) {
+    auto &self = *static_cast<Team *>(pulse->shared);
+    pulse->credit = kPollBudget;
+    if (pulse->member == 0 && self.interrupt_.due() && self.interrupt_.ask()) self.wake();
+    return self.stopped();
+  }
+
+  // A barrier of our own, since OpenMP's can't be left: a member that is told to stop won't come any more.
+  static bool meet(Pulse *pulse) {
+    auto &self = *static_cast<Team *>(pulse->shared);
+    if (pulse->members == 1) return !self.stopped();
+    self.cpus_.note(pulse->member);
+    const unsigned phase = self.phase_.load(std::memory_order_relaxed);
+    if (self.arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == pulse->members) {
+      self.arrived_.store(0, std::memory_order_relaxed);
+      self.phase_.store(phase + 1);
+      self.wake();
+    } else {
+      self.wait(pulse, [&] { return self.phase_.load() != phase; });
+    }
+    return !self.stopped();
+  }
+
+  // At the end OpenMP has a barrier, which doesn't ask for signals: so the member that does comes there last.
+  void leave(Pulse &pulse) {
+    if (pulse.member > 0) {
+      left_.fetch_add(1);
+      wake();
+    } else {
+      wait(&pulse, [&] { return left_.load() == pulse.members - 1; });
+    }
+  }
+
+  // Until done(), or until the call is to stop. Steps are microseconds, so at first it is in haste. In the end it
+  // sleeps: another thread may need the CPU to get anything done at all.
+  template <class Done>
+  void wait(Pulse *pulse, const Done &done) {
+    for (int turns = 0; turns < spins_ + kYields; ++turns) {
+      if (done() || stopped()) return;
+      if (turns < spins_) {
+        relax();
+        continue;
+      }
+      if (turns == spins_) cpus_.spread(pulse->member, pulse->members);
+      yield();
+      poll(pulse);
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    sleepers_.fetch_add(1);  // before done() is looked at once more, as wake() looks after it has become true
+    while (!done() && !stopped()) {
+      wakened_.wait_for(lock, kSignalInterval);
+      lock.unlock();
+      poll(pulse);
+      lock.lock();
+    }
+    sleepers_.fetch_sub(1);
+  }
+  void wake() {
+    if (sleepers_.load() == 0) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    wakened_.notify_all();
+  }
+
+  Interrupt interrupt_;
+  const int threads_, spins_;
+  int size_ = 1;
+  MemberCpus cpus_;
+  std::mutex mutex_;
+  std::condition_variable wakened_;
+  std::atomic<int> sleepers_{0}, left_{0};
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<unsigned> phase_{0};
+};
+
+}  // namespace recurra
