@@ -34,6 +34,37 @@ def test_rows_out_and_in(dtype, shape):
     assert_same_bits(layer.grads["weight"], sums)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("padding", [None, 3])
+def test_gradients_are_sums_over_blocks_of_128_positions(dtype, padding):
+    rng = np.random.default_rng(0)
+    layer = recurra.Embedding(9, 5, padding_idx=padding, dtype=dtype, seed=1)
+    tokens = np.minimum(rng.integers(0, 30, (77, 7)), 8)
+    tokens[20:50] = 4  # blocks of nothing else
+    _, tape = layer.forward(tokens)
+    dy = rng.standard_normal((77, 7, 5)).astype(dtype)
+    layer.grads["weight"][...] = 0.3
+    layer.backward(tape, dy)
+    total, flat, rows = np.zeros((9, 5), dtype), tokens.ravel(), dy.reshape(-1, 5)
+    for begin in range(0, flat.size, 128):
+        block = np.zeros_like(total)
+        np.add.at(block, flat[begin : begin + 128], rows[begin : begin + 128])
+        total += block
+    if padding is not None:
+        total[padding] = 0
+    assert_same_bits(layer.grads["weight"], np.full_like(total, 0.3) + total)
+
+
+def test_the_gradient_of_a_frequent_token_is_exact():
+    """2^24 + 2^22 ones; a running sum in float32 would stay at 2^24, where 1 is half of the last place."""
+    layer = recurra.Embedding(2, 1, seed=0)
+    tokens = np.ones(5 * 2**22, np.int8)
+    y, tape = layer.forward(tokens)
+    y[...] = 1
+    layer.backward(tape, y)
+    assert layer.grads["weight"].tolist() == [[0], [5 * 2**22]]
+
+
 def test_gradients_add_up_and_may_go_elsewhere():
     layer = recurra.Embedding(4, 2, dtype=np.float64, seed=0)
     tokens = np.array([1, 1, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 
 import numpy as np
@@ -133,6 +134,44 @@ def test_own_views_in_another_place(make):
     expected = {name: value.copy() for name, value in swapped.items()}
     layer.load_state_dict(swapped)
     assert_same_bits(layer.state_dict(), expected)
+
+
+@pytest.mark.parametrize("view", [lambda v: v, lambda v: v[::-1], lambda v: np.asarray(memoryview(v))])
+def test_views_of_a_layer_that_another_thread_changes_are_of_one_moment(view):
+    source, layer = recurra.Linear(700, 700, seed=0), recurra.Linear(700, 700, seed=0)
+    states = [{name: np.full_like(p, k) for name, p in source.params.items()} for k in range(2)]
+    done = threading.Event()
+
+    def change():
+        while not done.is_set():
+            for state in states:
+                source.load_state_dict(state)
+
+    source.load_state_dict(states[0])
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(100):
+            layer.load_state_dict({name: view(value) for name, value in source.params.items()})
+            assert len({number for value in layer.params.values() for number in (value.min(), value.max())}) == 1
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_two_layers_may_load_each_other_at_the_same_time():
+    first, second = recurra.Linear(300, 300, seed=0), recurra.Linear(300, 300, seed=0)
+
+    def load(to, of):
+        for _ in range(200):
+            to.load_state_dict(of.params)
+
+    threads = [threading.Thread(target=load, args=pair) for pair in ((first, second), (second, first), (first, first))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert_same_bits(first.state_dict(), second.state_dict())
 
 
 @every_dtype

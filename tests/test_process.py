@@ -425,6 +425,35 @@ def test_a_child_forked_while_another_thread_changes_the_weights_can_use_them():
     run(FORK_BESIDE_A_CHANGE)
 
 
+MORE_THREADS_THAN_MEMORY = """
+import resource
+from pathlib import Path
+import numpy as np
+import recurra
+
+recurra.set_num_threads(1024)
+layer, linear = recurra.RNN(2, 8, seed=0), recurra.Linear(300, 3000, seed=0)
+x, many = np.random.default_rng(0).standard_normal((3, 1024, 2)).astype(np.float32), np.ones((3000, 300), np.float32)
+layer._plan = {"threads": 1}
+expected, _ = layer(x)
+layer._plan = {"threads": 1024, "split": 1}
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20,) * 2)
+for _ in range(2):
+    assert np.array_equal(layer(x)[0], expected)
+print(recurra._core.last_plan()["threads"])
+linear(many)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_threads_that_cannot_be_made_are_done_without():
+    """GNU's OpenMP would end the process: "Thread creation failed"."""
+    threads = int(run(MORE_THREADS_THAN_MEMORY))
+    assert threads < 1024
+    assert threads > 1 or not recurra.build_info()["openmp"]
+
+
 DAEMON = """
 import threading, time
 import numpy as np
@@ -436,9 +465,44 @@ threading.Thread(target=lambda: [layer(x) for _ in range(100)], daemon=True).sta
 time.sleep(0.3)
 """
 
+# The thread asks for the GIL again and again, the main one has it nearly always. So it is likely to be waiting for it
+# when Python ends.
+DAEMON_BESIDE_A_BUSY_MAIN_THREAD = """
+import threading, time
+import numpy as np
+import recurra
+
+layer = recurra.{layer}
+x = {x}
+started = threading.Event()
+
+def calls():
+    while True:
+        started.set()
+        layer(x)
+
+threading.Thread(target=calls, daemon=True).start()
+started.wait()
+end = time.monotonic() + 0.1
+while time.monotonic() < end:
+    pass
+"""
+IN_SHORT_CALLS = {"layer": "Linear(64, 512, seed=0)", "x": "np.zeros((300, 64), np.float32)"}
+IN_A_LONG_CALL = {"layer": "LSTM(64, 512, seed=0)", "x": "np.zeros((20000, 4, 64), np.float32)"}
+
 
 def test_python_may_end_while_a_daemon_thread_is_in_a_call():
     run(DAEMON)
+
+
+@pytest.mark.parametrize("calls", [IN_SHORT_CALLS, IN_A_LONG_CALL], ids=["short calls", "long call"])
+def test_python_may_end_busy_while_a_daemon_thread_asks_for_the_gil(calls):
+    """Where the thread that comes too late unwound the frames of a call, 17 of 20 such processes aborted."""
+    code = DAEMON_BESIDE_A_BUSY_MAIN_THREAD.format(**calls)
+    for _ in range(5):
+        processes = [start(code) for _ in range(4)]
+        errors = [process.communicate(timeout=60)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0] * 4, errors
 
 
 COPIES = {

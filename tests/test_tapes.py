@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import resource
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,3 +237,24 @@ def test_a_tape_may_outlive_its_layer():
     gc.collect()
     recurra.LSTM(64, 64, seed=0)
     assert_same_bits(list(tape.outputs), outputs)
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+@pytest.mark.parametrize("kind", ["Linear", "Embedding"])
+def test_a_consumed_tape_keeps_no_memory(kind):
+    """64 MB of x, which malloc gives back to the system at once. (Of a recurrent layer's, a pool may keep blocks.)"""
+    if kind == "Linear":
+        layer, x = recurra.Linear(16, 1, seed=0), np.zeros((2**20, 16), np.float32)
+    else:
+        layer, x = recurra.Embedding(2, 1, seed=0), np.zeros(2**23, np.int8)
+    dy, tape = layer.forward(x)
+    layer.backward(tape, dy, need_dx=False, retain=True)  # what is kept for the next call, and what isn't
+    before = resident()
+    layer.backward(tape, dy, need_dx=False)
+    assert before - resident() > 50 * 2**20
+    with pytest.raises(RuntimeError, match=r"^tape: expected an unused one"):
+        layer.backward(tape, dy)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 
 #include "model/parameters.h"
 #include "system/buffer.h"
@@ -11,9 +12,9 @@
 namespace recurra {
 
 template <class T>
-class Table {
+class Embedding {
  public:
-  Table(Index count, Index features)
+  Embedding(Index count, Index features)
       : rows(count),
         width(features),
         parameters(std::make_shared<Parameters<T>>(std::make_shared<ParameterTable>(

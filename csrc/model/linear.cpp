@@ -21,20 +21,20 @@ TablePtr table_of(Index in, Index out, bool bias) {
 }  // namespace
 
 template <class T>
-Dense<T>::Dense(Index inputs, Index outputs, bool with_bias)
+Linear<T>::Linear(Index inputs, Index outputs, bool with_bias)
     : in(inputs),
       out(outputs),
       bias(with_bias),
       parameters(std::make_shared<Parameters<T>>(table_of(inputs, outputs, with_bias))) {}
 
 template <class T>
-int Dense<T>::threads(Index rows, Index products) const {
+int Linear<T>::threads(Index rows, Index products) const {
   const Index most = std::min<Index>(thread_setting(), 1 + products * rows * in * out / kThreadWork);
-  return std::max(1, usable_threads(static_cast<int>(most)));
+  return startable_threads(std::max(1, usable_threads(static_cast<int>(most))));
 }
 
 template <class T>
-bool Dense<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long long &version) {
+bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long long &version) {
   const Kernels<T> &kernels = kernels_of<T>();
   PackedPtr<T> packed;
   {
@@ -70,7 +70,7 @@ bool Dense<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long l
 }
 
 template <class T>
-PackedPtr<T> Dense<T>::packed_backward(long long version, Signalled signalled, bool &outdated) {
+PackedPtr<T> Linear<T>::packed_backward(long long version, Signalled signalled, bool &outdated) {
   const Kernels<T> &kernels = kernels_of<T>();
   std::unique_lock<std::mutex> lock(parameters->mutex);
   outdated = version != parameters->version;
@@ -85,8 +85,8 @@ PackedPtr<T> Dense<T>::packed_backward(long long version, Signalled signalled, b
 }
 
 template <class T>
-bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
-                        Signalled signalled) {
+bool Linear<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
+                         Signalled signalled) {
   const Kernels<T> &kernels = kernels_of<T>();
   const int most = threads(rows, 2);
   const Index work = kernels.linear_work();
@@ -125,6 +125,6 @@ bool Dense<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, cons
   return true;
 }
 
-template class Dense<float>;
-template class Dense<double>;
+template class Linear<float>;
+template class Linear<double>;
 }  // namespace recurra

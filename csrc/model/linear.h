@@ -8,9 +8,9 @@
 namespace recurra {
 
 template <class T>
-class Dense {
+class Linear {
  public:
-  Dense(Index in, Index out, bool bias);
+  Linear(Index in, Index out, bool bias);
 
   // x (rows, in) and y (rows, out), contiguous; returns false if interrupted. `version` is that of the weights used.
   bool forward(Index rows, const T *x, T *y, Signalled signalled, long long &version);
@@ -28,7 +28,7 @@ class Dense {
   int threads(Index rows, Index products) const;
 };
 
-extern template class Dense<float>;
-extern template class Dense<double>;
+extern template class Linear<float>;
+extern template class Linear<double>;
 
 }  // namespace recurra

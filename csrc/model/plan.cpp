@@ -41,6 +41,7 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   Plan plan;
   const Index most = std::min<Index>(thread_setting(), 1 + work.multiply_adds / kThreadWork / 2);
   Index threads = std::clamp<Index>(usable_threads(static_cast<int>(choice(wish.threads, most))), 1, kMaxThreads);
+  threads = startable_threads(static_cast<int>(threads));
   // Directions share nothing and need half the weights each, so they go first where there are as many threads. Hidden
   // units need half the weights too: that pays where few rows are to be split, or where the weights exceed L2.
   const bool by_direction = work.directions == 2 && (threads == 2 || work.batch < 2 * threads);

@@ -1,17 +1,14 @@
 // Copies of arrays: those of NumPy, or for large ones such as Ctrl-C can end.
 #pragma once
 
-#include <pybind11/numpy.h>
-
 #include <cstdint>
 #include <string_view>
 
+#include "python/arrays.h"
 #include "python/gil.h"
 #include "system/strided_copy.h"
 
 namespace recurra {
-
-namespace py = pybind11;
 
 // Whether to copy with copy_strided, which Ctrl-C can end, instead of NumPy. Of wide arrays whose axes are the other
 // way round it also takes a tenth of the time.
@@ -36,22 +33,20 @@ inline void copy_large(const py::array &to, const py::array &from) {
 
 // A copy in C order.
 inline py::array copied(const py::array &array) {
-  if (!is_large(array)) return array.attr("copy")("C");
   const auto &numpy = py::detail::npy_api::get();
-  const auto made = py::reinterpret_steal<py::object>(
+  if (!is_large(array)) return owned_array(numpy.PyArray_NewCopy_(array.ptr(), 0));
+  py::array copy = owned_array(
       numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, array.dtype().release().ptr(), static_cast<int>(array.ndim()),
                                   reinterpret_cast<const Py_intptr_t *>(array.shape()), nullptr, nullptr, 0, nullptr));
-  if (!made) throw py::error_already_set();
-  const auto copy = py::reinterpret_borrow<py::array>(made);
   copy_large(copy, array);
   return copy;
 }
 
-// to[...] = from; they have one shape and dtype, and may overlap where they are small.
+// Writes `from` into `to`, an array of the same shape and dtype with any strides; they may overlap where they are
+// small.
 inline void copy_into(const py::array &to, const py::array &from) {
   if (is_large(from)) return copy_large(to, from);
-  const py::object target = to;
-  target[py::ellipsis()] = from;
+  if (py::detail::npy_api::get().PyArray_CopyInto_(to.ptr(), from.ptr()) != 0) throw py::error_already_set();
 }
 
 }  // namespace recurra

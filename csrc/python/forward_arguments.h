@@ -3,6 +3,9 @@
 
 #include "model/network.h"
 #include "python/arguments.h"
+#include "python/gil.h"
+#include "python/integers.h"
+#include "python/plan_wish.h"
 
 namespace recurra {
 
@@ -11,10 +14,15 @@ inline std::pair<py::object, py::object> split_state(const NetworkShape &shape, 
                                                      const char *h, const char *c) {
   if (!shape.has_cell_state()) return {py::reinterpret_borrow<py::object>(state), py::none()};
   if (state.is_none()) return {py::none(), py::none()};
-  const bool pair = (py::isinstance<py::tuple>(state) || py::isinstance<py::list>(state)) && py::len(state) == 2;
-  if (!pair) refuse_type(name, std::string("a pair (") + h + ", " + c + ")", type_name(state));
-  const auto members = py::reinterpret_borrow<py::sequence>(state);
-  return {members[0], members[1]};
+  py::object pair;  // what a tuple or list holds, whatever a subclass says of itself
+  if (PyTuple_Check(state.ptr())) pair = py::reinterpret_borrow<py::object>(state);
+  if (PyList_Check(state.ptr())) pair = py::reinterpret_steal<py::object>(PyList_AsTuple(state.ptr()));
+  if (!pair && PyErr_Occurred()) throw py::error_already_set();
+  if (!pair || PyTuple_GET_SIZE(pair.ptr()) != 2) {
+    refuse_type(name, std::string("a pair (") + h + ", " + c + ")", type_name(state));
+  }
+  return {py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(pair.ptr(), 0)),
+          py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(pair.ptr(), 1))};
 }
 
 // What x may be if it is of integers. (T, I) of them may be tokens (T, B) or one sequence of features that was not
@@ -35,12 +43,13 @@ struct ForwardArguments {
   ForwardArguments(const NetworkShape &of, Integers integers, py::handle x, py::handle hx, py::handle given_lengths,
                    bool batch_first, py::handle table, py::handle wish)
       : shape(of) {
+    call.wish = wish_of(wish);
     layout.single = shape.single;
     const Index full = shape.single ? 1 : 2;  // axes of a batch, beside the features
     const bool of_tokens =
         is_integers(x) && integers != Integers::kRefused && py::reinterpret_borrow<py::array>(x).ndim() <= full;
     if (of_tokens && integers == Integers::kUnlessFeatures && table.is_none()) refuse_features(x, full);
-    const py::array array = of_tokens ? py::reinterpret_borrow<py::array>(x) : typed_array<T>(x, "x");
+    const py::array array = of_tokens ? integer_array(x, "x") : typed_array<T>(x, "x");
     const Index axes = array.ndim() - (of_tokens ? 0 : 1);
     if ((axes != full && axes != full - 1) || (!of_tokens && array.shape(axes) != shape.input_size)) {
       refuse_value("x", expected_x(shape, batch_first), shape_text(array));
@@ -79,7 +88,6 @@ struct ForwardArguments {
     const auto [h, c] = split_state(shape, hx, "hx", "h0", "c0");
     call.h0 = arguments.state(h, "h0", layout, shape.states(), shape.hidden_size);
     call.c0 = arguments.state(c, "c0", layout, shape.states(), shape.hidden_size);
-    call.wish = wish_of(wish);
     call.signalled = signalled;
   }
 
@@ -123,22 +131,12 @@ struct ForwardArguments {
 
   // Whether writing to `out` could change an argument before it is read. Bounds only, so sometimes yes in vain.
   bool overlaps(const py::array &out) const {
-    const auto [begin, end] = bounds(out);
+    const auto [begin, end] = bounds<T>(out);
     for (const py::array &array : arguments.kept()) {
-      const auto [from, to] = bounds(array);
+      const auto [from, to] = bounds<T>(array);
       if (begin < to && from < end) return true;
     }
     return false;
-  }
-
-  static std::pair<std::uintptr_t, std::uintptr_t> bounds(const py::array &array) {
-    auto low = reinterpret_cast<std::uintptr_t>(array.data()), high = low + sizeof(T);
-    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
-      if (array.shape(axis) == 0) return {low, low};
-      const auto reach = static_cast<std::uintptr_t>((array.shape(axis) - 1) * array.strides(axis));
-      (array.strides(axis) < 0 ? low : high) += reach;
-    }
-    return {low, high};
   }
 
   void forward(const Network<T> &network, const ParametersPtr<T> &parameters, const Sequences &sequences,

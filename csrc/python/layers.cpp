@@ -1,12 +1,15 @@
 // What is done to several layers at once, all of them or none: a step of an optimizer, loading weights, setting
 // gradients to 0, their norm and scaling them.
 //
-// Each function first collects the arrays of all layers, which may run Python code; then takes their pointers, which
-// checks them once more; and then changes what they point to, where nothing can fail.
+// Each function first collects what is in the mappings of all layers, which may run Python code; then takes the arrays'
+// pointers, which checks them; and then changes what they point to, where nothing can fail.
 #include "model/optimizer.h"
 #include "python/arguments.h"
 #include "python/bindings.h"
+#include "python/classes.h"
+#include "python/gil.h"
 #include "python/named_arrays.h"
+#include "python/views.h"
 
 namespace recurra {
 namespace {
@@ -20,31 +23,30 @@ class NamedArrays {
   void collect(const Parameters<T> &parameters, py::handle mapping, Name what, Access access) {
     what_ = what;
     access_ = access;
-    arrays_ = arrays_of<T>(*parameters.table, mapping, what);
-    if (access == Access::kWrite) return;
-    for (py::array &array : arrays_) {
-      if (!contiguous<T>(array)) array = copied(array);
-    }
+    objects_ = objects_of(*parameters.table, mapping, what);
   }
   void take_pointers(const Parameters<T> &parameters) {
-    for (std::size_t i = 0; i < arrays_.size(); ++i) {
-      if (arrays_[i].size() != parameters.entries[i].size) {
-        refuse_value(what_, "arrays that keep their shapes", shape_text(arrays_[i]));
-      }
-    }
+    if (objects_.empty()) return;
+    arrays_ = arrays_of<T>(*parameters.table, objects_);
     if (access_ == Access::kWrite) {
       pointers_ = targets_of(parameters, arrays_, what_);
       return;
     }
+    snapshots_ = detach_from_parameters<T>(arrays_);
     pointers_.reserve(arrays_.size());
-    for (const py::array &array : arrays_) pointers_.push_back(pointer<T>(array));
+    for (py::array &array : arrays_) {
+      if (!contiguous<T>(array)) array = copied(array);
+      pointers_.push_back(pointer<T>(array));
+    }
   }
   T *const *pointers() const { return pointers_.empty() ? nullptr : pointers_.data(); }
 
  private:
   Name what_;
   Access access_ = Access::kRead;
+  std::vector<py::object> objects_;
   std::vector<py::array> arrays_;
+  std::vector<std::pair<ParametersPtr<T>, Buffer<T>>> snapshots_;
   std::vector<T *> pointers_;
 };
 
@@ -73,7 +75,7 @@ class Layers {
   Layers(const py::list &list, std::initializer_list<Kind> kinds) {
     for (py::handle item : list) {
       const auto tuple = py::cast<py::tuple>(item);
-      if (py::isinstance<Parameters<float>>(tuple[0])) {
+      if (object_of<Parameters<float>>(tuple[0])) {
         singles_.push_back(collected<float>(tuple, kinds));
       } else {
         doubles_.push_back(collected<double>(tuple, kinds));
@@ -96,7 +98,7 @@ class Layers {
  private:
   template <class T>
   Layer<T> collected(const py::tuple &tuple, std::initializer_list<Kind> kinds) const {
-    Layer<T> layer{py::cast<ParametersPtr<T>>(tuple[0]), {}, -1, count()};
+    Layer<T> layer{self_of<Parameters<T>>(tuple[0]), {}, -1, count()};
     check_own(*layer.parameters);
     std::size_t member = 1;
     for (const Kind &kind : kinds) {
@@ -219,7 +221,7 @@ void scale_gradients(const py::list &list, double factor) {
 
 }  // namespace
 
-void bind_layers(py::module_ &module) {
+void register_layers(py::module_ &module) {
   module.def("load_all", load_all, py::arg("layers"), py::arg("what"));
   module.def("sgd", sgd, py::arg("layers"), py::arg("count"), py::arg("lr"), py::arg("momentum"),
              py::arg("weight_decay"), py::arg("nesterov"));

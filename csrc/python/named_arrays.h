@@ -1,22 +1,40 @@
 // Arrays by the names of a layer's parameters, such as its gradients: from a mapping, checked. Defined in
 // parameters.cpp.
+//
+// What is in a mapping is fetched first, which may run Python code, and of all mappings of a call before any array is
+// looked at.
 #pragma once
 
+#include <vector>
+
+#include "model/parameters.h"
 #include "python/arguments.h"
 
 namespace recurra {
 
-// One array for each parameter from a mapping with exactly their names, in their order, of their dtype and shapes.
-// Nothing is done to any. `what` names the mapping in an error.
+// The values of a mapping with exactly the parameters' names, in their order, not looked at yet. `what` names the
+// mapping in an error.
+std::vector<py::object> objects_of(const ParameterTable &table, py::handle mapping, Name what);
+
+// The arrays behind them, of the parameters' dtype and shapes; nothing is done to any, and no Python code runs.
 template <class T>
-std::vector<py::array> arrays_of(const ParameterTable &table, py::handle state, Name what);
+std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<py::object> &objects);
 
 // The pointers of such arrays, if they may be written to: contiguous and writeable.
 template <class T>
 std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<py::array> &arrays, Name what);
 
+// The pointers that gradients are added to.
+template <class T>
+std::vector<T *> gradient_targets(const Parameters<T> &parameters, const std::vector<py::object> &objects,
+                                  Arguments<T> &arguments);
+
 // Refuses parameters that are somebody else's arrays, which are only read.
 template <class T>
 void check_own(const Parameters<T> &parameters);
+
+// Parameters that are the caller's arrays, from a mapping with one for every entry of the table.
+template <class T>
+ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, long long version);
 
 }  // namespace recurra

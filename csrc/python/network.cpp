@@ -6,6 +6,7 @@
 #include "dispatch.h"
 #include "python/bindings.h"
 #include "python/forward_arguments.h"
+#include "python/named_arrays.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -74,30 +75,44 @@ CellId cell_named(const std::string &name) {
 }
 
 template <class T>
+std::shared_ptr<History<T>> outputs(const TapePtr<T> &tape) {
+  return std::make_shared<History<T>>(History<T>{tape, false});
+}
+template <class T>
+std::shared_ptr<History<T>> cells(const TapePtr<T> &tape) {
+  return std::make_shared<History<T>>(History<T>{tape, true});
+}
+
+template <class T>
 class PyNetwork {
  public:
   PyNetwork(const std::string &cell, Index input_size, Index hidden_size, Index layers, int directions, bool bias,
             bool single, std::optional<bool> tokens)
       : PyNetwork(std::make_shared<Network<T>>(
-                      NetworkShape{cell_named(cell), input_size, hidden_size, layers, directions, bias, single}),
+                      checked({cell_named(cell), input_size, hidden_size, layers, directions, bias, single})),
                   tokens) {}
 
   // A cell with the parameters of one direction of one layer: the same memory, so that whoever changes them changes
   // both.
-  PyNetwork cell(Index layer, int direction) const {
+  std::shared_ptr<PyNetwork> cell(Index layer, int direction) const {
     NetworkShape shape = network_->shape;
+    if (layer < 0 || layer >= shape.layers || direction < 0 || direction >= shape.directions) {
+      throw py::value_error("layer, direction: expected ones that the network has");
+    }
     if (layer > 0) shape.input_size = shape.features();
     shape.part = 1 + static_cast<std::size_t>((layer * shape.directions + direction) * (shape.bias ? 4 : 2));
     shape.layers = shape.directions = 1;
     shape.single = true;
-    return {std::make_shared<Network<T>>(shape, network_->table), parameters_, integers_};
+    return std::make_shared<PyNetwork>(
+        PyNetwork(std::make_shared<Network<T>>(shape, network_->table), parameters_, integers_));
   }
 
   ParametersPtr<T> parameters() const { return parameters_; }
 
   // The same network over the caller's arrays: themselves, where they are contiguous, else copies.
-  PyNetwork borrow(py::handle arrays, long long version) const {
-    return {network_, borrowed_parameters<T>(network_->table, arrays, version), integers_};
+  std::shared_ptr<PyNetwork> borrow(py::handle arrays, long long version) const {
+    return std::make_shared<PyNetwork>(
+        PyNetwork(network_, borrowed_parameters<T>(network_->table, arrays, version), integers_));
   }
 
   // A cell returns the state alone, here and below.
@@ -106,7 +121,7 @@ class PyNetwork {
     ForwardArguments<T> run(network_->shape, integers_, x, hx, lengths, batch_first, table, wish);
     const Sequences sequences(run.layout.steps, run.layout.batch, run.lengths.empty() ? nullptr : run.lengths.data());
     const Shape shape = run.layout.shape(features());
-    py::object y, target;
+    py::object y, target, written;
     run.allocate_states();
     if (run.layout.single) {
       y = target = run.h_n;
@@ -114,16 +129,17 @@ class PyNetwork {
       y = target = new_array<T>(shape);
     } else {
       const py::array given = typed_array<T>(out, "out");
-      y = given;
+      y = py::reinterpret_borrow<py::object>(out);
       check_shape(given, "out", [&] { return run.layout.symbols(features_symbol()); }, shape);
       if (!given.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");
       const bool in_place = readable_in_place<T>(given) && !run.overlaps(given);
-      target = in_place ? y : py::object(new_array<T>(shape));
+      target = in_place ? py::object(given) : py::object(new_array<T>(shape));
+      written = given;
     }
     run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
     run.forward(*network_, parameters_, sequences, nullptr);
-    if (target.ptr() != y.ptr()) {
-      copy_into(py::reinterpret_borrow<py::array>(y), py::reinterpret_borrow<py::array>(target));
+    if (written && target.ptr() != written.ptr()) {
+      copy_into(py::reinterpret_borrow<py::array>(written), py::reinterpret_borrow<py::array>(target));
     }
     return run.layout.single ? run.states() : py::object(py::make_tuple(y, run.states()));
   }
@@ -131,10 +147,15 @@ class PyNetwork {
   // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
   py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
                     py::handle table, py::handle wish) {
+    py::list drawn;
+    if (!masks.is_none()) {  // before the arrays are held, as it may run any code
+      const Layout of =
+          ForwardArguments<T>(network_->shape, integers_, x, hx, lengths, batch_first, table, wish).layout;
+      drawn = py::reinterpret_borrow<py::object>(masks)(of.steps, of.batch);
+    }
     ForwardArguments<T> run(network_->shape, integers_, x, hx, lengths, batch_first, table, wish);
     const Layout &layout = run.layout;
     if (!masks.is_none()) {
-      const py::list drawn = py::reinterpret_borrow<py::object>(masks)(layout.steps, layout.batch);
       const auto needed = static_cast<std::size_t>(network_->shape.layers - 1);
       if (drawn.size() != needed) {
         refuse_value("masks", std::to_string(needed) + " arrays, one between each two layers",
@@ -158,8 +179,8 @@ class PyNetwork {
     tape->layout = layout;
     tape->shape = network_->shape;
     tape->memory = std::move(memory);
-    if (layout.single) return py::make_tuple(run.states(), tape);
-    return py::make_tuple(y, run.states(), tape);
+    if (layout.single) return py::make_tuple(run.states(), wrap(tape));
+    return py::make_tuple(y, run.states(), wrap(tape));
   }
 
   py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dcells,
@@ -173,6 +194,7 @@ class PyNetwork {
     if (memory->parameters != parameters_ || !same_part) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
+    const std::vector<py::object> gradients = objects_of(*network_->table, grads, "grads");
     Arguments<T> arguments;
     BackwardCall<T> call;
     call.wish = wish_of(wish);
@@ -185,7 +207,7 @@ class PyNetwork {
     const Shape states = layout.state_shape(network_->shape.states(), network_->shape.hidden_size);
     call.dh_n = arguments.state(dh, "dh_n", layout, network_->shape.states(), network_->shape.hidden_size);
     call.dc_n = arguments.state(dc, "dc_n", layout, network_->shape.states(), network_->shape.hidden_size);
-    call.grads = gradient_targets(*parameters_, grads, arguments);
+    call.grads = gradient_targets(*parameters_, gradients, arguments);
 
     py::object dx = py::none();
     if (need_dx && memory->table.data()) {  // in the place of x's: that of the table
@@ -232,6 +254,12 @@ class PyNetwork {
   PyNetwork(std::shared_ptr<const Network<T>> network, ParametersPtr<T> parameters, Integers integers)
       : network_(std::move(network)), parameters_(std::move(parameters)), integers_(integers) {}
 
+  static NetworkShape checked(const NetworkShape &shape) {
+    const bool good = shape.input_size > 0 && shape.hidden_size > 0 && shape.layers > 0 &&
+                      (shape.directions == 1 || shape.directions == 2);
+    if (!good) throw py::value_error("sizes, layers, directions: expected a network that there can be");
+    return shape;
+  }
   Index features() const { return network_->shape.features(); }
   const char *features_symbol() const { return network_->shape.directions == 2 ? "2*hidden_size" : "hidden_size"; }
 
@@ -241,7 +269,9 @@ class PyNetwork {
     std::vector<Strided<const T>> result(static_cast<std::size_t>(network_->shape.layers));
     if (given.is_none()) return result;
     if (!py::isinstance<py::dict>(given)) refuse_type(name, "a dict of arrays by layer", type_name(given));
-    for (const auto &[key, array] : py::reinterpret_borrow<py::dict>(given)) {
+    const auto items = py::reinterpret_steal<py::dict>(PyDict_Copy(given.ptr()));
+    if (!items) throw py::error_already_set();
+    for (const auto &[key, array] : items) {
       const std::string range =
           layers ? "layers in 0.." + std::to_string(layers - 1) : "no layers, as only an LSTM has c_t";
       if (!PyLong_Check(key.ptr()) || PyBool_Check(key.ptr())) refuse_type(name, range, py::repr(key));
@@ -271,24 +301,24 @@ class PyNetwork {
 
 template <class T>
 void bind(py::module_ &module, const std::string &suffix) {
-  py::class_<Tape<T>, TapePtr<T>>(module, ("Tape" + suffix).c_str())
-      .def_property_readonly("outputs", [](TapePtr<T> tape) { return History<T>{std::move(tape), false}; })
-      .def_property_readonly("cells", [](TapePtr<T> tape) { return History<T>{std::move(tape), true}; });
-  py::class_<History<T>>(module, ("History" + suffix).c_str())
-      .def("__len__", &History<T>::size)
-      .def("__getitem__", &History<T>::at, py::arg("layer"));
-  py::class_<PyNetwork<T>>(module, ("Network" + suffix).c_str())
-      .def(py::init<const std::string &, Index, Index, Index, int, bool, bool, std::optional<bool>>(), py::arg("cell"),
-           py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"), py::arg("num_directions"),
-           py::arg("bias"), py::arg("single"), py::arg("tokens"))
-      .def("cell", &PyNetwork<T>::cell, py::arg("layer"), py::arg("direction"))
-      .def_property_readonly("parameters", &PyNetwork<T>::parameters)
-      .def("borrow", &PyNetwork<T>::borrow, py::arg("params"), py::arg("version"))
-      .def("call", &PyNetwork<T>::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
+  Class<Tape<T>> tape(module, "Tape" + suffix);
+  tape.def_property_readonly("outputs", outputs<T>).def_property_readonly("cells", cells<T>);
+  Class<History<T>> history(module, "History" + suffix);
+  history.def("__len__", &History<T>::size).def("__getitem__", &History<T>::at, py::arg("layer"));
+  using Network = PyNetwork<T>;
+  Class<Network> network(module, "Network" + suffix);
+  network
+      .template constructor<std::string, Index, Index, Index, int, bool, bool, std::optional<bool>>(
+          py::arg("cell"), py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
+          py::arg("num_directions"), py::arg("bias"), py::arg("single"), py::arg("tokens"))
+      .def("cell", &Network::cell, py::arg("layer"), py::arg("direction"))
+      .def_property_readonly("parameters", &Network::parameters)
+      .def("borrow", &Network::borrow, py::arg("params"), py::arg("version"))
+      .def("call", &Network::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
            py::arg("batch_first"), py::arg("table"), py::arg("plan"))
-      .def("forward", &PyNetwork<T>::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
+      .def("forward", &Network::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
            py::arg("masks"), py::arg("table"), py::arg("plan"))
-      .def("backward", &PyNetwork<T>::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
+      .def("backward", &Network::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
            py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
 }
 
@@ -338,7 +368,7 @@ py::dict last_plan_dict() {
 
 }  // namespace
 
-void bind_network(py::module_ &module) {
+void register_network(py::module_ &module) {
   module.def("last_plan", last_plan_dict);
   module.def("cells", cells_dict);
   bind<float>(module, "32");

@@ -1,8 +1,9 @@
 // Parameters from Python: read-only views, and a checked load that replaces all of them at once.
-#include "python/arguments.h"
 #include "python/bindings.h"
+#include "python/classes.h"
+#include "python/gil.h"
 #include "python/named_arrays.h"
-#include "python/tapes.h"
+#include "python/views.h"
 
 namespace recurra {
 namespace {
@@ -24,7 +25,7 @@ py::handle key_of(const ParameterTable::Entry &entry) {
 template <class T>
 py::dict views(const ParametersPtr<T> &parameters) {
   py::dict result;
-  const py::object owner = py::cast(parameters);
+  const py::object owner = wrap(parameters);
   for (std::size_t i = 0; i < parameters->entries.size(); ++i) {
     const auto &entry = parameters->entries[i];
     py::array_t<T> view(entry.shape, parameters->data(i), owner);
@@ -52,27 +53,44 @@ py::dict views(const ParametersPtr<T> &parameters) {
 
 }  // namespace
 
-template <class T>
-std::vector<py::array> arrays_of(const ParameterTable &table, py::handle state, Name what) {
-  if (!PyDict_Check(state.ptr()) && !py::hasattr(state, "keys")) {  // a list or an array is no mapping
-    refuse_type(what, "a dict of arrays by the parameters' names", type_name(state));
+// Of any mapping, what it held at one moment: a dict of our own. Then the names may be compared, which is code too
+// where a key is no string.
+std::vector<py::object> objects_of(const ParameterTable &table, py::handle mapping, Name what) {
+  py::object given;
+  if (PyDict_Check(mapping.ptr())) {
+    given = py::reinterpret_steal<py::object>(PyDict_Copy(mapping.ptr()));
+  } else {
+    PyObject *keys = PyObject_GetAttrString(mapping.ptr(), "keys");
+    if (!keys && !PyErr_ExceptionMatches(PyExc_AttributeError)) throw py::error_already_set();
+    if (!keys) {  // a list or an array is no mapping
+      PyErr_Clear();
+      refuse_type(what, "a dict of arrays by the parameters' names", type_name(mapping));
+    }
+    Py_DECREF(keys);
+    given = py::reinterpret_steal<py::object>(
+        PyObject_CallOneArg(reinterpret_cast<PyObject *>(&PyDict_Type), mapping.ptr()));
   }
-  const py::dict given = py::dict(py::reinterpret_borrow<py::object>(state));
-  if (given.size() != table.entries.size()) refuse_names(table, given, what);
-  std::vector<py::array> arrays;
-  arrays.reserve(table.entries.size());
+  if (!given) throw py::error_already_set();
+  const auto dict = py::reinterpret_borrow<py::dict>(given);
+  if (dict.size() != table.entries.size()) refuse_names(table, dict, what);
+  std::vector<py::object> objects;
+  objects.reserve(table.entries.size());
   for (const auto &entry : table.entries) {
-    PyObject *found = nullptr;
-#if PY_VERSION_HEX >= 0x030D0000
-    PyDict_GetItemRef(given.ptr(), key_of(entry).ptr(), &found);
-#else
-    found = PyDict_GetItemWithError(given.ptr(), key_of(entry).ptr());
-    Py_XINCREF(found);
-#endif
-    const auto array = py::reinterpret_steal<py::object>(found);
-    if (!array && PyErr_Occurred()) throw py::error_already_set();
-    if (!array) refuse_names(table, given, what);
-    arrays.push_back(typed_array<T>(array, entry.name));
+    PyObject *found = PyDict_GetItemWithError(dict.ptr(), key_of(entry).ptr());
+    if (!found && PyErr_Occurred()) throw py::error_already_set();
+    if (!found) refuse_names(table, dict, what);
+    objects.push_back(py::reinterpret_borrow<py::object>(found));
+  }
+  return objects;
+}
+
+template <class T>
+std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<py::object> &objects) {
+  std::vector<py::array> arrays;
+  arrays.reserve(objects.size());
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    const auto &entry = table.entries[i];
+    arrays.push_back(typed_array<T>(objects[i], entry.name));
     check_shape(arrays.back(), entry.name, [&] { return entry.symbols; }, shape_of(entry));
   }
   return arrays;
@@ -99,12 +117,13 @@ void check_own(const Parameters<T> &parameters) {
     throw std::runtime_error("parameters: expected ones to be written to, got borrowed arrays");
 }
 
-template std::vector<py::array> arrays_of<float>(const ParameterTable &, py::handle, Name);
-template std::vector<py::array> arrays_of<double>(const ParameterTable &, py::handle, Name);
-template std::vector<float *> targets_of(const Parameters<float> &, const std::vector<py::array> &, Name);
-template std::vector<double *> targets_of(const Parameters<double> &, const std::vector<py::array> &, Name);
-template void check_own(const Parameters<float> &);
-template void check_own(const Parameters<double> &);
+template <class T>
+std::vector<T *> gradient_targets(const Parameters<T> &parameters, const std::vector<py::object> &objects,
+                                  Arguments<T> &arguments) {
+  const std::vector<py::array> arrays = arrays_of<T>(*parameters.table, objects);
+  for (const py::array &array : arrays) arguments.keep(array);
+  return targets_of(parameters, arrays, "grads");
+}
 
 namespace {
 
@@ -130,11 +149,10 @@ py::dict snapshot(const ParametersPtr<T> &parameters) {
 template <class T>
 void load(const ParametersPtr<T> &parameters, py::handle state, const std::string &what) {
   check_own(*parameters);
-  std::vector<py::array> arrays = arrays_of<T>(*parameters->table, state, what);
-  const T *own = parameters->data(0), *own_end = own + parameters->table->size;
+  std::vector<py::array> arrays = arrays_of<T>(*parameters->table, objects_of(*parameters->table, state, what));
+  const auto snapshots = detach_from_parameters<T>(arrays);
   for (py::array &array : arrays) {
-    const bool view = pointer<T>(array) >= own && pointer<T>(array) < own_end;  // of a parameter, maybe another one
-    if (view || !contiguous<T>(array)) array = copied(array);
+    if (!contiguous<T>(array)) array = copied(array);
   }
   std::vector<const T *> pointers;
   for (const py::array &array : arrays) pointers.push_back(pointer<T>(array));
@@ -145,7 +163,7 @@ void load(const ParametersPtr<T> &parameters, py::handle state, const std::strin
 // Contiguous arrays for every entry, the caller's own where they are; the second keeps them alive.
 template <class T>
 std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const ParameterTable &table, py::handle given) {
-  std::vector<py::array> arrays = arrays_of<T>(table, given, "params");
+  std::vector<py::array> arrays = arrays_of<T>(table, objects_of(table, given, "params"));
   std::vector<const T *> pointers;
   for (py::array &array : arrays) {
     if (!contiguous<T>(array)) array = copied(array);
@@ -169,14 +187,16 @@ void lend(const ParametersPtr<T> &parameters, py::handle given, long long versio
 }
 
 template <class T>
+long long version(const ParametersPtr<T> &parameters) {
+  const std::lock_guard<std::mutex> lock(parameters->mutex);
+  return parameters->version;
+}
+
+template <class T>
 void bind(py::module_ &module, const char *name) {
-  py::class_<Parameters<T>, ParametersPtr<T>>(module, name)
-      .def("views", views<T>)
-      .def_property_readonly("version",
-                             [](const ParametersPtr<T> &parameters) {
-                               const std::lock_guard<std::mutex> lock(parameters->mutex);
-                               return parameters->version;
-                             })
+  Class<Parameters<T>> bound(module, name);
+  bound.def("views", views<T>)
+      .def_property_readonly("version", version<T>)
       .def("lend", lend<T>, py::arg("params"), py::arg("version"))
       .def("snapshot", snapshot<T>)
       .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict");
@@ -185,23 +205,22 @@ void bind(py::module_ &module, const char *name) {
 }  // namespace
 
 template <class T>
-std::vector<T *> gradient_targets(const Parameters<T> &parameters, py::handle grads, Arguments<T> &arguments) {
-  const std::vector<py::array> arrays = arrays_of<T>(*parameters.table, grads, "grads");
-  for (const py::array &array : arrays) arguments.keep(array);
-  return targets_of(parameters, arrays, "grads");
-}
-template std::vector<float *> gradient_targets(const Parameters<float> &, py::handle, Arguments<float> &);
-template std::vector<double *> gradient_targets(const Parameters<double> &, py::handle, Arguments<double> &);
-
-template <class T>
 ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, long long version) {
   auto [pointers, keeper] = lent_arrays<T>(*table, arrays);
   return std::make_shared<Parameters<T>>(table, pointers, std::move(keeper), version);
 }
-template ParametersPtr<float> borrowed_parameters(const TablePtr &, py::handle, long long);
-template ParametersPtr<double> borrowed_parameters(const TablePtr &, py::handle, long long);
 
-void bind_parameters(py::module_ &module) {
+#define RECURRA_INSTANTIATE(T)                                                                                        \
+  template std::vector<py::array> arrays_of<T>(const ParameterTable &, const std::vector<py::object> &);              \
+  template std::vector<T *> targets_of(const Parameters<T> &, const std::vector<py::array> &, Name);                  \
+  template std::vector<T *> gradient_targets(const Parameters<T> &, const std::vector<py::object> &, Arguments<T> &); \
+  template void check_own(const Parameters<T> &);                                                                     \
+  template ParametersPtr<T> borrowed_parameters(const TablePtr &, py::handle, long long);
+RECURRA_INSTANTIATE(float)
+RECURRA_INSTANTIATE(double)
+#undef RECURRA_INSTANTIATE
+
+void register_parameters(py::module_ &module) {
   bind<float>(module, "Parameters32");
   bind<double>(module, "Parameters64");
 }

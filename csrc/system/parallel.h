@@ -8,6 +8,7 @@
 #include "system/cpus.h"
 #include "system/float_mode.h"
 #include "system/fork.h"
+#include "system/thread_limit.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -41,11 +42,12 @@ inline int usable_threads([[maybe_unused]] int wish) {
 #endif
 }
 
-// body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer, each in our
-// floating-point mode. It must not throw.
+// body(member, members) in a team of `threads`, or fewer where OpenMP is told to grant fewer or no more can be made. It
+// must not throw. Each member is in our floating-point mode.
 template <class Body>
 void run_team([[maybe_unused]] int threads, const Body &body) {
 #ifdef _OPENMP
+  threads = startable_threads(threads);
   if (threads > 1) {
     const CallersFloatMode outside;
 #pragma omp parallel num_threads(threads)

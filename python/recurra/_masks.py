@@ -17,8 +17,9 @@ def dropout_mask(generator: np.random.Generator, shape: tuple[int, ...], rate: f
     would be too coarse.
     """
     if 0.01 <= rate <= 0.99:
-        keep = generator.integers(0, 1 << 16, shape, np.uint16) >= round(rate * (1 << 16))
+        keep = generator.integers(0, 1 << 16, shape, np.uint16) >= np.uint16(round(rate * (1 << 16)))
     else:
-        keep = generator.random(shape, np.float32) >= rate
-    mask: Array = np.multiply(keep, dtype.type(1 / (1 - rate)), dtype=dtype)
+        keep = generator.random(shape, np.float32) >= np.float32(rate)
+    mask: Array = keep.astype(dtype)
+    mask *= dtype.type(1 / (1 - rate))  # a product that casts needs buffers, and without memory NumPy dies of it
     return mask

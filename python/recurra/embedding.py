@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from .layers import Seed
 
-    EmbeddingTape = _core.TableTape32 | _core.TableTape64
+    EmbeddingTape = _core.EmbeddingTape32 | _core.EmbeddingTape64
 
-TABLES: dict[Any, Any] = {np.dtype(np.float32): _core.Table32, np.dtype(np.float64): _core.Table64}
+CORES: dict[Any, Any] = {np.dtype(np.float32): _core.Embedding32, np.dtype(np.float64): _core.Embedding64}
 
 
 class Embedding(Module):
@@ -62,7 +62,7 @@ class Embedding(Module):
 
     def _make_core(self) -> Any:
         padding = -1 if self.padding_idx is None else self.padding_idx
-        return TABLES[self.dtype](self.num_embeddings, self.embedding_dim, padding)
+        return CORES[self.dtype](self.num_embeddings, self.embedding_dim, padding)
 
     def _frozen_row(self) -> int:
         return -1 if self.padding_idx is None else self.padding_idx

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from .layers import Seed
 
-    LinearTape = _core.DenseTape32 | _core.DenseTape64
+    LinearTape = _core.LinearTape32 | _core.LinearTape64
 
-DENSES: dict[Any, Any] = {np.dtype(np.float32): _core.Dense32, np.dtype(np.float64): _core.Dense64}
+CORES: dict[Any, Any] = {np.dtype(np.float32): _core.Linear32, np.dtype(np.float64): _core.Linear64}
 
 
 class Linear(Module):
@@ -44,7 +44,7 @@ class Linear(Module):
         super().__init__(dtype, seed, self.in_features**-0.5)
 
     def _make_core(self) -> Any:
-        return DENSES[self.dtype](self.in_features, self.out_features, self.bias)
+        return CORES[self.dtype](self.in_features, self.out_features, self.bias)
 
     def __call__(self, x: Array) -> Array:
         """X (…, in_features) -> y (…, out_features)."""

@@ -1,0 +1,149 @@
+"""Run by test_memory.py with failing_malloc.so preloaded: makes each allocation of each call fail in turn.
+
+Prints a line for each call, its name and how many allocations it makes; raises if one that fails leads to anything but
+a MemoryError, if it has changed anything, or if the same call isn't right afterwards.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import pickle
+import re
+import sys
+
+import numpy as np
+
+import recurra
+
+this = ctypes.PyDLL(None)
+arm, disarm = this.failing_malloc_arm, this.failing_malloc_disarm
+arm.argtypes, arm.restype = [ctypes.c_long], None
+
+# What isn't ours to mend. NumPy's ufuncs return without an exception where they have no memory for buffers or for the
+# loop of a reduction, and a generator's lock is made by CPython, which calls the lack of memory so.
+OTHERS = re.compile(r"error return without exception set|returned NULL without setting|can't allocate lock")
+F32 = np.float32
+rng = np.random.default_rng(0)
+
+
+def arrays(*shape):
+    return rng.standard_normal(shape, F32)
+
+
+# Large enough that arrays come from malloc, and not from NumPy's cache of small ones.
+x, tokens, lengths = arrays(40, 8, 16), rng.integers(0, 50, (40, 8)), np.arange(8) + 30
+lstm = recurra.LSTM(16, 24, num_layers=2, bidirectional=True, dropout=0.5, seed=0)
+gru = recurra.GRU(50, 24, reset_after=False, seed=0)
+cell = recurra.GRUCell(16, 24, seed=0)
+linear, embedding = recurra.Linear(16, 24, seed=0), recurra.Embedding(50, 30, seed=0)
+model = recurra.Sequential(
+    recurra.Embedding(50, 30, seed=0),
+    recurra.LSTM(30, 40, dropout=0.5, num_layers=2, seed=0),
+    recurra.Dropout(0.5),
+    recurra.Tanh(),
+    recurra.Linear(40, 50, seed=0),
+)
+y, _, tape = lstm.forward(x, rng=1)
+tokens_y, _, tokens_tape = gru.forward(tokens)
+h, cell_tape = cell.forward(x[0])
+linear_y, linear_tape = linear.forward(x)
+embedding_y, embedding_tape = embedding.forward(tokens)
+model_y, model_tape = model.forward(tokens, rng=1)
+state, out = lstm.state_dict(), np.zeros((40, 8, 48), F32)
+many_steps = np.asfortranarray(x)
+logits, classes = arrays(60, 50), rng.integers(0, 50, 60)
+
+CALLS = {
+    "RNN(…)": lambda: recurra.RNN(16, 24, bidirectional=True, seed=0).params,
+    "LSTM(…)": lambda: recurra.LSTM(16, 24, num_layers=2, seed=0).params,
+    "GRUCell(…)": lambda: recurra.GRUCell(16, 24, seed=0).params,
+    "Linear(…)": lambda: recurra.Linear(16, 24, seed=0).params,
+    "Embedding(…)": lambda: recurra.Embedding(50, 30, seed=0).params,
+    "Adam(…)": lambda: len(recurra.Adam(lstm).layers),
+    "lstm": lambda: lstm(x, lengths=lengths),
+    "lstm, copied": lambda: lstm(many_steps, out=out[::-1]),
+    "lstm.forward": lambda: lstm.forward(x, rng=1, lengths=lengths)[:2],
+    "lstm.backward": lambda: lstm.backward(tape, y, doutputs={0: y}, retain=True),
+    "gru.forward": lambda: gru.forward(tokens)[:2],
+    "gru.backward": lambda: gru.backward(tokens_tape, tokens_y, retain=True),
+    "cell.forward": lambda: cell.forward(x[0])[0],
+    "cell.backward": lambda: cell.backward(cell_tape, h, retain=True),
+    "linear": lambda: linear(many_steps),
+    "linear.forward": lambda: linear.forward(x)[0],
+    "linear.backward": lambda: linear.backward(linear_tape, linear_y, retain=True),
+    "embedding": lambda: embedding(tokens),
+    "embedding.forward": lambda: embedding.forward(tokens)[0],
+    "embedding.backward": lambda: embedding.backward(embedding_tape, embedding_y, retain=True),
+    "tape.outputs": lambda: tape.outputs[0],
+    "model": lambda: model(tokens),
+    "model.forward": lambda: model.forward(tokens, rng=1)[0],
+    "state_dict": lstm.state_dict,
+    "load_state_dict": lambda: lstm.load_state_dict(state),
+    "load_state_dict of views": lambda: lstm.load_state_dict(lstm.params),
+    "zero_grad": lstm.zero_grad,
+    "mse": lambda: recurra.mse(logits, logits + 1),
+    "cross_entropy": lambda: recurra.cross_entropy(logits, classes),
+    "binary_cross_entropy": lambda: recurra.binary_cross_entropy(logits, np.abs(logits) / 19),
+    "softmax": lambda: recurra.softmax(logits),
+    "tanh": lambda: recurra.functional.tanh(logits),
+}
+# What works on several layers in turn: after a failure some may have been done, but the layers are whole.
+IN_PARTS = {
+    "model.backward": lambda: model.backward(model_tape, model_y, retain=True),
+    "model.zero_grad": model.zero_grad,
+    "Adam.step": recurra.Adam(model).step,
+    "SGD.step": recurra.SGD(lstm, 0.1, momentum=0.9).step,
+    "clip_grad_norm": lambda: recurra.clip_grad_norm(model, 1e-3),
+}
+
+
+def bits(value):
+    """Arrays within tuples and mappings, as bytes."""
+    if hasattr(value, "keys"):
+        return {name: bits(value[name]) for name in value}
+    if isinstance(value, (tuple, list)):
+        return [bits(one) for one in value]
+    return value.tobytes() if isinstance(value, np.ndarray) else value
+
+
+def watched():
+    layers = lstm, gru, cell, linear, embedding, model
+    return pickle.dumps([(bits(layer.params), bits(layer.grads)) for layer in layers])
+
+
+def clear():
+    for layer in (lstm, gru, cell, linear, embedding, model):
+        layer.zero_grad()
+
+
+def sweep(name, call, whole):
+    for _ in range(2):  # what is made once only, such as packed weights and a workspace
+        expected = bits(call())
+    n, failed = 0, True
+    while failed:
+        n += 1
+        clear()
+        before = watched() if whole else None
+        error = None
+        arm(n)
+        try:
+            call()
+        except Exception as caught:  # noqa: BLE001 (which one it is, is the question)
+            failed = disarm()
+            error = caught
+        else:
+            failed = disarm()
+        if error is not None and not isinstance(error, MemoryError) and not OTHERS.search(str(error)):
+            raise AssertionError(f"{name}, allocation {n}: {error!r}")
+        if error is not None and whole and watched() != before:
+            raise AssertionError(f"{name}, allocation {n}: something has changed")
+        again = bits(call())
+        if again != expected and name != "clip_grad_norm":
+            raise AssertionError(f"{name}, allocation {n}: another result afterwards")
+    return n - 1
+
+
+for title, one in (CALLS | IN_PARTS).items():
+    print(title, end=": ", flush=True)
+    print(sweep(title, one, title in CALLS), flush=True)
+sys.exit(0)
