@@ -16,7 +16,7 @@ struct GateRange {
 };
 
 // A step is a list of phases: products of one vector with some gates' rows of weight_hh, whose sums start from the
-// projected input, then an epilogue on the units of each tile. A phase begins when the one before it is complete.
+// projected input, then an epilogue on the units of each tile. A phase begins when the previous one is complete.
 struct Phase {
   GateRange gates;
   int factor;  // the products read h_{t-1} (-1), or h_{t-1} ∘ the saved activation of this number
@@ -44,11 +44,11 @@ struct CellDescription {
   int saved;         // activations saved per unit and step for the backward pass
   int deltas;        // gradients of pre-activations per unit and step
   bool split_gate;   // the last gate's halves, W_ih x + b_ih and W_hh h + b_hh, reach the cell apart
-  bool direct;       // h_{t-1} reaches h_t beside weight_hh too
+  bool direct;       // h_{t-1} also reaches h_t by a direct path around weight_hh
   int phase_count;
   Phase phases[kMaxPhases];
   int input_range_count;
-  GateRange input_ranges[kMaxInputRanges];  // what meets weight_ih
+  GateRange input_ranges[kMaxInputRanges];  // the deltas that are multiplied by weight_ih
 };
 
 enum CellId { kRnnTanh, kRnnRelu, kLstm, kGru, kGruResetBefore, kCellCount };
@@ -57,9 +57,10 @@ constexpr CellDescription kCells[kCellCount] = {
     // One gate only: a panel takes four vectors of units instead.
     {"rnn_tanh", "a", "h", 1, 1, 4, 0, 1, false, false, 1, {{{0, 0, 1}, -1}}, 1, {{0, 0, 1}}},
     {"rnn_relu", "a", "h", 1, 1, 4, 0, 1, false, false, 1, {{{0, 0, 1}, -1}}, 1, {{0, 0, 1}}},
-    // Saved are the gates; tanh(c_t) is computed again, which is cheaper than its way to memory and back.
+    // Saved are the gates; computing tanh(c_t) again is cheaper than storing and loading it.
     {"lstm", "i f g o", "h c", 4, 2, 1, 4, 4, false, false, 1, {{{0, 0, 4}, -1}}, 1, {{0, 0, 4}}},
-    // Saved are r, z, n and W_hn h + b_hn. Deltas r, z, n_h, n_x: weight_hh meets the first three, weight_ih r, z, n_x.
+    // Saved are r, z, n and W_hn h + b_hn. Of the deltas r, z, n_h, n_x weight_hh takes the first three, weight_ih r,
+    // z, n_x.
     {"gru", "r z n", "h", 3, 1, 1, 4, 4, true, true, 1, {{{0, 0, 3}, -1}}, 2, {{0, 0, 2}, {3, 2, 1}}},
     // The candidate's products read r ∘ h_{t-1}, so they wait for r of every unit.
     {"gru_reset_before",

@@ -14,20 +14,21 @@ using Index = std::ptrdiff_t;
 
 // The schedule of one call. It decides where and when a number is computed, never its value.
 struct Plan {
-  int threads = 0;        // team size
-  int split = 0;          // what the team shares out: 0 nothing, 1 batch rows, 2 directions, 3 hidden units
-  int fused = 0;          // 1: each step multiplies its own input; 0: the input projection is hoisted, chunk by chunk
-  Index chunk = 0;        // time steps in a hoisted chunk
-  int alternate = 0;      // 1: the weights exceed L2, so panels are walked backwards on odd steps, to use first what it
-                          // still holds, and each fetches the next; a single row always walks so, for what L1 holds
+  int threads = 0;  // team size
+  int split = 0;    // what the team shares out: 0 nothing, 1 batch rows, 2 directions, 3 hidden units
+  int fused = 0;    // 1: each step multiplies its own input; 0: the input projection is hoisted, chunk by chunk
+  Index chunk = 0;  // time steps in a hoisted chunk
+  // 1: the recurrent weights exceed half of L2, so odd steps take the panels in reverse order, to use first what L2
+  // still holds, and each panel prefetches the next. A single row always alternates, for what L1 holds.
+  int alternate = 0;
   int tile_rows = 0;      // largest number of batch rows in a register tile
   Index depth_block = 0;  // depth of a product done over all rows before the next block of its panel is touched
-  Index stretch = 0;      // blocks of kBlockRows rows that BPTT visits before the products of its deltas; 0: all
+  Index stretch = 0;      // blocks of kBlockRows rows that BPTT visits before their deltas are multiplied; 0: all rows
 };
 
 // Rows summed from zero before they are added to the total. It fixes the order of every weight gradient's sum, so it
-// is the same on all machines. 128: long sums stay accurate, and a panel of a block, 16 KB on AVX2, stays in L1 while a
-// band of deltas meets it; with 256 rows products at H=512 reached 50 instead of 68 GFLOP/s.
+// is the same on all machines. With 128, long sums stay accurate, and a panel of a block, 16 KB on AVX2, stays in L1
+// while it is multiplied by a band of deltas; with 256 rows products at H=512 reached 50 instead of 68 GFLOP/s.
 constexpr Index kBlockRows = 128;
 
 // Chains of a sum of squares: the i-th square is added to chain i mod 8, so it fixes the order of that sum. One chain
@@ -102,7 +103,7 @@ struct ForwardTask {
   T *saved;             // compact (rows, saved_stride): activations for the backward pass, one by one; or null
   Index saved_stride;
   T *cells;           // compact (rows, hidden_size): c_t, or null
-  Index part, parts;  // which share of the hidden units; the team meets after every step
+  Index part, parts;  // which share of the hidden units; then with a barrier after every step
   T *work;            // ForwardSizes::work elements
   T *shared;          // ForwardSizes::shared elements, the same for all parts
   const Plan *plan;

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 DESCRIPTIONS = _core.cells()
 CELLS = tuple(DESCRIPTIONS)
+CLASSES = {  # the layer and the cell of each, and the options that make them so
+    "rnn_tanh": (recurra.RNN, recurra.RNNCell, {"nonlinearity": "tanh"}),
+    "rnn_relu": (recurra.RNN, recurra.RNNCell, {"nonlinearity": "relu"}),
+    "lstm": (recurra.LSTM, recurra.LSTMCell, {}),
+    "gru": (recurra.GRU, recurra.GRUCell, {"reset_after": True}),
+    "gru_reset_before": (recurra.GRU, recurra.GRUCell, {"reset_after": False}),
+}
 VECTOR_WIDTHS = (4, 8, 16, 64)  # float64 and float32 of AVX2, float32 of AVX-512, a whole panel of the latter
 
 
@@ -79,7 +86,7 @@ class Data:
     dh_n: np.ndarray  # (L·D, B, H)
     dc_n: np.ndarray | None
     doutputs: dict[int, np.ndarray]  # every layer -> (T, B, D·H)
-    dcells: dict[int, np.ndarray]  # the same for an LSTM, else empty
+    dcells: dict[int, np.ndarray]  # the same where there is a cell state, else empty
 
     def astype(self, dtype: type[np.floating]) -> Data:
         """The same values in another precision, for the reference in float64."""
@@ -148,31 +155,24 @@ def make_data(config: Config, rng: np.random.Generator, lengths: list[int] | Non
     def uniform(*shape: int) -> np.ndarray:
         return rng.uniform(-1 / np.sqrt(H), 1 / np.sqrt(H), shape).astype(config.dtype)
 
-    layers, lstm = range(config.num_layers), config.has_cell_state
+    layers, cell_state = range(config.num_layers), config.has_cell_state
     return Data(
         params={name: uniform(*shape) for name, shape in config.shapes().items()},
         x=padded(T, B, config.input_size),
         lengths=lengths,
         h0=normal(*states) if config.state else None,
-        c0=normal(*states) if config.state and lstm else None,
+        c0=normal(*states) if config.state and cell_state else None,
         dy=padded(*track),
         dh_n=normal(*states),
-        dc_n=normal(*states) if lstm else None,
+        dc_n=normal(*states) if cell_state else None,
         doutputs={layer: padded(*track) for layer in layers},
-        dcells={layer: padded(*track) for layer in layers if lstm},
+        dcells={layer: padded(*track) for layer in layers if cell_state},
     )
 
 
 def make_layer(config: Config, params: dict[str, np.ndarray]) -> recurra.RNN | recurra.LSTM | recurra.GRU:
     """The public layer of this configuration with these weights."""
-    kinds = {
-        "rnn_tanh": (recurra.RNN, {"nonlinearity": "tanh"}),
-        "rnn_relu": (recurra.RNN, {"nonlinearity": "relu"}),
-        "lstm": (recurra.LSTM, {}),
-        "gru": (recurra.GRU, {"reset_after": True}),
-        "gru_reset_before": (recurra.GRU, {"reset_after": False}),
-    }
-    kind, options = kinds[config.cell]
+    kind, _, options = CLASSES[config.cell]
     layer = kind(
         config.input_size,
         config.hidden_size,
@@ -185,6 +185,12 @@ def make_layer(config: Config, params: dict[str, np.ndarray]) -> recurra.RNN | r
     )
     layer.load_state_dict(params)
     return layer
+
+
+def make_cell(cell: str, input_size: int, hidden_size: int, **options: object) -> recurra.Module:
+    """The public cell, which takes single steps, of this name."""
+    _, kind, own = CLASSES[cell]
+    return kind(input_size, hidden_size, **own, **options)
 
 
 def near_kink(tape: recurra.reference.Tape, margin: float = 1e-5) -> bool:

@@ -19,7 +19,7 @@ import pytest
 
 import calls
 import recurra
-from configs import CELLS, assert_same_bits, draw_config, make_data, make_layer
+from configs import CELLS, assert_same_bits, draw_config, make_cell, make_data, make_layer
 from recurra import _core
 
 DTYPES = (np.float32, np.float64)
@@ -320,14 +320,10 @@ def test_a_sequence_in_chunks_with_its_state_handed_over_is_the_whole(cell, dtyp
 @every_dtype
 @every_cell
 def test_single_steps_of_a_cell_are_the_layer(cell, dtype):
-    kinds = {"lstm": (recurra.LSTMCell, {}), "gru": (recurra.GRUCell, {"reset_after": True})}
-    kinds |= {"gru_reset_before": (recurra.GRUCell, {"reset_after": False})}
-    default = (recurra.RNNCell, {"nonlinearity": cell.removeprefix("rnn_")})
-    kind, options = kinds.get(cell, default)
     fixed = {"T": 7, "B": 6, "num_layers": 1, "bidirectional": False, "lengths": False, "state": True}
     for _, config, data, layer in draw_cases(cell, dtype, 4, seed=6, **fixed):
         expected, _, _ = calls.forward(layer, config, data)
-        single = kind(config.input_size, config.hidden_size, bias=config.bias, dtype=dtype, **options)
+        single = make_cell(cell, config.input_size, config.hidden_size, bias=config.bias, dtype=dtype)
         single.load_state_dict({name.removesuffix("_l0"): value for name, value in data.params.items()})
         h, c = data.h0[0], None if data.c0 is None else data.c0[0]
         steps = []

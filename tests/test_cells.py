@@ -9,21 +9,12 @@ import numpy as np
 import pytest
 
 import recurra
-from configs import CELLS, Config, assert_same_bits, has_cell_state, make_data, make_layer
+from configs import CELLS, CLASSES, Config, assert_same_bits, has_cell_state, make_cell, make_data, make_layer
 from refused import of_wrong_shape, of_wrong_type, refused
 
 I, H, B = 3, 17, 6  # noqa: E741
 every_cell = pytest.mark.parametrize("cell", CELLS)
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
-
-
-def make_cell(cell, **options):
-    make = {"lstm": recurra.LSTMCell, "gru": recurra.GRUCell, "gru_reset_before": recurra.GRUCell}
-    if cell.startswith("gru"):
-        options["reset_after"] = cell == "gru"
-    if cell.startswith("rnn"):
-        options["nonlinearity"] = cell.removeprefix("rnn_")
-    return make.get(cell, recurra.RNNCell)(I, H, **options)
 
 
 class Case:
@@ -33,7 +24,7 @@ class Case:
         self.has_cell_state = has_cell_state(cell)
         config = Config(cell, I, H, 1, False, bias, dtype, False, False, True, T=1, B=B)
         self.data = data = make_data(config, np.random.default_rng(CELLS.index(cell)))
-        self.layer, self.cell = make_layer(config, data.params), make_cell(cell, dtype=dtype, bias=bias)
+        self.layer, self.cell = make_layer(config, data.params), make_cell(cell, I, H, dtype=dtype, bias=bias)
         self.cell.load_state_dict({name.removesuffix("_l0"): value for name, value in data.params.items()})
         self.x, self.h, self.dh = data.x[0], data.h0[0], data.dh_n[0]
         self.c, self.dc = (data.c0[0], data.dc_n[0]) if self.has_cell_state else (None, None)
@@ -191,16 +182,12 @@ def test_errors(cell):
 
 
 def stack(cell, **options):
-    kinds = {"lstm": recurra.LSTM, "gru": recurra.GRU, "gru_reset_before": recurra.GRU}
-    if cell.startswith("gru"):
-        options["reset_after"] = cell == "gru"
-    if cell.startswith("rnn"):
-        options["nonlinearity"] = cell.removeprefix("rnn_")
-    return kinds.get(cell, recurra.RNN)(I, H, num_layers=3, seed=0, **options)
+    kind, _, own = CLASSES[cell]
+    return kind(I, H, num_layers=3, seed=0, **own, **options)
 
 
 def cells_of(layer):
-    kind = {"RNN": recurra.RNNCell, "LSTM": recurra.LSTMCell, "GRU": recurra.GRUCell}[type(layer).__name__]
+    kind = next(cell for of, cell, _ in CLASSES.values() if type(layer) is of)
     directions = (False, True) if layer.bidirectional else (False,)
     return [[kind.from_layer(layer, i, reverse=reverse) for reverse in directions] for i in range(layer.num_layers)]
 
@@ -283,9 +270,9 @@ def test_the_gradients_of_shared_cells_are_the_layers(cell, dtype, bidirectional
             for dh, step in zip(steps, kept[::-1], strict=True):
                 own = tuple(one.grads.values())
                 others = [v.copy() for v in layer.grads.values() if not any(v is g for g in own)]
-                total = dh if dstate is None else dh + (dstate[0] if cell == "lstm" else dstate)
+                total = dh if dstate is None else dh + (dstate[0] if has_cell_state(cell) else dstate)
                 dx_t, dstate = one.backward(
-                    step, (total, None if dstate is None else dstate[1]) if cell == "lstm" else total
+                    step, (total, None if dstate is None else dstate[1]) if has_cell_state(cell) else total
                 )
                 dxs.append(dx_t)
                 assert_same_bits(others, [v for v in layer.grads.values() if not any(v is g for g in own)])

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import calls
-import recurra
-from configs import CELLS, draw_config, has_cell_state, make_data, make_layer, near_kink
+from configs import CELLS, draw_config, has_cell_state, make_cell, make_data, make_layer, near_kink
 
 STEP = 1e-5
 TOLERANCE = 1e-7  # times max(1, |numeric|)
@@ -117,17 +116,10 @@ def test_gradients_through_dropout(cell):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_gradients_of_a_single_step(cell):
-    """The cells RNNCell, LSTMCell and GRUCell."""
+    """The cells, which take single steps."""
     rng = np.random.default_rng([CELLS.index(cell), 2])
     B, I, H = 3, 4, 5  # noqa: E741
-    make = {
-        "rnn_tanh": lambda: recurra.RNNCell(I, H, nonlinearity="tanh", dtype=np.float64, seed=rng),
-        "rnn_relu": lambda: recurra.RNNCell(I, H, nonlinearity="relu", dtype=np.float64, seed=rng),
-        "lstm": lambda: recurra.LSTMCell(I, H, dtype=np.float64, seed=rng),
-        "gru": lambda: recurra.GRUCell(I, H, reset_after=True, dtype=np.float64, seed=rng),
-        "gru_reset_before": lambda: recurra.GRUCell(I, H, reset_after=False, dtype=np.float64, seed=rng),
-    }
-    layer = make[cell]()
+    layer = make_cell(cell, I, H, dtype=np.float64, seed=rng)
     x, *state = (rng.standard_normal((B, n)) for n in ([I, H, H] if has_cell_state(cell) else [I, H]))
     dstate = [rng.standard_normal((B, H)) for _ in state]
     params = layer.state_dict()

@@ -8,9 +8,9 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-constexpr Index kLinearRows = 256;  // rows that pass a panel before the next one
+constexpr Index kLinearRows = 256;  // rows that pass one panel before the next
 
-// Elements of either packed form: for x Wᵀ the bias and W turned, for dy W the weight as it stands.
+// Elements of either packed form: for x Wᵀ the bias and W transposed, for dy W the weight as it stands.
 template <class T>
 Index linear_packed(Index in, Index out) {
   constexpr Index V = Vec<T>::size;

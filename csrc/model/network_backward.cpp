@@ -30,8 +30,8 @@ std::vector<Stretch> stretches_of(const Rows &rows, Index blocks) {
   return stretches;
 }
 
-// Rows of a ring of deltas: a step's own beside fewer than `blocks` blocks that wait for their products, or beside
-// those of the step that it goes back from.
+// Rows of a ring of deltas: those of the step that is being visited, and either fewer than `blocks` blocks that wait
+// for their products, or those of the step visited before it.
 Index ring_of(const Rows &rows, Index blocks) {
   const Index live = rows.batch + std::max(blocks * kBlockRows, rows.batch);
   Index ring = kBlockRows;

@@ -29,7 +29,7 @@ Index l2_bytes() {
 // Multiply-adds that a thread must have before another one pays: some 30 µs of work against 5 µs to wake a team.
 constexpr Index kThreadWork = 1'500'000;
 
-// Multiply-adds of a step from which a team shares out its hidden units: below, meeting after every step costs more
+// Multiply-adds of a step from which a team shares out its hidden units: below, a barrier after every step costs more
 // (LSTM of 64 units at batch 1, 16 thousand: 150 us alone, 162 by two; GRU of 128, 49 thousand: 723 and 417).
 constexpr Index kStepWork = 32'000;
 
@@ -45,7 +45,7 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   // Directions share nothing and need half the weights each, so they go first where there are as many threads. Hidden
   // units need half the weights too: that pays where few rows are to be split, or where the weights exceed L2.
   const bool by_direction = work.directions == 2 && (threads == 2 || work.batch < 2 * threads);
-  // No more threads then than there are CPUs: they meet after every step, and would wait for one that has none.
+  // No more threads then than there are CPUs: at the barrier after every step they would wait for one that has none.
   const Index cpus = std::min<Index>(threads, available_cpus());
   const bool by_unit = work.step_work >= kStepWork && work.panels >= cpus && cpus > 1 &&
                        (work.batch < 2 * cpus || work.hidden_bytes > l2_bytes());

@@ -19,7 +19,7 @@ struct Work {
   int directions;
   Index multiply_adds;    // of the whole call
   Index step_work;        // multiply-adds with the recurrent weights in one step of one direction
-  Index panels;           // whole ones of the way back, the larger pieces in which hidden units are shared out
+  Index panels;           // whole panels of the backward pass, the larger pieces in which hidden units are shared out
   Index projected_bytes;  // of one row of the hoisted projection
   Index hidden_bytes;     // of one direction's recurrent weights
   Index delta_bytes;      // of one row's gradients of pre-activations

@@ -343,6 +343,7 @@ py::dict cells_dict() {
     py::dict description;
     description["gates"] = words_of(cell.gate_names);
     description["states"] = words_of(cell.state_names);
+    description["split_gate"] = cell.split_gate;
     description["parameters"] = py::tuple(parameters);
     result[cell.name] = description;
   }

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_array, check_lengths, shown
-from ._members import BUILT_IN, ELEMENTWISE
+from ._members import ELEMENTWISE
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
-from .layers import LSTM, _Recurrent
+from .layers import CELLS, LAYERS, _Recurrent
 from .linear import Linear
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # How a member is called, besides with x: with a state and lengths, and, as a model is, by `run`; with lengths; with a
 # generator; or with x alone. One with `run` may have no state.
 RECURRENT, MODEL, STATELESS_MODEL, LAST, RANDOM, PLAIN = range(6)
-KNOWN = (*ELEMENTWISE, *BUILT_IN, Embedding, Last, Linear)  # subclasses may take something else
+KNOWN = (*ELEMENTWISE, *LAYERS, Embedding, Last, Linear)  # subclasses may take something else
 
 
 class Arguments:
@@ -58,7 +58,7 @@ class Arguments:
         if lengths is not None and self.of_lengths and steps is not None:
             check_lengths(lengths, steps, *batch)
         for (i, layer), state in zip(self.stateful, checked, strict=True):
-            if type(layer) in BUILT_IN:
+            if type(layer) in LAYERS:
                 _check_state(layer, state, batch if steps is not None and i < self.known else None)
         return checked
 
@@ -87,7 +87,7 @@ class Arguments:
     def _check_x(self, x: Array) -> None:
         """What the first layer that isn't element by element will ask, before those in front of it draw masks."""
         reader = self.reader
-        if type(reader) not in (*BUILT_IN, Linear):
+        if type(reader) not in (*LAYERS, Linear):
             return
         check_array("x", x, reader.dtype)
         features = reader.in_features if type(reader) is Linear else reader.input_size
@@ -127,11 +127,11 @@ def _draws(layer: Any) -> bool:
 
 
 def _check_state(layer: Any, state: State, batch: tuple[int, ...] | None) -> None:
-    """A state of RNN, LSTM or GRU; of a batch (B,), of none (), or None for either."""
+    """A state of a recurrent layer; of a batch (B,), of none (), or None for either."""
     if state is None:
         return
     parts: Any = [("h0", state)]
-    if type(layer) is LSTM:
+    if len(CELLS[layer._cell]["states"]) > 1:
         if not isinstance(state, (list, tuple)) or len(state) != 2:
             raise TypeError(f"hx: expected a pair (h0, c0), got {type(state).__name__}")
         parts = zip(("h0", "c0"), state, strict=True)

@@ -27,6 +27,7 @@ class _Parameter(TypedDict):
 class _Cell(TypedDict):
     gates: tuple[str, ...]
     states: tuple[str, ...]
+    split_gate: bool
     parameters: tuple[_Parameter, ...]
 
 def build_info() -> _BuildInfo: ...

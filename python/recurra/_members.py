@@ -9,14 +9,13 @@ from .cells import _Cell
 from .composite import missing_of_layer
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
-from .layers import GRU, LSTM, RNN, _Recurrent
+from .layers import LAYERS, _Recurrent
 from .linear import Linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ELEMENTWISE = (Dropout, ReLU, Sigmoid, Tanh)
-BUILT_IN = (RNN, LSTM, GRU)
 
 
 def check_kind(layer: object) -> None:
@@ -125,7 +124,7 @@ def check_features(layers: Sequence[Any]) -> None:
             given = layer.out_features
         elif kind is Embedding:
             given = layer.embedding_dim
-        elif kind in BUILT_IN:
+        elif kind in LAYERS:
             given = layer.hidden_size * (2 if layer.bidirectional else 1)
         elif kind not in (*ELEMENTWISE, Last):
             given = None  # somebody's own

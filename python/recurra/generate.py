@@ -10,7 +10,7 @@ import numpy as np
 from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown
 from ._training import bidirectional_of
 from .embedding import Embedding
-from .layers import GRU, LSTM, RNN
+from .layers import CELLS, LAYERS
 from .linear import Linear
 from .sequential import Sequential, as_model
 
@@ -89,7 +89,7 @@ def _without_embedding(model: Any, length: int) -> Any:
     are the same to the bit, since a row of the product is the beginning of the same chain: the bias, then the inputs.
     """
     members = [layer for _, layer in model._members] if type(model) is Sequential else []
-    if len(members) < 2 or type(members[0]) is not Embedding or type(members[1]) not in {RNN, LSTM, GRU}:
+    if len(members) < 2 or type(members[0]) is not Embedding or type(members[1]) not in LAYERS:
         return model  # a subclass may compute something else
     embedding, layer = members[:2]
     if embedding.num_embeddings > length:
@@ -99,8 +99,8 @@ def _without_embedding(model: Any, length: int) -> Any:
     names = [f"bias_{kind}_l{k}" for k in range(layer.num_layers) for kind in ("ih", "hh")]
     weights |= {name: np.zeros(rows, layer.dtype) for name in names if not layer.bias}
     start, rest = weights["bias_ih_l0"] + weights["bias_hh_l0"], np.zeros(rows, layer.dtype)
-    if type(layer) is GRU and layer.reset_after:  # b_hn is for W_hn h alone
-        apart = slice(2 * layer.hidden_size, None)
+    if CELLS[layer._cell]["split_gate"]:  # of the last gate b_hh is for W_hh h alone
+        apart = slice(rows - layer.hidden_size, None)
         start[apart], rest[apart] = weights["bias_ih_l0"][apart], weights["bias_hh_l0"][apart]
     product = Linear(layer.input_size, rows, dtype=layer.dtype, seed=0)
     product.load_state_dict({"weight": weights["weight_ih_l0"], "bias": start})

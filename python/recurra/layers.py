@@ -53,6 +53,7 @@ class _Recurrent(Module):
 
     @property
     def _cell(self) -> str:
+        """The name in `CELLS` of what it computes."""
         raise NotImplementedError
 
     def _make_core(self) -> Any:
@@ -304,6 +305,9 @@ class GRU(_Recurrent):
     @property
     def _cell(self) -> str:
         return "gru" if self.reset_after else "gru_reset_before"
+
+
+LAYERS = (RNN, LSTM, GRU)
 
 
 def _check_rate(value: object, num_layers: int) -> float:

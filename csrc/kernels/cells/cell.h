@@ -15,19 +15,19 @@ struct StepVectors {
   Vec<T> h_prev;          // in
   Vec<T> c;               // in: c_{t-1}; out: c_t
   Vec<T> h;               // out: h_t
-  Vec<T>
-      saved[kMaxGates];  // out: activations that the backward pass needs; the first Cell::kActivated come from gates()
+  // Out: activations that the backward pass needs. gates() computes the first Cell::kActivated, step() the others.
+  Vec<T> saved[kMaxGates];
 };
 
 template <class T>
 struct ReverseVectors {
   Vec<T> dh;                 // in: the whole gradient of h_t
-  Vec<T> dc;                 // in: gradient of c_t so far; out: that of c_{t-1}
+  Vec<T> dc;                 // in: gradient of c_t from all but h_t; out: gradient of c_{t-1}
   Vec<T> saved[kMaxGates];   // in
   Vec<T> h, h_prev;          // in: h of a cell without direct path, h_prev of one with it
   Vec<T> c, c_prev;          // in
   Vec<T> delta[kMaxDeltas];  // out: gradients of the pre-activations
-  Vec<T> direct;             // out: what reaches h_{t-1} beside weight_hh
+  Vec<T> direct;             // out: the gradient of h_{t-1} by the direct path around weight_hh
 };
 
 }  // namespace RECURRA_ISA_NAMESPACE

@@ -45,7 +45,7 @@ struct Gru {
   }
 };
 
-// The candidate needs r of every unit before its product can start, so a step has two halves, and so has its reverse.
+// The candidate needs r of every unit before its product can start, so a step has two phases, and so has its reverse.
 struct GruResetBefore {
   static constexpr const CellDescription &kCell = kCells[kGruResetBefore];
   static constexpr int kActivated = 2;  // r z
@@ -71,7 +71,7 @@ struct GruResetBefore {
     v.direct = v.dh * z;
   }
 
-  // q = da_n · W_hn is the gradient of r ∘ h_{t-1}: da_r = q ∘ h_{t-1} ∘ r(1-r), and q ∘ r reaches it beside W_h{r,z}.
+  // q = da_n · W_hn is the gradient of r ∘ h_{t-1}: da_r = q ∘ h_{t-1} ∘ r(1-r), and q ∘ r adds to the direct path.
   template <class T>
   static RECURRA_INLINE Vec<T> reverse_stage(Vec<T> q, Vec<T> h_prev, Vec<T> r, Vec<T> &direct) {
     direct = fma(q, r, direct);

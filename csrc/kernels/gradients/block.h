@@ -1,4 +1,4 @@
-// One block's share of weights' gradients: the products of its rows' deltas with what those weights met.
+// One block's contribution to gradients of weights: the products of its rows' deltas with what the weights multiplied.
 #pragma once
 
 #include "kernels/arena.h"
@@ -12,19 +12,19 @@ namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
 constexpr Index kGroupPanels = 512 / kVectorBytes;  // panels packed at once: a quarter of a megabyte
-constexpr Index kBandColumns = 96;  // delta columns that meet all panels of a group; whole tiles of 3 rows and of 6
+constexpr Index kBandColumns = 96;  // delta columns that pass all panels of a group; whole tiles of 3 rows and of 6
 constexpr Index kPackedRows = kBlockRows + 1;  // of a packed panel; 16 KB apart, all would fight for a few lines of L1
 constexpr int kSides = 3;                      // at most: x_t, h_{t-1}, and with reset before r ∘ h_{t-1}
 
-// Rows of a block that its deltas meet; a null row is zeros. With factors, row ∘ factor.
+// The rows by which a block's deltas are multiplied; a null row is zeros. With factors it is row ∘ factor.
 template <class T>
 struct Side {
   Index columns;
   const T *const *rows, *const *factors;
 };
 
-// Delta columns [first, last), and for each side where the gradient of the first one's weights begins, rows of
-// side.columns; null: they don't meet. The columns' sums go to each bias that isn't null.
+// Delta columns [first, last), and for each side where the gradient of the first column's weights begins, in rows of
+// side.columns; null: they aren't multiplied by that side. The columns' sums go to each bias that isn't null.
 template <class T>
 struct Strip {
   Index first, last;
@@ -49,8 +49,8 @@ struct GradientWork {
   }
 };
 
-// The columns [begin, end) of a side as panels, row by row, and some rows ahead in fetching them. Panel by panel, each
-// row's 128 bytes came from memory at 1.7 bytes a cycle.
+// Packs the columns [begin, end) of a side as panels, row by row, and prefetches some rows ahead. Panel by panel, each
+// row's 128 bytes had come from memory at 1.7 bytes per cycle.
 template <class T>
 void pack_side(const Side<T> &side, Index count, Index begin, Index end, T *to) {
   constexpr Index V = Vec<T>::size, full = kPanelVectors * V;
@@ -104,8 +104,8 @@ void block_sums(const T *deltas, Index delta_stride, Index count, Index columns,
   }
 }
 
-// Columns of a block's deltas beside each other: where they stand, each row is on a page of its own, and 128 pages are
-// more than the first TLB holds.
+// Copies columns of a block's deltas into contiguous memory: in place, each row is on a page of its own, and 128 pages
+// are more than the first-level TLB holds.
 template <class T>
 void copy_band(const T *deltas, Index delta_stride, Index count, Index columns, T *to) {
   constexpr Index V = Vec<T>::size;
@@ -116,8 +116,8 @@ void copy_band(const T *deltas, Index delta_stride, Index count, Index columns, 
   }
 }
 
-// One block's share of dW[row][column] = Σ_n deltas[n][row] * side[n][column], for all strips and the sides that they
-// meet, and of their biases. The first block overwrites, later ones add.
+// One block's contribution to dW[row][column] = Σ_n deltas[n][row] * side[n][column], for all strips and the sides that
+// they are multiplied by, and to their biases. The first block overwrites, later ones add.
 template <class T>
 bool block_gradient(GradientWork<T> &work, const Side<T> *sides, int side_count, const Strip<T> *strips,
                     int strip_count, Index count, const T *deltas, Index delta_stride, bool add, Pulse *pulse) {

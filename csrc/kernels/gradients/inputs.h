@@ -1,4 +1,4 @@
-// Gradient of a layer's input: one large product over many time steps, after BPTT has left their deltas.
+// Gradient of a layer's input: one large product over many time steps, after BPTT has computed the deltas.
 #pragma once
 
 #include "kernels/interrupt.h"
@@ -22,7 +22,7 @@ struct InputGradientWork {
   }
 };
 
-constexpr Index kInputGradientRows = 256;  // rows that pass a panel before the next one
+constexpr Index kInputGradientRows = 256;  // rows that pass one panel before the next
 
 template <class T>
 Index input_gradient_work() {

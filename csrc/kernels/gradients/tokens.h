@@ -57,7 +57,7 @@ void block_token_gradient(TokenWork<T> &work, const Index *tokens, Index count, 
   }
 }
 
-// weight[row][token] = sums[token][row] for `rows` rows: the gradient as PyTorch lays it out.
+// Transposes: weight[row][token] = sums[token][row] for `rows` rows, the gradient as PyTorch lays it out.
 template <class T>
 void turn_token_sums(const T *sums, Index width, Index rows, Index alphabet, T *weight) {
   constexpr Index run = 16;  // a cache line of either side

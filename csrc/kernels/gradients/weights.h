@@ -1,4 +1,4 @@
-// Gradients of weights: large products over many time steps at once, after BPTT has left their deltas.
+// Gradients of weights: large products over many time steps at once, after BPTT has computed the deltas.
 #pragma once
 
 #include "kernels/cells/cell.h"
@@ -9,7 +9,7 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// Walks the rows in the order BPTT visited them.
+// Iterates over the rows in the order in which BPTT visited them.
 struct Visit {
   const Rows &rows;
   bool reverse;
@@ -131,7 +131,7 @@ struct WeightGradients {
     }
   }
 
-  // W_ih's gradient from the sums: they are it, turned, for one-hot rows; else their product with the table.
+  // W_ih's gradient from the sums: for one-hot rows their transpose, else their product with the table.
   bool finish_tokens(GradientWork<T> &work) const {
     for (int r = 0; r < cell.input_range_count; ++r) {
       const GateRange &range = cell.input_ranges[r];

@@ -1,4 +1,4 @@
-// Register tiles of Aᵀ·B, the product that gradients of weights are.
+// The micro-kernel of Aᵀ·B, the product that gives gradients of weights.
 #pragma once
 
 #include "kernels/product/tile_shapes.h"
@@ -7,8 +7,8 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// A block's outer products, summed from zero: Σ_k a[k][r] * panel[k][:] for r < R, written over or added to `to`. `a`
-// is read as it stands: turning it first took 13 % of a training call.
+// The outer products of a block of rows, summed from zero: Σ_k a[k][r] * panel[k][:] for r < R, stored to or added to
+// `to`. `a` is read in place: transposing it first took 13 % of a training call.
 template <class T>
 using OuterTile = void (*)(const T *a,       // (depth, R)
                            Index a_stride,   // from one depth to the next
@@ -23,7 +23,7 @@ template <int R, int C, class T>
 __attribute__((noinline)) void outer_tile(const T *a, Index a_stride, const T *panel, Index depth, T *to,
                                           Index to_stride, Index columns, bool add) {
   constexpr int V = Vec<T>::size;
-  for (int r = 0; add && r < R; ++r) {  // needed at the end, when nothing would hide the wait
+  for (int r = 0; add && r < R; ++r) {  // needed at the end, where nothing would hide the latency
     for (int c = 0; c < C; ++c) {
       fetch_to_write(to + r * to_stride + c * V);
     }

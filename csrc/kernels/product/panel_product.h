@@ -1,4 +1,4 @@
-// All rows of a product against one panel: tiles of rows, one stretch of depth after another.
+// The product of all rows with one panel: tile by tile, one block of depth after another.
 #pragma once
 
 #include <type_traits>
@@ -9,7 +9,7 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// A stretch of a chain: depth values from every row (after row_offset), against the panel's next depth rows.
+// A term of a chain: `depth` values of every row (after row_offset) times the panel's next `depth` rows.
 template <class T>
 struct Segment {
   const T *const *rows;
@@ -22,11 +22,12 @@ constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its
 
 // The product of all rows with one panel. Each row's chain starts at from[row] and runs through the segments; then
 // finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
-// A panel deeper than block goes in stretches over all rows, so that a stretch stays in L1/L2 while the rows pass;
-// the sums wait in `stash` (rows x vectors), which keeps the chain as it is. prepare(first, count, lines) comes before
-// a tile's last product and names the lines that finish will touch (one without the last argument names none), which
-// are fetched then, or `spread` over the product: that takes an instruction more a k, but drops none. place(first,
-// scratch) may have its sums somewhere else. `ahead` is the panel that comes next, or null.
+// A panel deeper than `block` is processed in blocks of depth, each over all rows, so that the block stays in L1/L2
+// while the rows pass. Between two blocks the sums are stored in `stash` (rows x vectors), which keeps the chain as it
+// is. prepare(first, count, lines) is called before a tile's last product and names the lines that finish will touch (a
+// prepare without the last argument names none). They are prefetched at once, or `spread` over the product, which takes
+// one instruction more per depth but loses none. place(first, scratch) may choose another place for the sums. `ahead`
+// is the next panel, or null.
 struct Unprepared {
   RECURRA_INLINE void operator()(Index, Index) const {}
 };
@@ -74,7 +75,7 @@ RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index 
             }
           }
           run(next.take(lines.begin(), spread ? lines.count() : 0));
-        } else {  // without 4 KB of stack for a list
+        } else {  // needs no 4 KB of stack for a list
           if (last) {
             prepare(first, n);
           }

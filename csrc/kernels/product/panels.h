@@ -63,7 +63,8 @@ RECURRA_INLINE void exchange_all(Vec<T> (&rows)[Vec<T>::size]) {
   }
 }
 
-// to[k * width + lane] = from[lane * stride + k], V of both. A sixth of the instructions of doing it one by one.
+// Transposes a square: to[k * width + lane] = from[lane * stride + k], V of both. It takes a sixth of the instructions
+// of moving single elements.
 template <class T>
 void turn_square(const T *from, Index stride, Index width, T *to) {
   constexpr int V = Vec<T>::size;
@@ -79,8 +80,8 @@ void turn_square(const T *from, Index stride, Index width, T *to) {
   }
 }
 
-// Writes V (or fewer) rows of a (rows, depth) matrix as one vector column of a panel `width` wide: to[k * width + lane]
-// = from[lane][k], missing lanes zero: Wᵀ for A·Wᵀ. Short runs of k keep both sides in L1.
+// Transposes V (or fewer) rows of a (rows, depth) matrix into one vector column of a panel `width` wide: to[k * width +
+// lane] = from[lane][k], missing lanes zero, which makes Wᵀ for A·Wᵀ. Short runs of k keep both sides in L1.
 template <class T>
 void pack_transposed(const T *from, Index lanes, Index depth, Index stride, Index width, T *to) {
   constexpr Index V = Vec<T>::size;

@@ -1,4 +1,4 @@
-// What a register tile fetches into the caches on the way through its product.
+// What a register tile prefetches into the caches while it multiplies.
 #pragma once
 
 #include "kernels/integers.h"
@@ -9,7 +9,7 @@ namespace RECURRA_ISA_NAMESPACE {
 
 constexpr Index kLineBytes = 64;
 
-// Addresses of cache lines that are to be fetched. Asked for all at once, all but the first two dozen would be dropped.
+// Addresses of cache lines to be prefetched. Requested all at once, all but the first two dozen would be dropped.
 class Lines {
  public:
   static constexpr Index kMost = 512;
@@ -35,8 +35,8 @@ class Lines {
   Index count_ = 0;
 };
 
-// What a tile fetches on the way, at every so many k: a line of the panel that comes next, which would otherwise come
-// from L3 no faster than its latency allows, and one of those that will be needed when the tile is done.
+// What a tile prefetches every few depths (`every`): one cache line of the next panel, which would otherwise come from
+// L3 no faster than its latency allows, and one of the lines that the epilogue will need.
 template <class T>
 struct Ahead {
   const T *panel;  // null: none
@@ -45,7 +45,7 @@ struct Ahead {
   Index every;  // 0: nothing at all
 };
 
-// Shares out the lines of the panel that comes next (or null) among the tiles of this one.
+// Shares out the cache lines of the next panel (or null) among the tiles of this one.
 template <class T>
 struct NextPanel {
   static constexpr Index kLine = kLineBytes / static_cast<Index>(sizeof(T));
@@ -56,7 +56,7 @@ struct NextPanel {
   NextPanel(const T *next, Index panel_depth, Index width, Index rows, Index most)
       : panel(next), size(panel_depth * width), depth(panel_depth), pace(ceil_div(rows, most) * kLine / width) {}
 
-  // A tile's share, beside lines of its own.
+  // A tile's share, together with lines for its epilogue.
   RECURRA_INLINE Ahead<T> take(const void *const *lines = nullptr, Index line_count = 0) {
     Ahead<T> ahead{panel && taken < size ? panel + taken : nullptr, lines, line_count, 0};
     if (ahead.panel || line_count > 0) {

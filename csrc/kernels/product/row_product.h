@@ -1,5 +1,6 @@
-// Batch 1: one row against several panels at once. A tile of one row by one panel has four chains or fewer, half of
-// what two FMA units with a latency of four cycles need: GRU at H=128 1.3, LSTM at H=32 1.4 times as fast with more.
+// Batch 1: one row is multiplied by several panels at once. A tile of one row by one panel has four chains or fewer,
+// half of what two FMA units with a latency of four cycles need; with more, a GRU at H=128 is 1.3 and an LSTM at
+// H=32 1.4 times as fast.
 #pragma once
 
 #include "kernels/product/panel_product.h"
@@ -10,7 +11,7 @@ namespace RECURRA_ISA_NAMESPACE {
 constexpr int kRowPanels = 8;
 constexpr Index kRowGroup = 8;  // panels whose sums wait for each other, so that their activations overlap
 
-// Panels of `vectors` vectors that a row meets at once: 8 to 12 chains.
+// Panels of `vectors` vectors by which a row is multiplied at once: 8 to 12 chains.
 constexpr int row_panels(int vectors) { return vectors == 1 ? kRowPanels : vectors == 4 ? 2 : 4; }
 
 // to[p][:] = from[p][:] + Σ_k row[k] * panel[p][k][:] for P panels, C vectors wide, one fma chain per element. After
@@ -97,7 +98,7 @@ struct Panels {
   const T *weights, *last_weights;
   Index stride;
   Index depth;
-  const T *ahead;  // the panel that comes next, or null; several at once fetch nothing
+  const T *ahead;  // the next panel, or null; several panels at once prefetch nothing
   bool backwards;
 
   Index all() const { return count + (last_vectors ? 1 : 0); }
@@ -127,8 +128,8 @@ struct PanelRun {
   bool backwards;
 };
 
-// visit(run) for balanced runs of `panels` panels: one by one for several rows, else up to kRowGroup. For one row
-// an uneven last panel joins the run before it. Stops when visit says so.
+// Calls visit(run) for balanced runs of `panels` panels: one panel each for several rows, up to kRowGroup for a single
+// row, where an uneven last panel joins the run before it. Stops when visit returns false.
 template <class Visit>
 RECURRA_INLINE bool panel_runs(Index panels, Index rows, bool uneven, bool backwards, Visit visit) {
   const bool joins = uneven && rows == 1 && panels > 1;

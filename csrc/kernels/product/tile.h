@@ -1,8 +1,8 @@
-// Matrix products on packed panels: one micro-kernel serves every product here (A·Wᵀ, A·W and Aᵀ·B).
+// The micro-kernel of products on packed panels: A·Wᵀ of the forward pass and A·W of the backward pass.
 //
-// A panel is a stretch of up to kPanelVectors vectors of output columns, for all depths: panel[k][column]. A register
-// tile of R rows by C vectors runs down the panel with one multiply-add per element and step, so each output is one
-// chain in k, whatever R, C and the vector width are.
+// A panel holds up to kPanelVectors vectors of output columns for all depths: panel[k][column]. The micro-kernel is a
+// register tile of R rows (MR) by C vectors (NR) that runs down the panel with one multiply-add per element and depth.
+// So each output is one chain in k, whatever R, C and the vector width are.
 #pragma once
 
 #include "kernels/product/prefetch.h"
@@ -15,14 +15,14 @@ namespace RECURRA_ISA_NAMESPACE {
 // rather than a struct of them: six come in registers, and a tile of 8 deep took 10 to 40 % longer by way of memory.
 template <class T>
 using Tile = void (*)(const T *from,         // (R, C vectors): where the chains begin
-                      Index from_stride,     // 0: every row begins alike, as with a bias
+                      Index from_stride,     // 0: every row begins with the same values, as with a bias
                       const T *const *rows,  // (R) rows of values,
                       Index row_offset,      // of which the first `row_offset` are passed over
                       const T *panel,        // (depth, C vectors)
                       Index depth,           // of the product
                       T *to,                 // (R, C vectors); may be `from`
                       Index to_stride,       // from one row to the next
-                      const Ahead<T> &ahead  // what to fetch on the way
+                      const Ahead<T> &ahead  // what to prefetch meanwhile
 );
 
 template <bool kAhead, bool kLines, int R, int C, class T>
@@ -101,7 +101,8 @@ __attribute__((noinline)) void naming_tile(const T *from, Index from_stride, con
 template <class T>
 inline Tile<T> tile_for(Index rows, int vectors, const Ahead<T> &ahead) {
   RECURRA_TILE_TABLE(Tile<T>, tiles, tile, one_pass_or_two)
-  // Of the next panel alone: GRU inference at H=256 is 8 % slower by the tiles that also take a list of lines.
+  // These prefetch the next panel alone: with tiles that also take a list of lines, GRU inference at H=256 is 8 %
+  // slower.
   RECURRA_TILE_TABLE(Tile<T>, fetching, fetching_tile, one_pass_or_two)
   RECURRA_TILE_TABLE(Tile<T>, naming, naming_tile, one_pass_or_two)
   return (ahead.line_count ? naming : ahead.every ? fetching : tiles)[vectors - 1][rows - 1];

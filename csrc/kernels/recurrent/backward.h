@@ -1,8 +1,9 @@
 // Back-propagation through time, over any cell: the forward loop's steps in reverse (Werbos 1990).
 //
-// Only dh_{t-1} = δ_t · W_hh is sequential. Each tile of that product is handed to the reverse of the cell for the same
-// units, one step earlier. A team may share out the units, and meet after every phase. The weights' gradients are large
-// products over many steps, afterwards or between stretches of steps: gradients/weights.h.
+// Only dh_{t-1} = δ_t · W_hh is sequential. The epilogue of each tile of that product runs the reverse of the cell for
+// the same units, one step earlier. A team may share out the units; there is then a barrier after every phase. The
+// gradients of the weights are large products over many steps, afterwards or between ranges of steps
+// (gradients/weights.h).
 #pragma once
 
 #include "kernels/interrupt.h"
@@ -49,8 +50,8 @@ struct Backward : BackwardUnits<T> {
   Index first_unit() const { return first_panel * kWidth; }
   Index last_unit() const { return smaller(last_panel * kWidth, H); }
 
-  // What a phase's product of deltas is for: the cell at the step before, the first phase of this step, or the gradient
-  // of the initial state.
+  // What a product of deltas leads to: the reverse of the cell at the step before, that of the first phase of this
+  // step, or the gradient of the initial state.
   enum Target { kStepBefore, kFirstPhase, kInitialState };
 
   // The deltas of one phase of step t times weight_hh, for rows [begin, end).
@@ -103,7 +104,8 @@ struct Backward : BackwardUnits<T> {
     });
   }
 
-  // A tile's sums, with what went beside weight_hh, as gradients of the initial states of rows from `b` on.
+  // Stores a tile's sums, plus the direct path around weight_hh, as gradients of the initial states of rows from `b`
+  // on.
   void store_initial(Index b, const BackwardTile<T> &tile) const {
     const T *sums = tile.sums;
     for (Index end = b + tile.count; b < end; ++b) {

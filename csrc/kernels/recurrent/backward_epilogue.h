@@ -1,5 +1,5 @@
-// What is done with the sums of a tile on the way back: the cell's reverse, on vectors of hidden units. A template over
-// the cell, so that the compiler unrolls its gates; called once a tile.
+// The epilogue of the backward pass: applies the cell's reverse to the sums of a tile, on vectors of hidden units. A
+// template over the cell, so that the compiler unrolls its gates; called once per tile.
 #pragma once
 
 #include "kernels/cells/cell.h"
@@ -48,7 +48,7 @@ RECURRA_INLINE void reverse_units(const BackwardUnits<T> &u, const BackwardRow<T
   if constexpr (cell.direct) {
     s.direct.store(row.direct + unit);
   }
-  // With two phases those of the first come when the second's are multiplied back.
+  // With two phases, the first phase's deltas come once the second's have been multiplied by weight_hh.
   for (int k = cell.phase_count > 1 ? 1 : 0; k < cell.deltas; ++k) {
     put(s.delta[k], row.delta + k * H + unit, lanes);
   }
@@ -63,7 +63,7 @@ struct BackwardTile {
   const T *sums;
 };
 
-// The step before: what comes through weight_hh and beside it is the gradient of h_t.
+// The step before: the sums, plus the direct path around weight_hh, are the gradient of h_t.
 template <class Cell, class T>
 void reverse_tile(const BackwardUnits<T> &u, const BackwardTile<T> &tile) {
   const T *sums = tile.sums;
@@ -79,7 +79,7 @@ void reverse_tile(const BackwardUnits<T> &u, const BackwardTile<T> &tile) {
   }
 }
 
-// The last step of a row, into which the gradient of its final state comes; null: zeros.
+// The last step of a row, which starts from the gradient of its final state; null: zeros.
 template <class Cell, class T>
 void reverse_last(const BackwardUnits<T> &u, const BackwardRow<T> &row, const T *dh_n, Index begin, Index end) {
   for (Index unit = begin; unit < end; unit += Vec<T>::size) {

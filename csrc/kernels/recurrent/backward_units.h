@@ -10,9 +10,9 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// Where the numbers of one row at one step are. Found once a row: a store of a vector may, for all the compiler knows,
-// change any of the strides, and finding them anew for every vector took as long as the arithmetic. What the cell has
-// no use for is left as it is.
+// Where the numbers of one row at one step are. The pointers are computed once per row: for all the compiler knows, the
+// store of a vector may change any of the strides, and computing them again for every vector took as long as the
+// arithmetic. Members that the cell has no use for stay uninitialised.
 template <class T>
 struct BackwardRow {
   const T *dy[2], *dcell, *saved, *c, *c_prev, *h, *h_prev;
@@ -30,7 +30,7 @@ struct BackwardUnits {
   const Index width;  // of a row of state gradients
 
   T *dc;      // what reaches c_{t-1} through c_t, [row][width]
-  T *direct;  // what reaches h_{t-1} beside weight_hh, [row][width]
+  T *direct;  // gradients of h_{t-1} by the direct path around weight_hh, [row][width]
 
   BackwardUnits(const BackwardTask<T> &of, Index row_count, Arena &arena)
       : task(of), cell(kCells[of.cell]), rows(of.rows), H(of.hidden_size), width(ceil_div(H, V) * V) {
@@ -67,7 +67,7 @@ struct BackwardUnits {
     return row;
   }
 
-  // The lines that the epilogue will touch of a row's panel that begins at `unit`.
+  // Adds the lines that the epilogue will touch of a row, for the panel that begins at `unit`.
   RECURRA_INLINE void add_lines(const BackwardRow<T> &row, Index unit, Lines &lines) const {
     constexpr int most = kMaxGates + kMaxDeltas + 2 + 2;
     static_assert(kMaxTileRows * most * Lines::kPanelLines <= Lines::kMost, "a tile's lines");

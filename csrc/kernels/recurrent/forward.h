@@ -1,8 +1,8 @@
 // The time loop, over any cell: h_t, c_t = cell(x_t, h_{t-1}, c_{t-1}).
 //
-// The input projection b + W_ih x_t of a chunk of steps is done beforehand (projection.h); a step then goes on with the
-// same chains over h_{t-1}, panel by panel, and applies the cell to each tile while it is in L1. A team may share out
-// the panels, `part` of `parts` each, and meet after every phase of a step.
+// The input projection b + W_ih x_t of a chunk of steps is computed beforehand (projection.h). A step then continues
+// the same chains over h_{t-1}, panel by panel, and applies the cell to each tile while it is in L1. A team may share
+// out the panels, `part` of `parts` to each member; there is then a barrier after every phase of a step.
 #pragma once
 
 #include "kernels/interrupt.h"
@@ -37,7 +37,7 @@ struct Forward : ForwardUnits<T> {
   } phases[kMaxPhases];
   const Index vectors;  // of hidden units
 
-  // A run of panels of a phase that a single row meets at once, made ready for all steps.
+  // A run of panels of a phase by which a single row is multiplied at once, prepared once for all steps.
   struct RowRun {
     Panels<T> panels;
     const T *from, *last_from;    // of chunk row 0
@@ -145,7 +145,7 @@ struct Forward : ForwardUnits<T> {
             run.backwards};
   }
 
-  // Fetches where the epilogue will store what the tape saves: some 20 lines, which may be asked for at once.
+  // Prefetches where the epilogue will store the saved activations: some 20 lines, few enough to request at once.
   RECURRA_INLINE void fetch_units(const UnitTile &tile) const {
     for (Index b = tile.first; b < tile.first + tile.count; ++b) {
       const Index row = this->compact_row(tile.t, b);

@@ -1,5 +1,5 @@
-// What is done with the sums of a tile on the way forward: the cell, on vectors of hidden units. A template over the
-// cell, so that the compiler unrolls its gates; called once a tile.
+// The epilogue of the forward pass: applies the cell to the sums of a tile, on vectors of hidden units. A template over
+// the cell, so that the compiler unrolls its gates; called once per tile.
 #pragma once
 
 #include "kernels/cells/cell.h"
@@ -8,9 +8,9 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// The gates that depend on their sums alone, in place, for `count` vectors of units. They come before any row's
-// `apply`: one row's chain of activations is longer than what the processor looks ahead, so rows wait for each other
-// unless theirs are side by side; LSTM at 8x100x64x64 spent 30 % of a call on its cells before.
+// Activates the gates that depend on their sums alone, in place, for `count` vectors of units. It comes before `apply`
+// of any row: one row's chain of activations is longer than the processor looks ahead, so rows would wait for each
+// other unless their activations are interleaved; an LSTM at 8x100x64x64 had spent 30 % of a call on its cells.
 template <class Cell, class T>
 RECURRA_INLINE void activate(Index count, T *sums) {
   constexpr int G = Cell::kCell.gates;
@@ -49,7 +49,7 @@ RECURRA_INLINE void apply_vectors(const ForwardUnits<T> &u, const UnitTile &tile
     T *copy = task.copy.base ? row_at(task.copy, u.rows, tile.t, task.first + b) : nullptr;
     T *saved = task.saved ? task.saved + u.compact_row(tile.t, b) * task.saved_stride : nullptr;
     T *cells = task.cells ? task.cells + u.compact_row(tile.t, b) * H : nullptr;
-    // In names of their own, as a vector's store may, for all the compiler knows, change what `u` and `in` hold.
+    // Copied into local variables, as for all the compiler knows, a vector's store may change what `u` and `in` hold.
     const T *h_prev = u.state[u.now] + b * width, *held = u.held + b * width, *split = in.split + r * in.split_row;
     T *h = u.state[1 - u.now] + b * width, *carry = u.carry + b * width;
     const T *sums = in.sums + r * (kVectors ? kVectors : vectors) * G * V;

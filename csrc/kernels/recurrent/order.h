@@ -1,4 +1,4 @@
-// The order in which BPTT visits rows, and where what belongs to a row stands.
+// The order in which BPTT visits rows, and where the deltas and states of a row are.
 #pragma once
 
 #include "kernels.h"
@@ -27,7 +27,7 @@ RECURRA_INLINE T *delta_row(const Deltas<T> &deltas, Index visited) {
   return deltas.base + (visited & deltas.wrap) * deltas.stride;
 }
 
-// Where the state that entered step t of sequence b stands: an earlier step's row in `compact` (row stride `stride`),
+// Where the state that entered step t of sequence b is: an earlier step's row in `compact` (row stride `stride`),
 // or the caller's initial state, or null for zeros.
 template <class T>
 RECURRA_INLINE const T *entering(const Rows &rows, bool reverse, Index t, Index b, const T *compact, Index stride,

@@ -1,5 +1,5 @@
-// The input projection b + W_ih x of a chunk of steps, panel by panel: one product whose result stays in L2, or rows
-// looked up where the input is tokens.
+// The input projection b + W_ih x of a chunk of steps, panel by panel: one product whose result stays in L2, or a
+// look-up of rows where the input is tokens.
 #pragma once
 
 #include "kernels/interrupt.h"
