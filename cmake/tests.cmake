@@ -14,7 +14,7 @@ function(add_tests name isa)
   target_link_libraries(${name} PRIVATE common doctest)
   target_compile_definitions(${name} PRIVATE RECURRA_TEST_ISA="${isa}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
 endfunction()
 
 file(GLOB_RECURSE kernel_tests CONFIGURE_DEPENDS csrc/kernels/*_test.cpp)
