@@ -53,7 +53,7 @@ bool same_bits(T a, T b) {
 }
 template <class T>
 bool same_bits(const T *a, const T *b, Index count) {
-  return std::memcmp(a, b, static_cast<std::size_t>(count) * sizeof(T)) == 0;
+  return count == 0 || std::memcmp(a, b, static_cast<std::size_t>(count) * sizeof(T)) == 0;
 }
 
 }  // namespace testing
