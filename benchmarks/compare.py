@@ -25,7 +25,7 @@ import numpy as np
 import recurra
 from recurra.bench.contestants import HOME, PEERS, VARIANTS
 from recurra.bench.machine import choose_cpus, cpu_model
-from recurra.bench.problem import GATES, Shape, Spec
+from recurra.bench.problem import CELLS, Shape, Spec
 from recurra.bench.race import OURS, race
 from recurra.bench.table import Progress
 from recurra.bench.worker import Worker, WorkerError
@@ -41,6 +41,7 @@ SHAPES = [
 SOME = [SHAPES[1], SHAPES[5], SHAPES[6]]
 RAGGED = [Shape(16, 200, 128, 128), Shape(32, 200, 128, 256), Shape(64, 200, 64, 64)]
 STEPS = [Shape(1, 1, hidden, hidden) for hidden in (16, 64, 128, 256)]
+COLOURS = ("#8fb8a0", "#1f5fa8", "#e08a5b")  # of the cells, in the picture
 KINDS = ("plain", "threads", "float64", "bidirectional", "ragged", "step")
 
 
@@ -127,7 +128,7 @@ def floor(spec, rates):
 def layer_floor(spec, inputs, rates):
     """The same of one direction of one layer."""
     _, steps, _, hidden = spec.shape
-    gates, rows = GATES[spec.cell], spec.rows
+    gates, rows = spec.gates, spec.rows
     peak = rates["fma_gflops"] * 1e9 * (0.5 if spec.dtype == "float64" else 1)
     size = gates * hidden * hidden * (8 if spec.dtype == "float64" else 4)
     near = min(size, rates["l2_bytes"])
@@ -137,7 +138,7 @@ def layer_floor(spec, inputs, rates):
     walk = steps * max(2 * rows / steps * gates * hidden * hidden / peak, weights)
     projection = 2 * rows * gates * hidden * inputs / peak
     product = 2 * rows * gates * hidden * (inputs + hidden) / peak
-    sigmoids, tanhs = {"rnn": (0, 1), "lstm": (3, 2), "gru": (2, 1)}[spec.cell]
+    sigmoids, tanhs = gates - 1, len(spec.states)  # tanh of one gate, the candidate, and of a cell state
     factor = 2 if spec.dtype == "float64" else 1
     cells = rows * hidden * factor * (sigmoids * rates["sigmoid_ns"] + tanhs * rates["tanh_ns"]) * 1e-9
     if not spec.training:
@@ -255,7 +256,7 @@ def draw(report, path):
     rows = [r for r in report["rows"] if r["kind"] == "plain"]
     figure = Figure(figsize=(11, 6.5), layout="constrained", facecolor="white")
     for panel, mode in zip(figure.subplots(2, 1, sharex=True), ("inference", "training"), strict=True):
-        for k, (cell, colour) in enumerate({"rnn": "#8fb8a0", "lstm": "#1f5fa8", "gru": "#e08a5b"}.items()):
+        for k, (cell, colour) in enumerate(zip(CELLS, COLOURS, strict=True)):
             own = [r for r in rows if (r["cell"], r["mode"]) == (cell, mode)]
             bars = panel.bar(
                 [i + (k - 1) * 0.27 for i in range(len(own))], [best_ratio(r) for r in own], 0.25, color=colour
@@ -275,12 +276,15 @@ def draw(report, path):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
-    options.add_argument("--cells", nargs="+", choices=list(GATES), default=list(GATES))
-    options.add_argument("--modes", nargs="+", choices=["inference", "training"], default=["inference", "training"])
-    options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--milliseconds", type=float, default=20, help="what a turn takes at least, about")
-    options.add_argument("--output", type=Path, help="default: results/<machine>.json beside this file")
+    options.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="parts (default: all)")
+    options.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), help="default: all")
+    modes = ["inference", "training"]
+    options.add_argument("--modes", nargs="+", choices=modes, default=modes, help="default: both")
+    options.add_argument("--rounds", type=int, default=7, help="turns of each contestant a row (default: %(default)s)")
+    options.add_argument(
+        "--milliseconds", type=float, default=20, help="what a turn takes at least, about (default: %(default)s)"
+    )
+    options.add_argument("--output", type=Path, help="a .json file (default: results/<machine>.json beside this one)")
     values = options.parse_args()
     values.modes = [mode == "training" for mode in values.modes]
     name = re.sub(r"\W+", "-", f"{cpu_model()} {recurra.build_info()['isa']}").strip("-").lower()

@@ -26,6 +26,7 @@ VECTOR_WIDTHS = (4, 8, 16, 64)  # float64 and float32 of AVX2, float32 of AVX-51
 
 
 def has_cell_state(cell: str) -> bool:
+    """Whether a cell hands on c beside h, so that a state is (h, c)."""
     return "c" in DESCRIPTIONS[cell]["states"]
 
 

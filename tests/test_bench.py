@@ -16,11 +16,13 @@ import pytest
 import recurra
 from configs import assert_same_bits, max_error
 from recurra.bench import cli, contestants
+from recurra.bench import race as races
+from recurra.bench.budget import Budget, guess_pace, share
 from recurra.bench.contestants import PEERS, Entry, Numpy, Source, Unsupported
-from recurra.bench.machine import THREAD_VARIABLES, choose_cpus
+from recurra.bench.machine import THREAD_VARIABLES, choose_cpus, cpu_model
 from recurra.bench.numpy_cells import NUMPY_LAYERS
-from recurra.bench.problem import GATES, TOLERANCE, Shape, Spec, difference
-from recurra.bench.race import Disagreement, Result, race
+from recurra.bench.problem import CELLS, TOLERANCE, Shape, Spec, difference
+from recurra.bench.race import FEWEST, OURS, Disagreement, Result, race
 from recurra.bench.table import Table, microseconds, summary, times
 from recurra.bench.worker import Desk, Worker, WorkerError
 
@@ -41,17 +43,17 @@ def test_shapes():
             Shape.parse(wrong)
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_operations_of_a_call(cell):
     """A multiply-add is two; training has three products where inference has one."""
     spec, (batch, steps, inputs, hidden) = Spec(cell, False, SHAPE), SHAPE
     products = sum(2 * steps * batch * value.size for name, value in spec.weights().items() if "weight" in name)
-    assert spec.flops == products == 2 * steps * batch * GATES[cell] * hidden * (inputs + hidden)
+    assert spec.flops == products == 2 * steps * batch * spec.gates * hidden * (inputs + hidden)
     assert Spec(cell, True, SHAPE).flops == 3 * products
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_weights_and_data(cell, dtype):
     """PyTorch's names and shapes, the same each time, and what a layer of recurra takes."""
     spec = Spec(cell, True, SHAPE, dtype)
@@ -81,7 +83,7 @@ def test_difference():
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 5, 3, 4), (7, 12, 9, 16)], ids=str)
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_numpy_cells_agree_with_the_reference(cell, sizes):
     """Outputs and all gradients, in float64; also once more in the same buffers, and with other weights."""
     spec = Spec(cell, True, Shape(*sizes), "float64")
@@ -103,7 +105,7 @@ def test_numpy_cells_agree_with_the_reference(cell, sizes):
             assert max_error(results[name], value) < 1e-13, name
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_numpy_cells_may_spare_dx(cell):
     """hello_numpy.py does."""
     spec = Spec(cell, True, SHAPE)
@@ -130,16 +132,16 @@ def test_contestants_compute_the_same(name):
     worker, absent = Worker(name, 1), []
     try:
         assert re.match(r"\d+\.\d+", worker.version())
-        for spec in (Spec(c, training, SHAPE, dtype) for c in GATES for training in (False, True) for dtype in DTYPES):
+        for spec in (Spec(c, training, SHAPE, dtype) for c in CELLS for training in (False, True) for dtype in DTYPES):
             expected = Numpy(1).prepare(spec, spec.weights(), spec.data()).answers()
-            assert len(expected) == 2 + (spec.cell == "lstm") + 5 * spec.training
+            assert len(expected) == 1 + len(spec.states) + 5 * spec.training
             try:
                 answers = worker.prepare(spec)
             except Unsupported:
                 absent.append(spec)
                 continue
             assert difference(answers, expected) <= TOLERANCE[spec.dtype], spec
-            assert worker.calls_in(1e-5) >= 1
+            assert worker.calls_in(1e-5)[0] >= 1
             assert worker.time(2) > 0
     finally:
         worker.close()
@@ -201,8 +203,8 @@ def test_a_turn_makes_as_many_calls_as_asked():
     assert desk.prepare(Spec("rnn", False, SHAPE)) == {}
     assert desk.time(5) > 0
     assert len(made) == 6
-    assert desk.calls_in(1e-3) > 10
-    assert desk.calls_in(1e-9) == 1
+    assert desk.calls_in(1e-3)[0] > 10
+    assert desk.calls_in(1e-9)[0] == 1
 
 
 # ---- A row
@@ -211,8 +213,8 @@ def test_a_turn_makes_as_many_calls_as_asked():
 class Fake:
     """A worker without a process: NumPy's answers, changed, and seconds that it is told."""
 
-    def __init__(self, name, change=None, seconds=1e-3, log=None, fail=None):
-        self.name, self.change, self.seconds, self.fail = name, change or {}, seconds, fail
+    def __init__(self, name, change=None, seconds=1e-3, log=None, fail=None, calls=3):
+        self.name, self.change, self.seconds, self.fail, self.calls = name, change or {}, seconds, fail, calls
         self.log = [] if log is None else log
 
     def version(self):
@@ -225,10 +227,10 @@ class Fake:
 
     def calls_in(self, seconds):
         assert seconds > 0
-        return 3
+        return self.calls, self.seconds
 
     def time(self, calls):
-        assert calls == 3
+        assert calls == self.calls
         self.log.append(self.name)
         return self.seconds
 
@@ -247,6 +249,59 @@ def test_turns_go_round():
     result = race(workers, Spec("gru", True, SHAPE), rounds=3, seconds=0.1)
     assert log == [*workers, *reversed(workers), *workers]
     assert {name: len(seconds) for name, seconds in result.seconds.items()} == dict.fromkeys(workers, 3)
+
+
+@pytest.mark.parametrize(("rounds", "made"), [(1, 1), (FEWEST, FEWEST), (7, FEWEST)])
+def test_a_row_whose_time_is_over_has_the_fewest_rounds(monkeypatch, rounds, made):
+    monkeypatch.setattr(races, "QUICK", 0)
+    result = race(field(), Spec("gru", True, SHAPE), rounds, 0.1, deadline=0)
+    assert {name: len(seconds) for name, seconds in result.seconds.items()} == {OURS: made, "NumPy": made}
+
+
+def test_quick_rounds_are_made_even_so(monkeypatch):
+    monkeypatch.setattr(races, "QUICK", math.inf)
+    assert race(field(), Spec("gru", True, SHAPE), 7, 0.1, deadline=0).rounds == 7
+
+
+@pytest.mark.parametrize(("calls", "made"), [((1, 1), 2), ((1, 3), 3), ((3, 3), 3)], ids=str)
+def test_warming_up_by_slow_turns_is_the_first_round(calls, made):
+    log = []
+    ours, numpy = (Fake(name, seconds=0.06, calls=k, log=log) for name, k in zip((OURS, "NumPy"), calls, strict=True))
+    result = race({OURS: ours, "NumPy": numpy}, Spec("rnn", False, SHAPE), 3, 0.1)
+    assert result.seconds == {OURS: [0.06] * 3, "NumPy": [0.06] * 3}
+    assert (log.count(OURS), log.count("NumPy")) == (made, made)
+
+
+def test_the_longest_rows_give_way():
+    """A row's share: nothing beyond its least where nothing is left, and all that it wants while there is enough."""
+    assert share([1, 1, 1], [2, 2, 9], 0) == 0
+    assert share([1, 1, 1], [2, 3, 9], 14) >= 2
+    assert share([1, 1, 1], [9, 2, 3], 100) == pytest.approx(9)
+    assert share([1, 1, 1], [9, 2, 3], 9) == pytest.approx(4)
+    assert share([4, 1, 1], [9, 9, 9], 8) == pytest.approx(2)
+    assert share([1, 4, 1], [9, 9, 9], 8) == pytest.approx(2)
+
+
+def test_a_budget_learns_what_calls_take():
+    specs = [Spec("lstm", training, Shape(64, 20, 512, 1024)) for training in (False, True)]
+    budget = Budget(seconds=30, rounds=7, turn=5e-3, contestants=2, pace=1e-11)
+    assert budget.cost(specs[0], 7) < budget.cost(specs[1], 7) < budget.cost(specs[1], 8)
+    cost, estimate = budget.cost(specs[1], 7), budget.estimate(specs)
+    budget.learn(specs[0], [4e-11 * specs[0].flops, 6e-11 * specs[0].flops])
+    assert budget.cost(specs[1], 7) == pytest.approx(5 * cost, rel=0.1)
+    assert estimate < budget.estimate(specs) == 30
+    budget.learn(specs[1], [1e-8 * specs[1].flops])
+    least, most = budget.costs(specs)
+    assert 30 < budget.estimate(specs) == sum(least) < sum(most)
+    assert Budget(30, 1, 5e-3, 2, 1e-11).costs(specs)[0] == Budget(30, 1, 5e-3, 2, 1e-11).costs(specs)[1]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_guess_of_the_pace_for_each_cell(cell, dtype):
+    threads = recurra.get_num_threads()
+    assert 0 < guess_pace(cell, dtype) < math.inf
+    assert recurra.get_num_threads() == threads
 
 
 def test_a_result_and_its_line():
@@ -269,6 +324,7 @@ def test_a_result_and_its_line():
         "PyTorch µs": "500.0",
         "JAX µs": "–",
         "× NumPy": "2.00",
+        "rounds": "2",
         "× best": "0.50",
         "best other": "PyTorch",
     }
@@ -330,9 +386,20 @@ def test_the_command_prints_a_table_and_writes_json(capsys, tmp_path):
     assert lines[0] == f"recurra {recurra.__version__} against NumPy {np.__version__}"
     assert recurra.build_info()["isa"] in lines[1]
     assert "1 thread · float32" in lines[1]
+    assert re.fullmatch(r"2 rows \(lstm; inference and training; 1 shape\) in about \d+ s", lines[2])
     head = next(k for k, line in enumerate(lines) if line.startswith("cell "))
     rows = [re.split(r" {2,}", line) for line in lines[head : head + 3]]
-    assert rows[0] == ["cell", "mode", "BxTxIxH", "difference", "recurra µs", "GFLOP/s", "NumPy µs", "× NumPy"]
+    assert rows[0] == [
+        "cell",
+        "mode",
+        "BxTxIxH",
+        "difference",
+        "recurra µs",
+        "GFLOP/s",
+        "NumPy µs",
+        "× NumPy",
+        "rounds",
+    ]
     assert [row[:3] for row in rows[1:]] == [["lstm", mode, "2x3x4x5"] for mode in ("inference", "training")]
     assert all(float(cell) > 0 for row in rows[1:] for cell in row[4:])
     assert all(float(row[3]) < 1e-5 for row in rows[1:])
@@ -407,7 +474,7 @@ def test_every_option_is_documented(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
-    assert len(options) == 9
+    assert len(options) == 10
     assert options == {name for name in re.findall(r"--[a-z]+", PROTOCOL.read_text()) if name in options}
 
 
@@ -466,6 +533,45 @@ def test_ctrl_c_ends_it_and_its_processes(capsys, monkeypatch):
     assert cli.main(TINY) == 130
     assert capsys.readouterr().err == "interrupted\n"
     assert sorted(log) == ["NumPy closed", "recurra closed"]
+
+
+def test_what_will_be_done_is_said_before_anything_is_started(capsys, monkeypatch):
+    """All of it, for whoever watches a machine that is slow to start processes or lacks a peer."""
+    said = []
+
+    def start(*_):
+        said.append(capsys.readouterr().out)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "Worker", start)
+    monkeypatch.setattr(cli, "PEERS", {"Missing": Source(".x", "X", ("no_such_module",)), "Slow": Source(".y", "Y")})
+    flushed = []
+    monkeypatch.setattr(
+        cli, "print", lambda *a, flush=False, **k: (flushed.append(flush), print(*a, **k)), raising=False
+    )
+    assert cli.main(["--threads", "2", "--peers"]) == 130
+    lines = said[0].splitlines()
+    assert lines[0] == f"recurra {recurra.__version__} against NumPy {np.__version__}, Slow"
+    assert cpu_model() in lines[1]
+    assert recurra.build_info()["isa"] in lines[1]
+    assert "2 threads" in lines[1]
+    assert re.match(r"30 rows \(rnn, lstm, gru; inference and training; 5 shapes\) in about \d+ (s|min)$", lines[2])
+    assert flushed[0]
+
+
+def test_ctrl_c_while_it_is_loaded_has_no_traceback(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(name, *_):\n"
+        "        if name == 'recurra.bench.cli':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt)\n"
+    )
+    environment = dict(os.environ) | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "recurra"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "interrupted\n")
 
 
 def test_it_ends_without_a_word_when_nobody_reads_on():

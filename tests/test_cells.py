@@ -21,18 +21,18 @@ class Case:
     """A cell, right arguments of its calls, a tape, and the layer that should give the same."""
 
     def __init__(self, cell, dtype=np.float32, bias=True, B=B):
-        self.lstm = has_cell_state(cell)
+        self.has_cell_state = has_cell_state(cell)
         config = Config(cell, I, H, 1, False, bias, dtype, False, False, True, T=1, B=B)
         self.data = data = make_data(config, np.random.default_rng(CELLS.index(cell)))
         self.layer, self.cell = make_layer(config, data.params), make_cell(cell, I, H, dtype=dtype, bias=bias)
         self.cell.load_state_dict({name.removesuffix("_l0"): value for name, value in data.params.items()})
         self.x, self.h, self.dh = data.x[0], data.h0[0], data.dh_n[0]
-        self.c, self.dc = (data.c0[0], data.dc_n[0]) if self.lstm else (None, None)
+        self.c, self.dc = (data.c0[0], data.dc_n[0]) if self.has_cell_state else (None, None)
         self.state, self.dstate = self.join(self.h, self.c), self.join(self.dh, self.dc)
         _, self.tape = self.cell.forward(self.x, self.state)
 
     def join(self, h, c):
-        return (h, c) if self.lstm else h
+        return (h, c) if self.has_cell_state else h
 
     def backward(self, tape=None, *, cell=None, **options):
         cell = self.cell if cell is None else cell
@@ -56,7 +56,7 @@ def test_a_cell_is_a_layer_of_one_step(cell, dtype, bias, rows):
     state, of_cell = case.cell.forward(case.x, case.state)
     assert_same_bits(case.cell(case.x, case.state), state)
     assert_same_bits(state, first(final))
-    assert_same_bits(state[0] if case.lstm else state, y[0])
+    assert_same_bits(state[0] if case.has_cell_state else state, y[0])
     grads = {name: np.zeros_like(value) for name, value in case.layer.params.items()}
     dx, dstate = case.layer.backward(tape, None, case.join(case.data.dh_n, case.data.dc_n), grads=grads)
     expected = dx[0], first(dstate), {name.removesuffix("_l0"): value for name, value in grads.items()}
@@ -72,7 +72,7 @@ def test_shapes_and_no_batch(cell, dtype):
     one, alone = case.cell.forward(case.x[2], case.join(case.h[2], None if case.c is None else case.c[2]))
     d_alone = case.cell.backward(alone, case.join(case.dh[2], None if case.dc is None else case.dc[2]))
     for batched, single in ((state, one), (dstate, d_alone[1])):
-        pairs = zip(batched, single, strict=True) if case.lstm else [(batched, single)]
+        pairs = zip(batched, single, strict=True) if case.has_cell_state else [(batched, single)]
         for a, b in pairs:
             assert (a.shape, b.shape) == ((B, H), (H,))
             assert_same_bits(b, a[2].copy())
@@ -92,7 +92,7 @@ def test_options_of_calls(cell):
     none, *rest = case.backward(retain=True, need_dx=False)
     assert none is None
     assert_same_bits(tuple(rest), expected[1:])
-    if case.lstm:
+    if case.has_cell_state:
         h_alone = case.cell(case.x, (case.h, None)), case.cell(case.x, (None, case.c))
         assert_same_bits(h_alone, (case.cell(case.x, (case.h, zeros)), case.cell(case.x, (zeros, case.c))))
         of_c = case.backward(retain=True, dstate=(None, case.dc))
@@ -111,7 +111,7 @@ def test_a_tape_owns_what_it_holds(cell):
     case = Case(cell)
     expected = case.backward(retain=True)
     state, tape = case.cell.forward(case.x, case.state)
-    for array in (case.x, case.h, *((case.c, *state) if case.lstm else (state,))):
+    for array in (case.x, case.h, *((case.c, *state) if case.has_cell_state else (state,))):
         array[...] = 5
     assert_same_bits(case.backward(tape), expected)
 
@@ -126,8 +126,8 @@ def test_memory_layouts(cell):
         larger[::2, ::-3] = array
         return larger[::2, ::-3]
 
-    state = case.join(spread(case.h), spread(case.c) if case.lstm else None)
-    dstate = case.join(spread(case.dh), spread(case.dc) if case.lstm else None)
+    state = case.join(spread(case.h), spread(case.c) if case.has_cell_state else None)
+    dstate = case.join(spread(case.dh), spread(case.dc) if case.has_cell_state else None)
     assert_same_bits(case.cell(spread(case.x), state), expected[0])
     _, tape = case.cell.forward(np.asfortranarray(case.x), state)
     assert_same_bits(case.backward(tape, dstate=dstate), expected[1])
@@ -163,7 +163,7 @@ def test_errors(cell):
         for error, value in wrong:
             given = case.join(value, case.dc) if argument == "h" else (case.dh, value)
             refuses(error, f"(dstate|d{argument}(_n)?)", lambda given=given: case.backward(dstate=given, retain=True))
-    wrong = [case.h, (case.h,), (case.h, case.h, case.h)] if case.lstm else [(case.h, case.h), [case.h]]
+    wrong = [case.h, (case.h,), (case.h, case.h, case.h)] if case.has_cell_state else [(case.h, case.h), [case.h]]
     for value in wrong:
         refuses(TypeError, "(hx|h0|h)", lambda value=value: case.cell(case.x, value))
         refuses(TypeError, "(dstate|dh_n|dh)", lambda value=value: case.backward(dstate=value))

@@ -13,7 +13,7 @@ import pytest
 
 import calls
 import recurra
-from configs import Config, assert_same_bits, make_data, make_layer
+from configs import DESCRIPTIONS, Config, assert_same_bits, make_data, make_layer
 from refused import EXPECTED_GOT, describe, of_wrong_shape, of_wrong_type, refused
 
 T, B, I, H, L, D = 7, 6, 3, 5, 2, 2  # noqa: E741
@@ -281,7 +281,8 @@ def test_state_dict(cell):
 @every_cell
 def test_messages_say_what_to_do(cell):
     scene = Scene(cell)
-    gates = {"lstm": "4*hidden_size", "gru": "3*hidden_size"}.get(cell.removesuffix("_reset_before"), "hidden_size")
+    blocks = len(DESCRIPTIONS[cell]["gates"])
+    gates = f"{blocks}*hidden_size" if blocks > 1 else "hidden_size"
     rows = scene.data.params["weight_ih_l0"].shape[0]
     with pytest.raises(ValueError, match=r"^x: ") as error:
         scene.forward(x=zeros(T, B, 16))

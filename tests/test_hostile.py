@@ -253,12 +253,11 @@ def test_no_object_is_taken_for_one_of_another_class():
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("Network", (99, 3, 5, 1, 1, True, False)),
-        ("Network", (-1, 3, 5, 1, 1, True, False)),
-        ("Network", (2, 0, 5, 1, 1, True, False)),
-        ("Network", (2, 3, -5, 1, 1, True, False)),
-        ("Network", (2, 3, 5, 0, 1, True, False)),
-        ("Network", (2, 3, 5, 1, 3, True, False)),
+        ("Network", ("elman", 3, 5, 1, 1, True, False, None)),
+        ("Network", ("lstm", 0, 5, 1, 1, True, False, None)),
+        ("Network", ("lstm", 3, -5, 1, 1, True, False, None)),
+        ("Network", ("lstm", 3, 5, 0, 1, True, False, None)),
+        ("Network", ("lstm", 3, 5, 1, 3, True, False, None)),
         ("Linear", (0, 4, True)),
         ("Linear", (4, -1, True)),
         ("Embedding", (4, 0, -1)),
@@ -409,9 +408,10 @@ def test_moments_that_free_the_gradients_when_they_are_read():
 
     grads, means, squares = zeros(), zeros(), zeros()
     with pytest.raises(ValueError, match=r"^weight: expected .*got \(0,\)"):
-        layer._parameters.sgd(grads, Frees(zeros(), grads), 0.1, 0.9, 0.0, False)
+        _core.sgd([(layer._parameters, grads, Frees(zeros(), grads), -1)], [0], 0.1, 0.9, 0.0, False)
+    moments = means, Frees(squares, means)
     with pytest.raises(ValueError, match=r"^weight: expected .*got \(0,\)"):
-        layer._parameters.adam(zeros(), means, Frees(squares, means), 1, 0.1, 0.9, 0.999, 1e-8, 0.0, False)
+        _core.adam([(layer._parameters, zeros(), *moments, -1)], [0], 0.1, 0.9, 0.999, 1e-8, 0.0, False)
     assert_same_bits(layer.state_dict(), before)
 
 

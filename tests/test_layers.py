@@ -44,8 +44,8 @@ def as_list(state):
     return list(state) if isinstance(state, tuple) else [state]
 
 
-def as_state(kind, arrays):
-    return tuple(arrays) if kind == "lstm" else arrays[0]
+def as_state(arrays):
+    return tuple(arrays) if len(arrays) > 1 else arrays[0]
 
 
 SHAPES = list(product((1, 2, 3), (False, True), (False, True), (np.float32, np.float64)))
@@ -60,7 +60,7 @@ def test_shapes(kind, num_layers, bidirectional, batch_first, dtype):
     rng, directions = np.random.default_rng(1), 1 + bidirectional
     x, states = rng.standard_normal((7, 4, 3)).astype(dtype), (num_layers * directions, 4, 5)
     given = [rng.standard_normal(states).astype(dtype) for _ in range(1 + (kind == "lstm"))]
-    y, state, tape = layer.forward(x.swapaxes(0, 1) if batch_first else x, as_state(kind, given))
+    y, state, tape = layer.forward(x.swapaxes(0, 1) if batch_first else x, as_state(given))
     shape = (4, 7, 5 * directions) if batch_first else (7, 4, 5 * directions)
     assert (y.shape, [s.shape for s in as_list(state)]) == (shape, [states] * len(given))
     assert [h.shape for h in tape.outputs] == [shape] * num_layers
@@ -71,7 +71,7 @@ def test_shapes(kind, num_layers, bidirectional, batch_first, dtype):
     assert {a.dtype for a in arrays} == {np.dtype(dtype)}
     assert isinstance(state, tuple) == isinstance(dstate, tuple) == (kind == "lstm")
 
-    one, alone, tape = layer.forward(x[:, 1], as_state(kind, [s[:, 1] for s in given]))
+    one, alone, tape = layer.forward(x[:, 1], as_state([s[:, 1] for s in given]))
     assert_same_bits(one, np.ascontiguousarray((y.swapaxes(0, 1) if batch_first else y)[:, 1]))
     assert_same_bits(as_list(alone), [np.ascontiguousarray(s[:, 1]) for s in as_list(state)])
     assert [h.shape for h in tape.outputs] == [one.shape] * num_layers

@@ -186,15 +186,15 @@ def test_torch(torch, cell, bias, lengths):
     states = tuple(torch.from_numpy(s).requires_grad_() for s in (data.h0, data.c0) if s is not None)
     rnn = torch.nn.utils.rnn
     inputs = rnn.pack_padded_sequence(x, data.lengths.tolist(), enforce_sorted=False) if lengths else x
-    out, final = network(inputs, states if cell == "lstm" else states[0])
+    out, final = network(inputs, states if config.has_cell_state else states[0])
     out = rnn.pad_packed_sequence(out, total_length=config.T)[0] if lengths else out
-    final = final if cell == "lstm" else (final,)
+    final = final if config.has_cell_state else (final,)
     gradients = [torch.from_numpy(d) for d in (data.dy, data.dh_n, data.dc_n) if d is not None]
     torch.autograd.backward([out, *final], gradients)
 
     expected = {"y": out, "h_n": final[0], "dx": x.grad, "dh0": states[0].grad}
     got = {"y": y, "h_n": h_n, "dx": dx, "dh0": dh0}
-    if cell == "lstm":
+    if config.has_cell_state:
         expected |= {"c_n": final[1], "dc0": states[1].grad}
         got |= {"c_n": c_n, "dc0": dc0}
     expected |= {name: p.grad for name, p in network.named_parameters()}

@@ -7,7 +7,7 @@ import pytest
 
 import calls
 import recurra
-from configs import draw_config, make_data, make_layer, max_error, near_kink
+from configs import draw_config, has_cell_state, make_data, make_layer, max_error, near_kink
 from test_answers import TOLERANCE
 
 torch = pytest.importorskip("torch")
@@ -139,15 +139,15 @@ def test_cells(cell, bias, dtype):
         ours = getattr(recurra, name)(I, H, bias=bias, dtype=dtype, seed=rng, **options)
         theirs = getattr(torch.nn, name)(I, H, bias=bias, dtype=torch.float64, **options)
         theirs.load_state_dict({key: torch.from_numpy(value) for key, value in ours.state_dict().items()})
-        sizes = [I, H, H] if cell == "lstm" else [I, H]
+        sizes = [I, H, H] if has_cell_state(cell) else [I, H]
         x, *state = (rng.standard_normal((B, n)).astype(dtype) for n in sizes)
         dstate = [rng.standard_normal((B, H)).astype(dtype) for _ in state]
 
         def packed(arrays):
-            return tuple(arrays) if cell == "lstm" else arrays[0]
+            return tuple(arrays) if has_cell_state(cell) else arrays[0]
 
         def unpacked(given):
-            return list(given) if cell == "lstm" else [given]
+            return list(given) if has_cell_state(cell) else [given]
 
         h, tape = ours.forward(x, packed(state))
         dx, dprevious = ours.backward(tape, packed(dstate))

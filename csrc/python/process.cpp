@@ -42,6 +42,7 @@ void set_num_threads(py::handle n) {
 void register_process(py::module_ &module) {
   module.def("build_info", build_info_dict);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
+  module.def("cpu_quota", cpu_quota, py::arg("groups"), py::arg("root"));
   module.def("get_num_threads", [] { return usable_threads(thread_setting()); });
 }
 

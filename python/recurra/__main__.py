@@ -2,7 +2,11 @@
 
 import sys
 
-from recurra.bench.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from recurra.bench.cli import main  # here, since Ctrl-C may come as early as that
+
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -81,6 +81,11 @@ def check_dtype(value: object) -> np.dtype[Any]:
     return dtype
 
 
+def is_masked(array: Array) -> bool:
+    """Whether its class has a member `mask`, as numpy.ma.MaskedArray does; the member itself is not asked for."""
+    return any("mask" in vars(kind) for kind in type(array).__mro__ if kind is not np.ndarray)
+
+
 def plain_array(name: str, value: object, kinds: str, what: str, dtype: str) -> Array:
     """An array whose dtype is of these kinds, as NumPy's own class: a matrix would multiply as one.
 
@@ -95,7 +100,7 @@ def plain_array(name: str, value: object, kinds: str, what: str, dtype: str) -> 
         raise TypeError(
             f"{name}: expected a numpy.ndarray of {what}, got {type(value).__name__}{_cure(name, value, dtype)}"
         )
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         cure = MASKED_TARGET if name in {"target", "targets"} else "fill it with {0}.filled(0)"
         raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one: {cure.format(name)}")
     if value.dtype.kind not in kinds:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_index, check_number, check_rng, check_size, shown
+from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown
 from ._training import bidirectional_of
 from .embedding import Embedding
 from .layers import CELLS, LAYERS
@@ -153,7 +153,7 @@ def _not_finite(largest: float) -> ValueError:
 
 
 def _check_prompt(prompt: Array | Sequence[int]) -> Array:
-    if isinstance(prompt, np.ma.MaskedArray):
+    if isinstance(prompt, np.ndarray) and is_masked(prompt):
         raise TypeError("prompt: expected a plain numpy.ndarray or a list, got a masked array")
     tokens = np.asarray(prompt)
     if tokens.ndim != 1:

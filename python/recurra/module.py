@@ -96,7 +96,7 @@ class Module(Attributes):
             TypeError: an array isn't one, or not of the layer's dtype.
             ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
-        _core.load_all([(self._parameters, settled(state))], "state_dict")
+        _core.load_all([(self._parameters, state)], "state_dict")
 
     def __repr__(self) -> str:
         parts = []
@@ -144,35 +144,13 @@ def load_all(states: Iterable[tuple[Module, Mapping[str, Array]]]) -> None:
     common, own = [], []
     for layer, state in states:
         if getattr(type(layer), "load_state_dict", None) is Module.load_state_dict:
-            common.append((layer._parameters, settled(state)))
+            common.append((layer._parameters, state))
         else:
             own.append((layer, state))
     _core.load_all(common, "state_dict")
     if own:  # else not even an iterator may be made that could fail for lack of memory
         for layer, state in own:
             layer.load_state_dict(state)
-
-
-def settled(state: Mapping[str, Array]) -> Mapping[str, Array]:
-    """The same with copies instead of views of a layer's parameters, all of one moment: a thread may be training it."""
-    if not hasattr(state, "keys"):
-        return state  # the core refuses it by name
-    snapshots: dict[int, list[tuple[Array, Array]]] = {}  # of each owner of parameters, which are whom the views keep
-    result = {name: state[name] for name in state.keys()}  # noqa: SIM118 (all that has keys is a mapping here)
-    for name, view in result.items():
-        owner: Any = view
-        while isinstance(owner, np.ndarray):
-            owner = owner.base
-        if not isinstance(owner, (_core.Parameters32, _core.Parameters64)) or isinstance(view, np.ma.MaskedArray):
-            continue
-        if id(owner) not in snapshots:
-            copies = owner.snapshot()
-            snapshots[id(owner)] = [(array, copies[key]) for key, array in owner.views().items()]
-        for array, copy in snapshots[id(owner)]:
-            offset = _address(view) - _address(array)
-            if 0 <= offset < array.nbytes:
-                result[name] = np.ndarray(view.shape, view.dtype, copy, offset, view.strides)
-    return result
 
 
 def _address(array: Array) -> int:

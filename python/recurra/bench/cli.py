@@ -9,16 +9,21 @@ import platform
 import sys
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import recurra
 
+from .budget import Budget, guess_pace
 from .contestants import HOME, PEERS
 from .machine import cpu_model
 from .plot import plot
-from .problem import GATES, Shape, Spec
-from .race import OURS, Disagreement, Result, race
+from .problem import CELLS, Shape, Spec
+from .race import FEWEST, OURS, Disagreement, Result, race
 from .table import Progress, Table, summary
 from .worker import Worker, WorkerError
 
@@ -28,12 +33,13 @@ if TYPE_CHECKING:
 # A small and a middling network on one sequence, a small and a middling batch, and one that leaves every cache.
 SHAPES = "1x100x32x32,1x100x128x128,16x50x128x128,32x100x128x256,64x20x512x1024"
 
+SECONDS = 33.0  # with what may be misjudged, less than 40
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compares. Exit code 0; 1 if answers differ or a contestant breaks; 2 for bad options; 130 after Ctrl-C."""
-    options = parse(arguments)
     try:
-        compare(options)
+        compare(parse(arguments))
     except (Disagreement, WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -54,19 +60,31 @@ def compare(options: argparse.Namespace) -> list[Result]:
         for training in (False, True)
         for shape in options.shapes
     ]
+    sources = {**HOME, **(PEERS if options.peers else {})}
+    notes = {n: f"not installed ({', '.join(s.missing)})" for n, s in sources.items() if s.missing}
+    names = [name for name in sources if name not in notes]
+    turn = options.milliseconds / 1e3
+    budget = Budget(options.seconds, options.rounds, turn, len(names), guess_pace(options.cells[0], options.dtype))
+    about = describe(options)
+    head = headline(about, options, names)
+    print(*head, work(options, len(specs), budget.estimate(specs)), "", sep="\n", flush=True)
     progress = Progress(len(specs))
     results: list[Result] = []
-    notes: dict[str, str] = {}
     with ExitStack() as stack:
         stack.callback(progress.clear)
         progress.show("starting")
-        workers = start(options, stack, notes)
-        about = describe(options, {name: worker.version() for name, worker in workers.items()})
+        workers = start(names, options.threads, stack, notes)
+        about["versions"] = {name: worker.version() for name, worker in workers.items()}
+        budget.contestants = len(workers)
         table = Table([name for name in workers if name != OURS], options.shapes)
         progress.clear()
-        print(*headline(about, options), "", table.head(), sep="\n", flush=True)
-        for spec in specs:
-            result = race(workers, spec, options.rounds, options.milliseconds / 1e3, progress.show)
+        if options.peers:
+            print(*(f"{name} {about['versions'][name]}" for name in workers if name not in HOME), "", sep="\n")
+        print(table.head(), flush=True)
+        for k, spec in enumerate(specs):
+            deadline = budget.deadline(specs[k:])
+            result = race(workers, spec, options.rounds, turn, progress.show, deadline=deadline)
+            budget.learn(spec, [median(seconds) for seconds in result.seconds.values()])
             progress.clear()
             print(table.row(result), flush=True)
             results.append(result)
@@ -77,20 +95,17 @@ def compare(options: argparse.Namespace) -> list[Result]:
         report = {**about, "results": [result.record() for result in results]}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     if options.plot:
-        plot(results, options.plot, " · ".join(headline(about, options)[:2]))
+        plot(results, options.plot, " · ".join(head[:2]))
     return results
 
 
-def start(options: argparse.Namespace, stack: ExitStack, notes: dict[str, str]) -> dict[str, Worker]:
+def start(names: Sequence[str], threads: int, stack: ExitStack, notes: dict[str, str]) -> dict[str, Worker]:
     """The contestants' processes; what keeps a peer away goes to `notes`."""
     workers: dict[str, Worker] = {}
-    for name, source in {**HOME, **(PEERS if options.peers else {})}.items():
-        if source.missing:
-            notes[name] = f"not installed ({', '.join(source.missing)})"
-        else:
-            workers[name] = Worker(name, options.threads)
-            stack.callback(workers[name].close)
-    for name in list(workers):
+    for name in names:
+        workers[name] = Worker(name, threads)
+        stack.callback(workers[name].close)
+    for name in names:
         with survived(name, notes):
             workers[name].version()  # all are starting by now; this waits for them
     return {name: worker for name, worker in workers.items() if name not in notes}
@@ -107,12 +122,12 @@ def survived(name: str, notes: dict[str, str]) -> Iterator[None]:
         notes[name] = str(error)
 
 
-def describe(options: argparse.Namespace, versions: dict[str, str]) -> dict[str, Any]:
-    """What the figures depend on, beside the rows."""
+def describe(options: argparse.Namespace) -> dict[str, Any]:
+    """What the figures depend on, beside the rows; the versions of peers are known when they have started."""
     return {
         "machine": {"cpu": cpu_model(), "cpus": os.cpu_count(), "system": platform.platform()},
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": {OURS: recurra.__version__, "NumPy": np.__version__},
         "build": recurra.build_info(),
         "threads": options.threads,
         "dtype": options.dtype,
@@ -120,16 +135,30 @@ def describe(options: argparse.Namespace, versions: dict[str, str]) -> dict[str,
     }
 
 
-def headline(about: dict[str, Any], options: argparse.Namespace) -> list[str]:
-    """What stands above the table."""
-    versions = [f"{name} {version}" for name, version in about["versions"].items()]
+def headline(about: dict[str, Any], options: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """Who is compared on what machine."""
+    ours, *others = (f"{name} {about['versions'].get(name, '')}".strip() for name in names)
     threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
     return [
-        f"{versions[0]} against {', '.join(versions[1:])}",
+        f"{ours} against {', '.join(others)}",
         f"{about['machine']['cpu']} · {about['build']['isa']} · {threads} · {options.dtype} · Python {about['python']}",
-        "difference: the largest in any output or gradient, relative to max(1, the largest value in that array)",
-        f"µs: a call, median of {options.rounds} rounds taken in turns",
     ]
+
+
+def work(options: argparse.Namespace, rows: int, seconds: float) -> str:
+    """What will be done, how long that takes, and how to read it."""
+    shapes = f"{len(options.shapes)} shape" + "s" * (len(options.shapes) > 1)
+    cells = ", ".join(options.cells)
+    return (
+        f"{rows} rows ({cells}; inference and training; {shapes}) in about {duration(seconds)}\n"
+        "difference: the largest in any output or gradient, relative to max(1, the largest value in that array)\n"
+        f"µs: a call, median of up to {options.rounds} rounds taken in turns"
+    )
+
+
+def duration(seconds: float) -> str:
+    """To about a digit: 1 s, 20 s, 3 min."""
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{ceil(seconds / 5) * 5 if seconds > 5 else ceil(seconds)} s"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -140,16 +169,28 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--shapes", type=listed(Shape.parse), default=SHAPES, help="BxTxIxH,… (default: %(default)s)")
-    parser.add_argument("--cells", type=listed(cell), default=",".join(GATES), help="of %(default)s")
-    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
-    parser.add_argument("--threads", type=positive(int), default=1, help="for each contestant (default: 1)")
-    parser.add_argument("--peers", action="store_true", help=f"add those of {', '.join(PEERS)} that are installed")
-    parser.add_argument("--rounds", type=positive(int), default=7, help="turns of each contestant a row (default: 7)")
+    parser.add_argument("--cells", type=listed(cell), default=",".join(CELLS), help="some of (default: %(default)s)")
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="default: %(default)s")
+    parser.add_argument("--threads", type=positive(int), default=1, help="for each contestant (default: %(default)s)")
     parser.add_argument(
-        "--milliseconds", type=positive(float), default=5.0, help="what a turn takes at least, about (default: 5)"
+        "--peers", action="store_true", help=f"add those of {', '.join(PEERS)} that are installed (default: no)"
     )
-    parser.add_argument("--json", type=writable, metavar="FILE", help="write everything measured")
-    parser.add_argument("--plot", type=writable, metavar="FILE.png", help="draw the speed-ups (needs matplotlib)")
+    parser.add_argument(
+        "--rounds", type=positive(int), default=7, help="turns of each contestant a row, at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--milliseconds", type=positive(float), default=5.0, help="a turn at least, about (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=positive(float),
+        default=SECONDS,
+        help=f"the run, about: the longest rows have fewer rounds, but no fewer than {FEWEST} (default: %(default)s)",
+    )
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write everything measured (default: nothing)")
+    parser.add_argument(
+        "--plot", type=writable, metavar="FILE.png", help="draw the speed-ups; needs matplotlib (default: nothing)"
+    )
     options = parser.parse_args(arguments)
     if options.plot and find_spec("matplotlib") is None:
         parser.error("argument --plot: needs matplotlib: pip install 'recurra[plot]'")
@@ -172,8 +213,8 @@ def listed(convert: Callable[[str], Any]) -> Callable[[str], list[Any]]:
 
 def cell(text: str) -> str:
     """A cell's name."""
-    if text not in GATES:
-        raise ValueError(f"expected some of {', '.join(GATES)}, got {text!r}")
+    if text not in CELLS:
+        raise ValueError(f"expected some of {', '.join(CELLS)}, got {text!r}")
     return text
 
 

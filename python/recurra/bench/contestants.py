@@ -61,7 +61,7 @@ class Recurra:
 
     def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
         """Any row."""
-        kind = {"rnn": recurra.RNN, "lstm": recurra.LSTM, "gru": recurra.GRU}[spec.cell]
+        kind = getattr(recurra, spec.cell.upper())
         options = {"num_layers": spec.layers, "bidirectional": spec.directions == 2}
         layer: Any = kind(spec.shape.inputs, spec.shape.hidden, dtype=np.dtype(spec.dtype), **options)
         layer.load_state_dict(weights)
@@ -79,7 +79,7 @@ class Recurra:
 
         def answers() -> dict[str, Array]:
             y, state, *dx = (train if spec.training else infer)()
-            h_n, *c_n = state if spec.cell == "lstm" else (state,)
+            h_n, *c_n = unpacked(state)
             return named(y, squeezed(h_n), *(squeezed(c) for c in c_n)) | (
                 {"dx": dx[0]} | {name: grad.copy() for name, grad in layer.grads.items()} if spec.training else {}
             )
@@ -115,6 +115,11 @@ class Numpy:
             return {name: value.copy() for name, value in (named(layer.h[1:], *layer.state) | gradients).items()}
 
         return Entry(train if spec.training else infer, answers)
+
+
+def unpacked(state: Any) -> tuple[Any, ...]:
+    """(h,) or (h, c), of a state h or (h, c)."""
+    return state if isinstance(state, tuple) else (state,)
 
 
 def squeezed(state: Array) -> Array:

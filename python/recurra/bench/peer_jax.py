@@ -42,20 +42,20 @@ def gru_step(state: Any, projected: Any, w_hh_t: Any, b_hh: Any) -> Any:
 STEPS = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}
 
 
-def network(cell: str) -> Callable[[Any, Any], Any]:
+def network(spec: Spec) -> Callable[[Any, Any], Any]:
     """The function (weights, x) -> (y, state)."""
-    step = STEPS[cell]
+    step = STEPS[spec.cell]
 
     def run(weights: Any, x: Any) -> Any:
         w_hh_t, b_hh = weights["weight_hh_l0"].T, weights["bias_hh_l0"]
-        bias = weights["bias_ih_l0"] if cell == "gru" else weights["bias_ih_l0"] + b_hh
+        bias = weights["bias_ih_l0"] if step is gru_step else weights["bias_ih_l0"] + b_hh
         zeros = jnp.zeros((x.shape[1], len(w_hh_t)), x.dtype)
 
         def body(state: Any, projected: Any) -> Any:
             state = step(state, projected, w_hh_t, b_hh)
             return state, state[0]
 
-        state, y = lax.scan(body, (zeros,) * (2 if cell == "lstm" else 1), x @ weights["weight_ih_l0"].T + bias)
+        state, y = lax.scan(body, (zeros,) * len(spec.states), x @ weights["weight_ih_l0"].T + bias)
         return y, state
 
     return run
@@ -73,7 +73,7 @@ class Jax:
         """Plain rows."""
         if not spec.plain:
             raise Unsupported("one layer, one direction, one length, zeros before")
-        run = network(spec.cell)
+        run = network(spec)
 
         def train_step(weights: Any, x: Any, dy: Any) -> Any:
             y, backward, state = jax.vjp(run, weights, x, has_aux=True)

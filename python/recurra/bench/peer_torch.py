@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .contestants import Entry, Unsupported, named, squeezed
+from .contestants import Entry, Unsupported, named, squeezed, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ class PyTorch:
             if spec.ragged and type(self) is PyTorch:
                 return {}  # of padding too, so there is nothing to compare
             y, state = (train if spec.training else infer)()
-            h_n, *c_n = state if spec.cell == "lstm" else (state,)
+            h_n, *c_n = unpacked(state)
             outputs = named(y.detach().numpy(), *(squeezed(value.detach().numpy()) for value in (h_n, *c_n)))
             gradients = {name: variable.grad.numpy() for name, variable in variables.items()} if spec.training else {}
             return outputs | gradients
@@ -86,16 +86,14 @@ class PyTorchCell(PyTorch):
         own = {name.removesuffix("_l0"): torch.from_numpy(value) for name, value in weights.items()}
         cell.load_state_dict(own)
         x, state = torch.from_numpy(data.x[0]), spec.state()
-        arrays = state if isinstance(state, tuple) else (state,)
-        h, *c = (None if array is None else torch.from_numpy(array[0]) for array in arrays)
-        initial = (h, *c) if spec.cell == "lstm" and h is not None else h
+        h, *c = (None if array is None else torch.from_numpy(array[0]) for array in unpacked(state))
+        initial = (h, *c) if c else h
 
         def run() -> Any:
             return cell(x, initial)
 
         def answers() -> dict[str, Array]:
-            final = run()
-            h_n, *c_n = (value.numpy() for value in (final if spec.cell == "lstm" else (final,)))
+            h_n, *c_n = (value.numpy() for value in unpacked(run()))
             return named(h_n[None], h_n, *c_n)
 
         return Entry(run, answers, torch.inference_mode)

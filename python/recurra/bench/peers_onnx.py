@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from .contestants import Entry, Unsupported, named
-from .problem import GATES, Array, Data, Spec
+from .contestants import Entry, Unsupported, named, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .problem import Array, Data, Spec
 
 # PyTorch's gates i, f, g, o and r, z, n in the order that the operators of ONNX want: i, o, f, c and z, r, h.
 GATE_ORDER = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
@@ -19,8 +20,8 @@ GATE_ORDER = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
 
 def reorder(cell: str, value: Array) -> Array:
     """PyTorch's rows (G·H, …) in ONNX's order of gates."""
-    blocks = value.reshape(GATES[cell], -1, *value.shape[1:])
-    return np.asarray(blocks[list(GATE_ORDER[cell])].reshape(value.shape))
+    order = list(GATE_ORDER[cell])
+    return np.asarray(value.reshape(len(order), -1, *value.shape[1:])[order].reshape(value.shape))
 
 
 def onnx_model(spec: Spec, weights: Mapping[str, Array]) -> bytes:
@@ -32,8 +33,8 @@ def onnx_model(spec: Spec, weights: Mapping[str, Array]) -> bytes:
         "R": order["weight_hh_l0"],
         "B": np.concatenate([order["bias_ih_l0"], order["bias_hh_l0"]], axis=1),
     }
-    outputs = ["Y", "Y_h", "Y_c"] if spec.cell == "lstm" else ["Y", "Y_h"]
-    states = (["initial_h", "initial_c"] if spec.cell == "lstm" else ["initial_h"]) if spec.carried else []
+    outputs = ["Y", *(f"Y_{name}" for name in spec.states)]
+    states = [f"initial_{name}" for name in spec.states] if spec.carried else []
     extra = {"linear_before_reset": 1} if spec.cell == "gru" else {}
     node = helper.make_node(
         spec.cell.upper(),
@@ -92,7 +93,7 @@ class OnnxRuntime:
         state = spec.state()
         given = {"X": data.x}
         if state is not None:
-            given |= dict(zip(("initial_h", "initial_c"), state if spec.cell == "lstm" else (state,), strict=False))
+            given |= {f"initial_{name}": value for name, value in zip(spec.states, unpacked(state), strict=True)}
         try:
             session = self.runtime.InferenceSession(model, self.options, providers=["CPUExecutionProvider"])
             session.run(None, given)

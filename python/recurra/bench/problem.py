@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-CELLS = {"rnn": "rnn_tanh", "lstm": "lstm", "gru": "gru"}  # the names that the race gives to cells
-GATES = {name: len(_core.cells()[cell]["gates"]) for name, cell in CELLS.items()}
+# What the package says of each cell, by the name that the race gives it.
+CELLS = {name: _core.cells()[cell] for name, cell in {"rnn": "rnn_tanh", "lstm": "lstm", "gru": "gru"}.items()}
 
 # Measured differences stay below 1e-5 and 1e-13, and a wrong gate order or equation shows as about 1e-1.
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
@@ -76,6 +76,16 @@ class Spec:
         return f"{self.cell} {self.mode} {self.shape}"
 
     @property
+    def gates(self) -> int:
+        """How many blocks of H rows each weight has."""
+        return len(CELLS[self.cell]["gates"])
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """What goes from step to step: h, or h and c."""
+        return tuple(CELLS[self.cell]["states"])
+
+    @property
     def plain(self) -> bool:
         """One layer in one direction over sequences of one length, from zeros: what every contestant can do."""
         return (self.layers, self.directions, self.ragged, self.carried) == (1, 1, False, False)
@@ -100,13 +110,13 @@ class Spec:
     def flops(self) -> int:
         """2·T·B·G·H·(I+H), what the products of one call take; three times that for training (forward, dx and dW)."""
         hidden = self.shape.hidden
-        products = sum(self.directions * GATES[self.cell] * hidden * (width + hidden) for width in self.widths)
+        products = sum(self.directions * self.gates * hidden * (width + hidden) for width in self.widths)
         return (6 if self.training else 2) * self.rows * products
 
     def weights(self) -> dict[str, Array]:
         """PyTorch's names, shapes and initialisation: uniform in ±1/√H. The same in every process."""
         hidden = self.shape.hidden
-        rows, rng = GATES[self.cell] * hidden, np.random.default_rng(0)
+        rows, rng = self.gates * hidden, np.random.default_rng(0)
         shapes: dict[str, tuple[int, ...]] = {}
         for layer, width in enumerate(self.widths):
             for suffix in (f"_l{layer}", f"_l{layer}_reverse")[: self.directions]:
@@ -127,13 +137,13 @@ class Spec:
         return Data(x, dy)
 
     def state(self) -> Any:
-        """The initial state where it is carried: h, or (h, c) of an LSTM, each (L·D, B, H); None for zeros."""
+        """The initial state where it is carried: h or (h, c), each (L·D, B, H); None for zeros."""
         if not self.carried:
             return None
         batch, _, _, hidden = self.shape
         rng, shape = np.random.default_rng(3), (self.layers * self.directions, batch, hidden)
-        h, c = (rng.standard_normal(shape).astype(self.dtype) for _ in range(2))
-        return (h, c) if self.cell == "lstm" else h
+        arrays = tuple(rng.standard_normal(shape).astype(self.dtype) for _ in self.states)
+        return arrays if len(arrays) > 1 else arrays[0]
 
 
 class Data(NamedTuple):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from statistics import median
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from .contestants import Unsupported
 from .problem import TOLERANCE, Spec, difference
-from .worker import Worker, WorkerError
+from .worker import SLOW, Worker, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ OURS = "recurra"
 # Seconds before a turn of several threads: NumPy's BLAS keeps its own spinning for up to 110 ms after a call, on CPUs
 # that the next contestant needs. With 50 ms an LSTM took 5.5 ms in its turns after NumPy's, else 2.1.
 REST = 0.15
+FEWEST = 2  # rounds of a row whose time is over
+QUICK = 0.1  # seconds; a round this short is always made: to leave out those of small shapes would save little
 
 
 class Disagreement(Exception):  # noqa: N818 (the message is the error)
@@ -43,6 +46,11 @@ class Result:
     def median(self, name: str) -> float | None:
         """Seconds a call; None if the contestant has no time."""
         return median(self.seconds[name]) if name in self.seconds else None
+
+    @property
+    def rounds(self) -> int:
+        """How many turns everybody had."""
+        return len(self.seconds[OURS])
 
     @property
     def gflops(self) -> float:
@@ -91,15 +99,18 @@ def race(
     seconds: float,
     progress: Callable[[str], None] = lambda _: None,
     before_round: Callable[[], None] = lambda: None,
+    deadline: float = inf,
 ) -> Result:
     """Runs one row.
 
     Args:
         workers: recurra's, NumPy's, and those of the peers.
-        rounds: how often each gets its turn; the order turns round every time.
+        rounds: how often each gets its turn, at most; the order turns round every time.
         seconds: what a turn should at least take; a slow call is a turn.
         progress: told what is happening.
         before_round: called before every round.
+        deadline: on the clock of time.monotonic; a round that would end later isn't begun after the first FEWEST,
+            unless it is QUICK.
 
     Raises:
         Disagreement: recurra and NumPy don't compute the same.
@@ -128,15 +139,22 @@ def race(
                 raise Disagreement(f"{name}, {spec}: {reason}")
             result.absent[name] = reason
     runners = {name: worker for name, worker in workers.items() if name not in result.absent}
-    calls = {}
+    calls, paces = {}, {}
+    before_round()
     for name, worker in runners.items():
         progress(f"{spec}: {name} warms up")
-        calls[name] = worker.calls_in(seconds)
-    result.seconds = {name: [] for name in runners}
-    for k in range(rounds):
+        sleep(REST * (spec.threads > 1))
+        calls[name], paces[name] = worker.calls_in(seconds)
+    # Where everybody's call is a turn that needs no warming, that was the first round.
+    slow = all(calls[name] == 1 and paces[name] > SLOW for name in runners)
+    result.seconds = {name: [paces[name]] if slow else [] for name in runners}
+    last = 0.0  # seconds of the last round
+    while (k := result.rounds) < rounds and (k < FEWEST or last < QUICK or monotonic() + last <= deadline):
         progress(f"{spec}: round {k + 1} of {rounds}")
+        start = monotonic()
         before_round()
         for name in list(runners)[:: -1 if k % 2 else 1]:
             sleep(REST * (spec.threads > 1))
             result.seconds[name].append(runners[name].time(calls[name]))
+        last = monotonic() - start
     return result

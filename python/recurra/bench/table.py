@@ -56,10 +56,11 @@ class Table:
             "GFLOP/s",
             *(f"{n} µs" for n in others),
             "× NumPy",
+            "rounds",
         ]
         if self.peers:
             heads += ["× best", "best other"]
-        least = [4, 9, max(len(str(shape)) for shape in shapes), 10, 9, 7] + [9] * len(self.others) + [7, 7, 12]
+        least = [4, 9, max(len(str(shape)) for shape in shapes), 10, 9, 7] + [9] * len(self.others) + [7, 6, 7, 12]
         self.widths = [max(len(head), width) for head, width in zip(heads, least, strict=False)]
         self.heads = heads
 
@@ -82,7 +83,7 @@ class Table:
         cells = [spec.cell, spec.mode, str(spec.shape), f"{max(result.differences.values()):.1e}"]
         cells += [microseconds(result.median(OURS)), f"{result.gflops:.1f}"]
         cells += [microseconds(result.median(name)) for name in self.others]
-        cells.append(times(result.speedup("NumPy")))
+        cells += [times(result.speedup("NumPy")), str(result.rounds)]
         if self.peers:
             cells += [times(result.speedup(result.best_other)), result.best_other]
         return self.line(cells)

@@ -79,9 +79,10 @@ class Worker:
         answers: dict[str, Array] = self.ask("prepare", spec)
         return answers
 
-    def calls_in(self, seconds: float) -> int:
-        """How many calls fill that time; at least 1."""
-        return int(self.ask("calls_in", seconds))
+    def calls_in(self, seconds: float) -> tuple[int, float]:
+        """How many calls fill that time, at least 1, and the seconds of the calls that told it."""
+        calls, pace = self.ask("calls_in", seconds)
+        return int(calls), float(pace)
 
     def time(self, calls: int) -> float:
         """Seconds a call, over so many."""
@@ -117,16 +118,18 @@ class Desk:
         gc.collect()
         self.entry = self.contestant.prepare(spec, spec.weights(), spec.data())
         with self.entry.context():
-            return self.entry.answers()
+            start = time.perf_counter()
+            answers = self.entry.answers()
+            self.pace = time.perf_counter() - start
+        return answers
 
-    def calls_in(self, seconds: float) -> int:
-        """From a few calls, which warm as well."""
-        self.pace = 0.0
+    def calls_in(self, seconds: float) -> tuple[int, float]:
+        """From a few calls, which warm as well; also the seconds a call of the last of them."""
         calls = 1
         while True:
             self.pace = self.time(calls)
             if calls * self.pace > seconds / 4:
-                return max(1, round(seconds / self.pace))
+                return max(1, round(seconds / self.pace)), self.pace
             calls *= 2
 
     def time(self, calls: int) -> float:
