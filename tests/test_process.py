@@ -438,7 +438,7 @@ layer._plan = {"threads": 1}
 expected, _ = layer(x)
 layer._plan = {"threads": 1024, "split": 1}
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 600 * 2**20,) * 2)
 for _ in range(2):
     assert np.array_equal(layer(x)[0], expected)
 print(recurra._core.last_plan()["threads"])

@@ -191,14 +191,14 @@ def test_without_dx(cell):
 @every_cell
 def test_no_gradient_is_a_gradient_of_zeros(cell, batch_first):
     case = Case(cell, batch_first=batch_first)
-    layer, tape, cell_state = case.layer, case.tape, has_cell_state(cell)
+    layer, tape = case.layer, case.tape
     dy, zeros = np.zeros_like(case.y), np.zeros_like(case.data.dh_n)
 
     def run(dy, dstate, **more):
         grads = case.fresh()
         return *layer.backward(tape, dy, dstate, grads=grads, retain=True, **more), grads
 
-    none = (zeros, zeros) if cell_state else zeros
+    none = (zeros, zeros) if has_cell_state(cell) else zeros
     assert_same_bits(run(None, None), run(dy, none))
     assert_same_bits(run(case.dy, None), run(case.dy, none))
     assert_same_bits(run(None, case.dstate), run(dy, case.dstate))
@@ -206,7 +206,7 @@ def test_no_gradient_is_a_gradient_of_zeros(cell, batch_first):
     assert_same_bits(run(case.dy, None, doutputs={}, dcells={}), run(case.dy, None))
     assert_same_bits(run(case.dy, None, doutputs={0: dy}), run(case.dy, None))
     assert_same_bits(run(case.dy, None, doutputs=None, dcells=None), run(case.dy, None))
-    if cell_state:
+    if has_cell_state(cell):
         dh, dc = case.dstate
         for given, full in (((dh, None), (dh, zeros)), ((None, dc), (zeros, dc)), ((None, None), none)):
             assert_same_bits(run(None, given), run(None, full))
