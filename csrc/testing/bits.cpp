@@ -197,7 +197,7 @@ template <class T>
 void check_linear(int number) {
   Random random(1000 + static_cast<std::uint64_t>(number) * 2 + sizeof(T) / 8);
   const Index rows = random.integer(0, 300), in = random.integer(0, 80), out = random.integer(1, 80);
-  Dense<T> linear(in, out, random.integer(0, 1) == 1);
+  Linear<T> linear(in, out, random.integer(0, 1) == 1);
   Trained<T> trained(*linear.parameters);
   trained.draw(random, T(1));
   const auto x = random_values<T>(random, rows * in), dy = random_values<T>(random, rows * out);
