@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "testing/kernel_test.h"
+#include "testing/pulses.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -13,8 +14,10 @@ namespace {
 template <class T>
 T exponential_of(T x, T maximum) {
   const T row[] = {x};
-  T y[1];
-  exponentials(row, 1, maximum, y);
+  T y[1] = {};
+  double sum = 0;
+  Pulse pulse = endless_pulse();
+  CHECK(exponentials(row, 1, maximum, y, sum, &pulse));
   return y[0];
 }
 
@@ -55,7 +58,9 @@ TEST_CASE_TEMPLATE("softmax: each row in its documented order", T, float, double
       task.y = y.data();
       task.maxima = maxima.data();
       task.log_sums = log_sums.data();
-      softmax(&task);
+      Pulse pulse = endless_pulse();
+      task.pulse = &pulse;
+      CHECK(softmax(&task));
       bool same = true, close = true;
       for (Index row = 0; row < rows; ++row) {
         const double weight = weighted ? weights[row] : 1;
@@ -92,13 +97,27 @@ TEST_CASE_TEMPLATE("softmax: far apart, equal, infinite and NaN", T, float, doub
     task.columns = x.size();
     task.x = x.data();
     task.y = y.data();
-    softmax(&task);
+    Pulse pulse = endless_pulse();
+    task.pulse = &pulse;
+    CHECK(softmax(&task));
     return std::vector<T>(y.begin(), y.end());
   };
   CHECK(of({huge, -huge, T(0)}) == std::vector<T>{T(1), T(0), T(0)});
   CHECK(of({-huge, -huge}) == std::vector<T>{T(0.5), T(0.5)});
   CHECK(of({-infinity, T(3)}) == std::vector<T>{T(0), T(1)});
   for (const T value : of({T(1), nan, T(2)})) CHECK(std::isnan(value));
+}
+
+TEST_CASE_TEMPLATE("softmax: stops when it is told to", T, float, double) {
+  const GuardedArray<T> x{T(1), T(2), T(3)}, y(3);
+  Pulse pulse = stopping_pulse();
+  SoftmaxTask<T> task{};
+  task.rows = 1;
+  task.columns = 3;
+  task.x = x.data();
+  task.y = y.data();
+  task.pulse = &pulse;
+  CHECK_FALSE(softmax(&task));
 }
 
 }  // namespace

@@ -9,8 +9,8 @@ namespace recurra {
 // False if interrupted. The task's pulse is set here.
 template <class T>
 bool softmax_rows(const SoftmaxTask<T> &task, Signalled signalled) {
-  constexpr Index kElementWork = 64;  // multiply-adds in whose time an element is done
-  Team team(signalled, threads_for(task.rows, task.rows * task.columns * kElementWork));
+  constexpr Index kSoftmaxWork = 64;  // multiply-adds in whose time an element is done
+  Team team(signalled, threads_for(task.rows, task.rows * task.columns * kSoftmaxWork));
   return team.run([&](Pulse &pulse) {
     const Index first = task.rows * pulse.member / pulse.members;
     SoftmaxTask<T> part = task;

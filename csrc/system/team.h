@@ -25,11 +25,23 @@ class Team {
     run_team(threads_, [&](int member, int members) {
       if (member == 0) size_ = members;
       if (members > 1) cpus_.spread(member, members);
-      Pulse pulse{kPollBudget, poll, meet, this, member, members};
+      Pulse pulse = this->pulse(member, members);
       body(pulse);
-      if (members > 1) leave(pulse);
+      leave(pulse);
     });
     return !stopped();
+  }
+  // What a member begins with, and the last thing it does. OpenMP has a barrier at the end, which doesn't ask for
+  // signals: so the member that does comes there last.
+  Pulse pulse(int member, int members) { return {kPollBudget, poll, meet, this, member, members}; }
+  void leave(Pulse &pulse) {
+    if (pulse.members == 1) return;
+    if (pulse.member > 0) {
+      left_.fetch_add(1);
+      wake();
+    } else {
+      wait(&pulse, [&] { return left_.load() == pulse.members - 1; });
+    }
   }
   bool stopped() const { return interrupt_.stopped(); }
   int size() const { return size_; }  // of the team that ran
@@ -59,16 +71,6 @@ class Team {
       self.wait(pulse, [&] { return self.phase_.load() != phase; });
     }
     return !self.stopped();
-  }
-
-  // At the end OpenMP has a barrier, which doesn't ask for signals: so the member that does comes there last.
-  void leave(Pulse &pulse) {
-    if (pulse.member > 0) {
-      left_.fetch_add(1);
-      wake();
-    } else {
-      wait(&pulse, [&] { return left_.load() == pulse.members - 1; });
-    }
   }
 
   // Until done(), or until the call is to stop. Steps are microseconds, so at first it is in haste. In the end it

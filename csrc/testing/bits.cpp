@@ -11,6 +11,8 @@
 #include "model/linear.h"
 #include "model/network.h"
 #include "model/optimizer.h"
+#include "model/softmax.h"
+#include "system/float_mode.h"
 #include "testing/numbers.h"
 
 namespace recurra {
@@ -195,14 +197,15 @@ template <class T>
 void check_linear(int number) {
   Random random(1000 + static_cast<std::uint64_t>(number) * 2 + sizeof(T) / 8);
   const Index rows = random.integer(0, 300), in = random.integer(0, 80), out = random.integer(1, 80);
-  Dense<T> linear(in, out, random.integer(0, 1) == 1);
+  Linear<T> linear(in, out, random.integer(0, 1) == 1);
   Trained<T> trained(*linear.parameters);
   trained.draw(random, T(1));
   const auto x = random_values<T>(random, rows * in), dy = random_values<T>(random, rows * out);
   Values<T> y(dy.size()), dx(x.size()), probabilities(dy.size());
   long long version = 0;
   linear.forward(rows, x.data(), y.data(), nullptr, version);
-  linear.backward(rows, linear.packed_backward(version), x.data(), dy.data(), dx.data(),
+  bool outdated = false;
+  linear.backward(rows, linear.packed_backward(version, nullptr, outdated), x.data(), dy.data(), dx.data(),
                   trained.gradient_pointers.data(), nullptr);
   trained.step(1, number % 2 == 0);
   SoftmaxTask<T> task{};
@@ -210,7 +213,7 @@ void check_linear(int number) {
   task.columns = out;
   task.x = y.data();
   task.y = probabilities.data();
-  kernels_of<T>().softmax(&task);
+  softmax_rows(task, nullptr);
   Hash hash;
   for (const auto *values : {&y, &dx, &probabilities}) hash.add(*values);
   trained.add_to(hash);
@@ -253,4 +256,7 @@ void check_all() {
 }  // namespace testing
 }  // namespace recurra
 
-int main() { recurra::testing::check_all(); }
+int main() {
+  const recurra::FloatMode mode;  // as within a call from Python
+  recurra::testing::check_all();
+}
