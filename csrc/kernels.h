@@ -21,9 +21,9 @@ struct Plan {
   // 1: the recurrent weights exceed half of L2, so odd steps take the panels in reverse order, to use first what L2
   // still holds, and each panel prefetches the next. A single row always alternates, for what L1 holds.
   int alternate = 0;
-  int tile_rows = 0;      // largest number of batch rows in a register tile
-  Index depth_block = 0;  // depth of a product done over all rows before the next block of its panel is touched
-  Index stretch = 0;      // blocks of kBlockRows rows that BPTT visits before their deltas are multiplied; 0: all rows
+  int tile_rows = 0;       // largest number of batch rows in a register tile
+  Index depth_block = 0;   // depth of a product done over all rows before the next block of its panel is touched
+  Index delta_blocks = 0;  // blocks of kBlockRows rows that BPTT visits before their deltas are multiplied; 0: all rows
 };
 
 // Rows summed from zero before they are added to the total. It fixes the order of every weight gradient's sum, so it
@@ -64,11 +64,11 @@ struct Deltas {
 };
 
 // Lets a long call be interrupted. `poll` returns true when the work should stop; it is called after every `budget`
-// multiply-adds or so. `meet` waits until the whole team has called it, and returns false when the work should stop.
-struct Pulse {
+// multiply-adds or so. `barrier` waits until the whole team has called it, and returns false when the work should stop.
+struct Worker {
   Index credit;
-  bool (*poll)(Pulse *);
-  bool (*meet)(Pulse *);
+  bool (*poll)(Worker *);
+  bool (*barrier)(Worker *);
   void *shared;
   int member, members;
 };
@@ -80,7 +80,7 @@ struct PackTask {
   Index input_size, hidden_size;
   const T *parameters[kMaxParameters];  // by role; biases may be null
   T *to;
-  Pulse *pulse;
+  Worker *worker;
 };
 
 // One direction of one layer over the sorted rows [first, last).
@@ -107,7 +107,7 @@ struct ForwardTask {
   T *work;            // ForwardSizes::work elements
   T *shared;          // ForwardSizes::shared elements, the same for all parts
   const Plan *plan;
-  Pulse *pulse;
+  Worker *worker;
 };
 
 // Scratch memory of a forward task.
@@ -137,7 +137,7 @@ struct BackwardTask {
   Index part, parts;            // as above
   T *work;                      // backward_work elements
   const Plan *plan;
-  Pulse *pulse;
+  Worker *worker;
 };
 
 // Gradients of one direction's weights; `part` of `parts` computes its share of the elements.
@@ -161,7 +161,7 @@ struct GradientTask {
   T *gradients[kMaxParameters];  // by role; biases may be null
   Index part, parts;
   T *work;  // gradient_work elements
-  Pulse *pulse;
+  Worker *worker;
 };
 
 // Gradient of a layer's input over the compact rows [first, last): one chain over both directions.
@@ -177,7 +177,7 @@ struct InputGradientTask {
   RowView<T> dx;
   T *work;  // input_gradient_work elements
   const Plan *plan;
-  Pulse *pulse;
+  Worker *worker;
 };
 
 // A fully connected layer: y = x Wᵀ + b, x (rows, in), W (out, in), y (rows, out), all contiguous. A call does rows
@@ -194,7 +194,7 @@ struct LinearTask {
   T *dx;               // or null
   T *dweight, *dbias;  // overwritten; the bias may be null
   T *work;             // linear_work elements
-  Pulse *pulse;
+  Worker *worker;
 };
 
 // Of x (rows, columns): y = w softmax(x), and log Σ e^x = maximum + log_sum in two parts, of which neither rounds the
@@ -206,7 +206,7 @@ struct SoftmaxTask {
   const double *weights;  // (rows), or null: 1
   T *y;
   double *maxima, *log_sums;  // (rows), or both null
-  Pulse *pulse;
+  Worker *worker;
 };
 
 // The mean squared error of prediction and target (rows, columns): Σ w (prediction - target)² / total, and its
@@ -259,8 +259,8 @@ struct Kernels {
   Index (*gradient_work)(Index alphabet);  // of tokens; 0 without
   Index (*input_gradient_work)();
   Index (*linear_packed)(Index in, Index out);
-  bool (*pack_linear_forward)(Index in, Index out, const T *weight, const T *bias, T *to, Pulse *pulse);
-  bool (*pack_linear_backward)(Index in, Index out, const T *weight, T *to, Pulse *pulse);
+  bool (*pack_linear_forward)(Index in, Index out, const T *weight, const T *bias, T *to, Worker *worker);
+  bool (*pack_linear_backward)(Index in, Index out, const T *weight, T *to, Worker *worker);
   Index (*linear_work)();
   bool (*linear_forward)(const LinearTask<T> *task);
   bool (*linear_backward)(const LinearTask<T> *task);

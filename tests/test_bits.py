@@ -114,15 +114,15 @@ def test_products_of_the_way_back_between_stretches(cell, dtype):
         fixed = {"T": T, "B": B, "hidden_size": 1 + 13 * k, "lengths": k % 2 == 0, "bidirectional": False}
         for _, config, data, layer in draw_cases(cell, dtype, 1, seed=10 + k, **fixed):
             total = data.lengths.sum() if config.lengths else T * B
-            expected, ran = calls.both(layer, config, data, plan={"threads": 1, "stretch": 0}, rng=1)
-            assert ran[1]["stretch"] == 0
+            expected, ran = calls.both(layer, config, data, plan={"threads": 1, "delta_blocks": 0}, rng=1)
+            assert ran[1]["delta_blocks"] == 0
             for stretch in (1, 2, 3):
-                results, ran = calls.both(layer, config, data, plan={"threads": 1, "stretch": stretch}, rng=1)
-                assert ran[1]["stretch"] == min(stretch, max(1, total // 128))
+                results, ran = calls.both(layer, config, data, plan={"threads": 1, "delta_blocks": stretch}, rng=1)
+                assert ran[1]["delta_blocks"] == min(stretch, max(1, total // 128))
                 assert_same_bits(results, expected, f"{config}, {stretch} blocks")
                 seen[stretch] += total > 256 * stretch
-            calls.both(layer, config, data, plan={"threads": 2, "stretch": 1}, rng=1)
-            assert _core.last_plan()["stretch"] == (_core.last_plan()["threads"] == 1)
+            calls.both(layer, config, data, plan={"threads": 2, "delta_blocks": 1}, rng=1)
+            assert _core.last_plan()["delta_blocks"] == (_core.last_plan()["threads"] == 1)
     assert all(seen[stretch] for stretch in (1, 2, 3))
 
 
@@ -157,7 +157,7 @@ def test_when_the_way_back_goes_in_stretches():
         y, _, tape = layer.forward(x[:steps])
         layer.backward(tape, y)
         ran = _core.last_plan()
-        assert ran["stretch"] == (stretch if ran["threads"] == threads else 1)
+        assert ran["delta_blocks"] == (stretch if ran["threads"] == threads else 1)
 
 
 def sliced(array):

@@ -411,11 +411,11 @@ def test_an_embedding_and_a_way_back_in_stretches(kind):
     assert model._table(tokens) is not None
     results = []
     for stretch in (0, 1, 3):
-        layer._plan = {"threads": 1, "stretch": stretch}
+        layer._plan = {"threads": 1, "delta_blocks": stretch}
         y, tape = model.forward(tokens)
         results.append({name: np.zeros_like(value) for name, value in model.params.items()})
         model.backward(tape, y, grads=results[-1])
-        assert _core.last_plan()["stretch"] == stretch
+        assert _core.last_plan()["delta_blocks"] == stretch
     assert_same_bits(results[1], results[0])
     assert_same_bits(results[2], results[0])
 

@@ -82,10 +82,10 @@ def test_tokens_are_one_hot_rows_to_the_bit(cell, dtype):
             {"threads": 2, "split": 1},
             {"fused": 1},
             {"chunk": 3, "threads": 2, "split": 2},
-            {"threads": 1, "stretch": 1},
+            {"threads": 1, "delta_blocks": 1},
         ):
             assert_same_bits(of_tokens(layer, config, data, tokens, plan), expected, f"{config} by {plan}")
-            in_stretches += _core.last_plan()["stretch"] == 1 and config.T * config.B > 1000
+            in_stretches += _core.last_plan()["delta_blocks"] == 1 and config.T * config.B > 1000
             state = calls.as_state(config, data.h0, data.c0)
             y, state_n = layer(config.layout(tokens), state, lengths=data.lengths)
             assert_same_bits(calls.as_results(config, y, state_n), plain)

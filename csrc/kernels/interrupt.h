@@ -7,9 +7,9 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-RECURRA_INLINE bool interrupted(Pulse *pulse, Index multiply_adds) {
-  pulse->credit -= multiply_adds;
-  return pulse->credit < 0 && pulse->poll(pulse);
+RECURRA_INLINE bool interrupted(Worker *worker, Index multiply_adds) {
+  worker->credit -= multiply_adds;
+  return worker->credit < 0 && worker->poll(worker);
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

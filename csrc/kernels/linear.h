@@ -18,7 +18,7 @@ Index linear_packed(Index in, Index out) {
 }
 
 template <class T>
-bool pack_linear_forward(Index in, Index out, const T *weight, const T *bias, T *to, Pulse *pulse) {
+bool pack_linear_forward(Index in, Index out, const T *weight, const T *bias, T *to, Worker *worker) {
   constexpr Index V = Vec<T>::size;
   for (Index begin = 0; begin < out; begin += V, to += V) {
     (bias ? get(bias + begin, out - begin) : Vec<T>::zero()).store(to);
@@ -29,7 +29,7 @@ bool pack_linear_forward(Index in, Index out, const T *weight, const T *bias, T 
       pack_transposed(weight + (begin + lane) * in, smaller(V, out - begin - lane), in, in, width, to + lane);
     }
     to += width * in;
-    if (interrupted(pulse, kPackingWork * width * in)) {
+    if (interrupted(worker, kPackingWork * width * in)) {
       return false;
     }
   }
@@ -37,18 +37,18 @@ bool pack_linear_forward(Index in, Index out, const T *weight, const T *bias, T 
 }
 
 template <class T>
-bool pack_linear_backward(Index in, Index out, const T *weight, T *to, Pulse *pulse) {
-  return pack_rows(weight, out, in, in, kPanelVectors, to, pulse);
+bool pack_linear_backward(Index in, Index out, const T *weight, T *to, Worker *worker) {
+  return pack_rows(weight, out, in, in, kPanelVectors, to, worker);
 }
 
 template <class T>
 struct LinearWork {
-  T *stash;
+  T *accumulators;
   const T **rows;
   GradientWork<T> gradient;
 
   explicit LinearWork(Arena &arena)
-      : stash(arena.take<T>(kLinearRows * kPanelVectors * Vec<T>::size)),
+      : accumulators(arena.take<T>(kLinearRows * kPanelVectors * Vec<T>::size)),
         rows(arena.take<const T *>(kLinearRows)),
         gradient(arena) {}
 };
@@ -64,7 +64,7 @@ Index linear_work() {
 // another, `from` (or zeros, if null) holds the beginning of each column's chain.
 template <class T>
 bool dense(Index first, Index last, Index depth, Index columns, const T *a, const T *from, const T *panels, T *to,
-           LinearWork<T> &work, Pulse *pulse) {
+           LinearWork<T> &work, Worker *worker) {
   constexpr Index V = Vec<T>::size;
   constexpr Index full = kPanelVectors * V;
   alignas(64) static const T zeros[full] = {};
@@ -77,11 +77,11 @@ bool dense(Index first, Index last, Index depth, Index columns, const T *a, cons
     for (Index column = 0; column < columns; column += full) {
       const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(columns - column, V)));
       const Index width = vectors * V;
-      const Segment<T> segment{work.rows, 0, panel, depth};
+      const Term<T> term{work.rows, 0, panel, depth};
       T *out = to + begin * columns + column;
       const bool whole = column + width <= columns;  // straight into the rows, 5 to 8 % of a call
       panel_product(
-          count, vectors, from ? from + column : zeros, 0, &segment, 1, depth, kMaxTileRows, work.stash,
+          count, vectors, from ? from + column : zeros, 0, &term, 1, depth, kMaxTileRows, work.accumulators,
           column + full < columns ? panel + width * depth : nullptr, true,
           [&](Index row, Index n, const T *sums) {
             for (Index r = row; !whole && r < row + n; ++r, sums += width) {
@@ -90,14 +90,16 @@ bool dense(Index first, Index last, Index depth, Index columns, const T *a, cons
               }
             }
           },
-          [&](Index row, Index n, Lines &lines) {
+          [&](Index row, Index n, PrefetchList &lines) {
             for (Index r = row; r < row + n; ++r) {
               lines.add(out + r * columns);
             }
           },
-          [&](Index row, const Place<T> &scratch) { return whole ? Place<T>{out + row * columns, columns} : scratch; });
+          [&](Index row, const Destination<T> &scratch) {
+            return whole ? Destination<T>{out + row * columns, columns} : scratch;
+          });
       panel += width * depth;
-      if (interrupted(pulse, count * width * depth)) {
+      if (interrupted(worker, count * width * depth)) {
         return false;
       }
     }
@@ -111,7 +113,7 @@ bool linear_forward(const LinearTask<T> *task) {
   Arena arena{reinterpret_cast<char *>(task->work)};
   LinearWork<T> work(arena);
   return dense(task->first, task->last, task->in, task->out, task->x, task->packed,
-               task->packed + ceil_div(task->out, V) * V, task->y, work, task->pulse);
+               task->packed + ceil_div(task->out, V) * V, task->y, work, task->worker);
 }
 
 // dx of rows [first, last), and this part's share of the weight's rows.
@@ -120,7 +122,7 @@ bool linear_backward(const LinearTask<T> *task) {
   Arena arena{reinterpret_cast<char *>(task->work)};
   LinearWork<T> work(arena);
   if (task->dx && !dense(task->first, task->last, task->out, task->in, task->dy, static_cast<const T *>(nullptr),
-                         task->packed, task->dx, work, task->pulse)) {
+                         task->packed, task->dx, work, task->worker)) {
     return false;
   }
   const Index in = task->in, out = task->out;
@@ -130,14 +132,15 @@ bool linear_backward(const LinearTask<T> *task) {
     for (Index i = first * in; i < last * in; ++i) task->dweight[i] = 0;
     for (Index i = first; bias && i < last; ++i) task->dbias[i] = 0;
   }
-  const Side<T> side{in, work.gradient.rows[0], nullptr};
-  const Strip<T> strip{first, last, {task->dweight + first * in}, {bias}};
+  const Operand<T> side{in, work.gradient.rows[0], nullptr};
+  const DeltaColumns<T> strip{first, last, {task->dweight + first * in}, {bias}};
   for (Index from = 0; from < task->rows; from += kBlockRows) {
     const Index count = smaller(kBlockRows, task->rows - from);
     for (Index i = 0; i < count; ++i) {
       work.gradient.rows[0][i] = task->x + (from + i) * in;
     }
-    if (!block_gradient(work.gradient, &side, 1, &strip, 1, count, task->dy + from * out, out, from > 0, task->pulse)) {
+    if (!block_gradient(work.gradient, &side, 1, &strip, 1, count, task->dy + from * out, out, from > 0,
+                        task->worker)) {
       return false;
     }
   }

@@ -1,7 +1,7 @@
 #include "kernels/linear.h"
 
 #include "testing/kernel_test.h"
-#include "testing/pulses.h"
+#include "testing/workers.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -21,7 +21,7 @@ struct Layer {
         bias(random.array<T>(outputs)),
         dy(random.array<T>(row_count * outputs)) {}
 
-  LinearTask<T> task(T *work, Pulse *pulse) const {
+  LinearTask<T> task(T *work, Worker *worker) const {
     LinearTask<T> task{};
     task.rows = rows;
     task.in = in;
@@ -31,7 +31,7 @@ struct Layer {
     task.x = x.data();
     task.dy = dy.data();
     task.work = work;
-    task.pulse = pulse;
+    task.worker = worker;
     return task;
   }
 };
@@ -58,10 +58,10 @@ TEST_CASE_TEMPLATE("linear: y begins as the bias and goes on over the inputs", T
       CAPTURE(biased);
       const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
       const GuardedArray<T> y(layer.rows * layer.out, kGuards[biased]);
-      Pulse pulse = endless_pulse();
+      Worker worker = endless_pulse();
       CHECK(pack_linear_forward(layer.in, layer.out, layer.weight.data(), biased ? layer.bias.data() : nullptr,
-                                packed.data(), &pulse));
-      LinearTask<T> task = layer.task(work.data(), &pulse);
+                                packed.data(), &worker));
+      LinearTask<T> task = layer.task(work.data(), &worker);
       task.packed = packed.data();
       task.y = y.data();
       task.last = layer.rows / 2;  // in two calls, as two threads would
@@ -90,10 +90,10 @@ TEST_CASE_TEMPLATE("linear: gradients in blocks of rows, shared out by the weigh
       const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
       const GuardedArray<T> dx(layer.rows * layer.in, kGuards[parts / 2]);
       const GuardedArray<T> dweight(layer.out * layer.in), dbias(layer.out);
-      Pulse pulse = endless_pulse();
-      CHECK(pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data(), &pulse));
+      Worker worker = endless_pulse();
+      CHECK(pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data(), &worker));
       for (Index part = 0; part < parts; ++part) {
-        LinearTask<T> task = layer.task(work.data(), &pulse);
+        LinearTask<T> task = layer.task(work.data(), &worker);
         task.packed = packed.data();
         task.first = layer.rows * part / parts;
         task.last = layer.rows * (part + 1) / parts;
@@ -139,13 +139,13 @@ TEST_CASE_TEMPLATE("linear: stops when it is told to", T, float, double) {
   Random random(3);
   const Layer<T> layer(random, 3, 5, 7);
   const GuardedArray<T> packed(linear_packed<T>(5, 7)), work(linear_work<T>()), y(3 * 7), dx(3 * 5), dweight(7 * 5);
-  Pulse pulse = stopping_pulse();
-  LinearTask<T> task = layer.task(work.data(), &pulse);
-  CHECK_FALSE(pack_linear_forward(layer.in, layer.out, layer.weight.data(), layer.bias.data(), packed.data(), &pulse));
+  Worker worker = stopping_pulse();
+  LinearTask<T> task = layer.task(work.data(), &worker);
+  CHECK_FALSE(pack_linear_forward(layer.in, layer.out, layer.weight.data(), layer.bias.data(), packed.data(), &worker));
   task.packed = packed.data();
   task.y = y.data();
   CHECK_FALSE(linear_forward(&task));
-  CHECK_FALSE(pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data(), &pulse));
+  CHECK_FALSE(pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data(), &worker));
   task.dx = dx.data();
   task.dweight = dweight.data();
   CHECK_FALSE(linear_backward(&task));

@@ -38,7 +38,7 @@ constexpr Index kSoftmaxWork = 64;  // multiply-adds in whose time an element is
 // y = e^(x - maximum) of a row, and its sum: of kLanes interleaved chains on every ISA, short enough to be exact. False
 // if interrupted.
 template <class T>
-bool exponentials(const T *x, Index columns, T maximum, T *y, double &sum, Pulse *pulse) {
+bool exponentials(const T *x, Index columns, T maximum, T *y, double &sum, Worker *worker) {
   using C = ActivationConstants<T>;
   constexpr Index V = Vec<T>::size, kLanes = 16, kChain = 64;
   sum = 0;
@@ -59,7 +59,7 @@ bool exponentials(const T *x, Index columns, T maximum, T *y, double &sum, Pulse
     for (const T lane : lanes) {
       sum += static_cast<double>(lane);
     }
-    if (interrupted(pulse, kSoftmaxWork * (end - begin))) {
+    if (interrupted(worker, kSoftmaxWork * (end - begin))) {
       return false;
     }
   }
@@ -77,7 +77,7 @@ bool softmax(const SoftmaxTask<T> *task) {
     const double weight = task->weights ? task->weights[row] : 1;
     const T maximum = weight != 0 ? row_maximum(x, columns) : T(0);
     double sum = 1;
-    if (weight != 0 && !exponentials(x, columns, maximum, y, sum, task->pulse)) {
+    if (weight != 0 && !exponentials(x, columns, maximum, y, sum, task->worker)) {
       return false;
     }
     if (task->log_sums) {

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "testing/kernel_test.h"
-#include "testing/pulses.h"
+#include "testing/workers.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -16,8 +16,8 @@ T exponential_of(T x, T maximum) {
   const T row[] = {x};
   T y[1] = {};
   double sum = 0;
-  Pulse pulse = endless_pulse();
-  CHECK(exponentials(row, 1, maximum, y, sum, &pulse));
+  Worker worker = endless_pulse();
+  CHECK(exponentials(row, 1, maximum, y, sum, &worker));
   return y[0];
 }
 
@@ -58,8 +58,8 @@ TEST_CASE_TEMPLATE("softmax: each row in its documented order", T, float, double
       task.y = y.data();
       task.maxima = maxima.data();
       task.log_sums = log_sums.data();
-      Pulse pulse = endless_pulse();
-      task.pulse = &pulse;
+      Worker worker = endless_pulse();
+      task.worker = &worker;
       CHECK(softmax(&task));
       bool same = true, close = true;
       for (Index row = 0; row < rows; ++row) {
@@ -97,8 +97,8 @@ TEST_CASE_TEMPLATE("softmax: far apart, equal, infinite and NaN", T, float, doub
     task.columns = x.size();
     task.x = x.data();
     task.y = y.data();
-    Pulse pulse = endless_pulse();
-    task.pulse = &pulse;
+    Worker worker = endless_pulse();
+    task.worker = &worker;
     CHECK(softmax(&task));
     return std::vector<T>(y.begin(), y.end());
   };
@@ -110,13 +110,13 @@ TEST_CASE_TEMPLATE("softmax: far apart, equal, infinite and NaN", T, float, doub
 
 TEST_CASE_TEMPLATE("softmax: stops when it is told to", T, float, double) {
   const GuardedArray<T> x{T(1), T(2), T(3)}, y(3);
-  Pulse pulse = stopping_pulse();
+  Worker worker = stopping_pulse();
   SoftmaxTask<T> task{};
   task.rows = 1;
   task.columns = 3;
   task.x = x.data();
   task.y = y.data();
-  task.pulse = &pulse;
+  task.worker = &worker;
   CHECK_FALSE(softmax(&task));
 }
 

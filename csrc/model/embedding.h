@@ -23,10 +23,10 @@ class Embedding {
   // y[n] = weight[tokens[n]]; false if interrupted.
   bool forward(Index count, const Index *tokens, T *y, Signalled signalled) const {
     std::unique_lock<std::mutex> lock(parameters->mutex);
-    return long_read(lock, parameters->version, parameters->unless_borrowed(signalled), [&](Pulse *pulse) {
+    return long_read(lock, parameters->version, parameters->unless_borrowed(signalled), [&](Worker *worker) {
       for (Index n = 0; n < count; ++n) {
         std::copy_n(parameters->data(0) + tokens[n] * width, width, y + n * width);
-        if (stops(*pulse, width + kRowWork)) return false;
+        if (stops(*worker, width + kRowWork)) return false;
       }
       return true;
     });
@@ -52,13 +52,13 @@ class Embedding {
 
     Index used_count = 0;
     Team team(signalled, threads);
-    team.run([&](Pulse &pulse) {
-      if (pulse.member == 0) used_count = sort(count, tokens, skip, begin, order, used, pulse);
-      if (!pulse.meet(&pulse)) return;
-      const Index first = used_count * pulse.member / pulse.members;
-      for (Index u = first, last = used_count * (pulse.member + 1) / pulse.members; u < last; ++u) {
+    team.run([&](Worker &worker) {
+      if (worker.member == 0) used_count = sort(count, tokens, skip, begin, order, used, worker);
+      if (!worker.barrier(&worker)) return;
+      const Index first = used_count * worker.member / worker.members;
+      for (Index u = first, last = used_count * (worker.member + 1) / worker.members; u < last; ++u) {
         const Index from = used[u] == 0 ? 0 : begin[used[u] - 1];
-        if (!sum(dy, order + from, order + begin[used[u]], block + pulse.member * width, sums + u * width, pulse)) {
+        if (!sum(dy, order + from, order + begin[used[u]], block + worker.member * width, sums + u * width, worker)) {
           return;
         }
       }
@@ -81,11 +81,11 @@ class Embedding {
   // Puts the places of each token together: those of k are order[begin[k - 1] .. begin[k]), rising. Returns how many
   // tokens there are and which, but for `skip`.
   Index sort(Index count, const Index *tokens, Index skip, Index *begin, Index *order, Index *used,
-             Pulse &pulse) const {
+             Worker &worker) const {
     std::fill_n(begin, rows + 1, Index(0));
     for (Index n = 0; n < count; ++n) {
       ++begin[tokens[n] + 1];
-      if (stops(pulse, kRowWork)) return 0;
+      if (stops(worker, kRowWork)) return 0;
     }
     Index used_count = 0;
     for (Index k = 0; k < rows; ++k) {
@@ -94,13 +94,13 @@ class Embedding {
     }
     for (Index n = 0; n < count; ++n) {
       order[begin[tokens[n]]++] = n;  // which leaves begin[k] at the end of k
-      if (stops(pulse, kRowWork)) return 0;
+      if (stops(worker, kRowWork)) return 0;
     }
     return used_count;
   }
 
   // total = Σ dy[n] over the places [from, to), block by block; false if interrupted.
-  bool sum(const T *dy, const Index *from, const Index *to, T *block, T *total, Pulse &pulse) const {
+  bool sum(const T *dy, const Index *from, const Index *to, T *block, T *total, Worker &worker) const {
     std::fill_n(total, width, T(0));
     while (from < to) {
       const Index end = (*from / kBlockRows + 1) * kBlockRows;
@@ -108,7 +108,7 @@ class Embedding {
       for (; from < to && *from < end; ++from) {
         const T *row = dy + *from * width;
         for (Index i = 0; i < width; ++i) block[i] += row[i];
-        if (stops(pulse, width + kRowWork)) return false;
+        if (stops(worker, width + kRowWork)) return false;
       }
       for (Index i = 0; i < width; ++i) total[i] += block[i];
     }

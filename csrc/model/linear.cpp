@@ -9,9 +9,6 @@
 namespace recurra {
 namespace {
 
-// Below this many multiply-adds a second thread costs more than it brings; see plan.cpp.
-constexpr Index kThreadWork = 3'000'000;
-
 TablePtr table_of(Index in, Index out, bool bias) {
   std::vector<ParameterTable::Entry> entries{{"weight", {out, in}, "(out_features, in_features)"}};
   if (bias) entries.push_back({"bias", {out}, "(out_features,)"});
@@ -39,8 +36,9 @@ bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long 
   PackedPtr<T> packed;
   {
     std::unique_lock<std::mutex> lock(parameters->mutex);
-    const auto pack = [&](T *to, Pulse *pulse) {
-      return kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to, pulse);
+    const auto pack = [&](T *to, Worker *worker) {
+      return kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to,
+                                         worker);
     };
     packed = parameters->packed[0].forward.get(lock, parameters->version, parameters->unless_borrowed(signalled),
                                                kernels.linear_packed(in, out), pack);
@@ -51,8 +49,8 @@ bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long 
   const Index work = kernels.linear_work();
   const Workspace memory(checked_product(most * work, sizeof(T)));
   Team team(signalled, most);
-  team.run([&](Pulse &pulse) {
-    const int member = pulse.member, members = pulse.members;
+  team.run([&](Worker &worker) {
+    const int member = worker.member, members = worker.members;
     LinearTask<T> task{};
     task.rows = rows;
     task.in = in;
@@ -63,7 +61,7 @@ bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long 
     task.x = x;
     task.y = y;
     task.work = reinterpret_cast<T *>(memory.data()) + member * work;
-    task.pulse = &pulse;
+    task.worker = &worker;
     kernels.linear_forward(&task);
   });
   return !team.stopped();
@@ -75,8 +73,8 @@ PackedPtr<T> Linear<T>::packed_backward(long long version, Signalled signalled, 
   std::unique_lock<std::mutex> lock(parameters->mutex);
   outdated = version != parameters->version;
   if (outdated) return nullptr;
-  const auto pack = [&](T *to, Pulse *pulse) {
-    return kernels.pack_linear_backward(in, out, parameters->data(0), to, pulse);
+  const auto pack = [&](T *to, Worker *worker) {
+    return kernels.pack_linear_backward(in, out, parameters->data(0), to, worker);
   };
   PackedPtr<T> packed = parameters->packed[0].backward.get(
       lock, parameters->version, parameters->unless_borrowed(signalled), kernels.linear_packed(in, out), pack);
@@ -99,8 +97,8 @@ bool Linear<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, con
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
   Team team(signalled, most);
-  team.run([&](Pulse &pulse) {
-    const int member = pulse.member, members = pulse.members;
+  team.run([&](Worker &worker) {
+    const int member = worker.member, members = worker.members;
     LinearTask<T> task{};
     task.rows = rows;
     task.in = in;
@@ -116,7 +114,7 @@ bool Linear<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, con
     task.dweight = sums[0];
     task.dbias = sums[1];
     task.work = scratch + member * work;
-    task.pulse = &pulse;
+    task.worker = &worker;
     kernels.linear_backward(&task);
   });
   if (team.stopped()) return false;

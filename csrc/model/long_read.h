@@ -7,7 +7,7 @@
 
 namespace recurra {
 
-// read(pulse) with the lock of a mutex that guards `version`'s object held; false if interrupted. The lock is given up
+// read(worker) with the lock of a mutex that guards `version`'s object held; false if interrupted. The lock is given up
 // while Python is asked for signals, as that takes the GIL (see ForkGate), and if the version has changed meanwhile,
 // read is told to stop and begins anew. The second time it isn't interrupted: a thread that trains may change the
 // version more often than a read could end.
@@ -18,21 +18,21 @@ bool long_read(std::unique_lock<std::mutex> &lock, const long long &version, Sig
     std::unique_lock<std::mutex> &lock;
     const long long &version, begun;
   } shared{Interrupt(signalled), lock, version, version};
-  const auto poll = [](Pulse *pulse) {
-    auto &self = *static_cast<Shared *>(pulse->shared);
-    pulse->credit = kPollBudget;
+  const auto poll = [](Worker *worker) {
+    auto &self = *static_cast<Shared *>(worker->shared);
+    worker->credit = kPollBudget;
     if (!self.interrupt.due()) return false;
     self.lock.unlock();
     const bool stop = self.interrupt.ask();
     self.lock.lock();
     return stop || self.version != self.begun;
   };
-  const auto pass = [](Pulse *pulse) {
-    pulse->credit = kPollBudget;
+  const auto pass = [](Worker *worker) {
+    worker->credit = kPollBudget;
     return false;
   };
-  Pulse pulse{kPollBudget, poll, nullptr, &shared, 0, 1}, deaf{kPollBudget, pass, nullptr, nullptr, 0, 1};
-  return read(&pulse) || (!shared.interrupt.stopped() && read(&deaf));
+  Worker worker{kPollBudget, poll, nullptr, &shared, 0, 1}, deaf{kPollBudget, pass, nullptr, nullptr, 0, 1};
+  return read(&worker) || (!shared.interrupt.stopped() && read(&deaf));
 }
 
 }  // namespace recurra

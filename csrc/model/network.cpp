@@ -59,7 +59,7 @@ Network<T>::Network(const NetworkShape &of, TablePtr shared)
 
 template <class T>
 PackTask<T> Network<T>::pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to,
-                                  Pulse *pulse) const {
+                                  Worker *worker) const {
   PackTask<T> task{};
   task.cell = shape.cell;
   task.input_size = inputs(layer);
@@ -69,17 +69,17 @@ PackTask<T> Network<T>::pack_task(const Parameters<T> &parameters, Index layer, 
     task.parameters[parameter.role] = parameters.data(entry(layer * shape.directions + direction, parameter.role));
   }
   task.to = to;
-  task.pulse = pulse;
+  task.worker = worker;
   return task;
 }
 
 template <class T>
 PackedPtr<T> Network<T>::packed_forward(Parameters<T> &parameters, Signalled signalled) const {
   std::unique_lock<std::mutex> lock(parameters.mutex);
-  const auto pack = [&](T *to, Pulse *pulse) {
+  const auto pack = [&](T *to, Worker *worker) {
     for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
       for (int direction = 0; direction < shape.directions; ++direction, ++k) {
-        const PackTask<T> task = pack_task(parameters, layer, direction, to + forward_at_[k], pulse);
+        const PackTask<T> task = pack_task(parameters, layer, direction, to + forward_at_[k], worker);
         if (!kernels_.pack_forward(&task)) return false;
       }
     }
@@ -95,10 +95,10 @@ PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long ve
   std::unique_lock<std::mutex> lock(parameters.mutex);
   outdated = version != parameters.version;
   if (outdated) return nullptr;
-  const auto pack = [&](T *to, Pulse *pulse) {
+  const auto pack = [&](T *to, Worker *worker) {
     for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
       for (int direction = 0; direction < shape.directions; ++direction, ++k) {
-        const PackTask<T> task = pack_task(parameters, layer, direction, to + backward_at_[k], pulse);
+        const PackTask<T> task = pack_task(parameters, layer, direction, to + backward_at_[k], worker);
         if (!kernels_.pack_backward(&task)) return false;
       }
     }

@@ -123,7 +123,7 @@ class Network {
     return first + static_cast<std::size_t>(layer_direction * (shape.bias ? 4 : 2) + role);
   }
   bool has(Role role) const { return shape.bias || !is_bias(role); }
-  PackTask<T> pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to, Pulse *pulse) const;
+  PackTask<T> pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to, Worker *worker) const;
   // Null if interrupted; backward also if the weights are no longer of that version, and says so.
   PackedPtr<T> packed_forward(Parameters<T> &parameters, Signalled signalled) const;
   PackedPtr<T> packed_backward(Parameters<T> &parameters, long long version, Signalled signalled, bool &outdated) const;

@@ -73,9 +73,9 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
   if (tape) tape->version = packed->version;
 
   Team team(call.signalled, plan.threads);
-  const auto copy_input = [&](Index first, Index last, Pulse &pulse) {
+  const auto copy_input = [&](Index first, Index last, Worker &worker) {
     for_rows(rows, first, last, [&](Index t, Index b, Index row) {
-      if (team.stopped() || stops(pulse, kCopyWork * I)) return;
+      if (team.stopped() || stops(worker, kCopyWork * I)) return;
       if (call.tokens) {
         tokens[row] = call.tokens.base[t * call.tokens.step + rows.order[b] * call.tokens.row];
         return;
@@ -84,9 +84,10 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
       std::copy(from, from + I, tape->x.data() + row * I);
     });
   };
-  const auto apply_mask = [&](LayerTape<T> &kept, const Strided<const T> &mask, Index first, Index last, Pulse &pulse) {
+  const auto apply_mask = [&](LayerTape<T> &kept, const Strided<const T> &mask, Index first, Index last,
+                              Worker &worker) {
     for_rows(rows, first, last, [&](Index t, Index b, Index row) {
-      if (team.stopped() || stops(pulse, kCopyWork * features)) return;
+      if (team.stopped() || stops(worker, kCopyWork * features)) return;
       const T *from = mask.base + t * mask.step + rows.order[b] * mask.row;
       const T *out = kept.out.data() + row * features;
       T *factors = kept.mask.data() + row * features, *masked = kept.masked.data() + row * features;
@@ -97,17 +98,17 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
     });
   };
 
-  team.run([&](Pulse &pulse) {
-    const int member = pulse.member, members = pulse.members;
+  team.run([&](Worker &worker) {
+    const int member = worker.member, members = worker.members;
     const bool by_direction = plan.split == kSplitDirections, by_unit = plan.split == kSplitUnits;
     const bool together = by_direction || by_unit;  // a layer's output is the work of several
     const auto mine = [&](int slice, int direction) { return (by_direction ? direction : slice) % members == member; };
     for (int s = 0; s < slices; ++s) {
       if (!mine(s, 0)) continue;
-      if (tape || call.tokens) copy_input(bounds[s], bounds[s + 1], pulse);
-      clear_padding(sequences, bounds[s], bounds[s + 1], call.y, features, pulse);
+      if (tape || call.tokens) copy_input(bounds[s], bounds[s + 1], worker);
+      clear_padding(sequences, bounds[s], bounds[s + 1], call.y, features, worker);
     }
-    if (together && !pulse.meet(&pulse)) return;
+    if (together && !worker.barrier(&worker)) return;
     for (Index layer = 0; layer < shape.layers; ++layer) {
       const bool last = layer + 1 == shape.layers;
       ForwardTask<T> task{};
@@ -116,7 +117,7 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
       task.input_size = inputs(layer);
       task.hidden_size = H;
       task.plan = &plan;
-      task.pulse = &pulse;
+      task.worker = &worker;
       task.part = by_unit ? member : 0;
       task.parts = by_unit ? members : 1;
       task.work = work + member * (widest + shared);
@@ -159,12 +160,12 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
         }
       }
       if (last) break;
-      if (together && !pulse.meet(&pulse)) return;
+      if (together && !worker.barrier(&worker)) return;
       if (tape && !call.masks.empty()) {
         for (int s = 0; s < slices; ++s) {
-          if (mine(s, 0)) apply_mask(tape->layers[layer], call.masks[layer], bounds[s], bounds[s + 1], pulse);
+          if (mine(s, 0)) apply_mask(tape->layers[layer], call.masks[layer], bounds[s], bounds[s + 1], worker);
         }
-        if (together && !pulse.meet(&pulse)) return;
+        if (together && !worker.barrier(&worker)) return;
       }
     }
   });

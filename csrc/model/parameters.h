@@ -58,7 +58,7 @@ using PackedPtr = std::shared_ptr<const Packed<T>>;
 template <class T>
 class PackedCache {
  public:
-  // With the lock of the parameters' mutex held, see long_read. pack(to, pulse) fills `size` elements from the
+  // With the lock of the parameters' mutex held, see long_read. pack(to, worker) fills `size` elements from the
   // parameters of this version; null if interrupted.
   template <class Pack>
   PackedPtr<T> get(std::unique_lock<std::mutex> &lock, const long long &version, Signalled signalled, Index size,
@@ -73,7 +73,7 @@ class PackedCache {
     }
     std::atomic_thread_fence(std::memory_order_acquire);  // after what the last other holder read
     next->version = -1;
-    const auto read = [&](Pulse *pulse) { return pack(next->memory.data(), pulse); };
+    const auto read = [&](Worker *worker) { return pack(next->memory.data(), worker); };
     if (!long_read(lock, version, signalled, read)) return nullptr;
     next->version = version;
     latest_ = next;
@@ -132,11 +132,11 @@ class Parameters {
   bool copy_to(const std::vector<T *> &to, Signalled signalled) {
     constexpr Index kPiece = 64 << 10;
     std::unique_lock<std::mutex> lock(mutex);
-    return long_read(lock, version, unless_borrowed(signalled), [&](Pulse *pulse) {
+    return long_read(lock, version, unless_borrowed(signalled), [&](Worker *worker) {
       for (std::size_t i = 0; i < entries.size(); ++i) {
         for (Index first = 0, size = entries[i].size; first < size; first += kPiece) {
           std::copy_n(data(i) + first, std::min(kPiece, size - first), to[i] + first);
-          if (stops(*pulse, kCopyWork * kPiece)) return false;
+          if (stops(*worker, kCopyWork * kPiece)) return false;
         }
       }
       return true;

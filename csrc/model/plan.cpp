@@ -26,9 +26,6 @@ Index l2_bytes() {
   return bytes;
 }
 
-// Multiply-adds that a thread must have before another one pays: some 30 µs of work against 5 µs to wake a team.
-constexpr Index kThreadWork = 1'500'000;
-
 // Multiply-adds of a step from which a team shares out its hidden units: below, a barrier after every step costs more
 // (LSTM of 64 units at batch 1, 16 thousand: 150 us alone, 162 by two; GRU of 128, 49 thousand: 723 and 417).
 constexpr Index kStepWork = 32'000;
@@ -39,7 +36,7 @@ Index choice(Index wish, Index own) { return wish < 0 ? own : wish; }
 
 Plan choose_plan(const Work &work, const PlanWish &wish) {
   Plan plan;
-  const Index most = std::min<Index>(thread_setting(), 1 + work.multiply_adds / kThreadWork / 2);
+  const Index most = std::min<Index>(thread_setting(), 1 + work.multiply_adds / kThreadWork);
   Index threads = std::clamp<Index>(usable_threads(static_cast<int>(choice(wish.threads, most))), 1, kMaxThreads);
   threads = startable_threads(static_cast<int>(threads));
   // Directions share nothing and need half the weights each, so they go first where there are as many threads. Hidden
@@ -68,8 +65,8 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   plan.depth_block = std::max<Index>(1, choice(wish.depth_block, l2_bytes() / 2 / work.panel_row_bytes));
   // With two directions dx needs the deltas of both, and more threads would have to wait for each other.
   const bool one_walk = threads == 1 && work.directions == 1;
-  const Index stretch = choice(wish.stretch, work.rows * work.delta_bytes > l2_bytes() ? 1 : 0);
-  plan.stretch = one_walk ? std::clamp<Index>(stretch, 0, std::max<Index>(1, work.rows / kBlockRows)) : 0;
+  const Index delta_blocks = choice(wish.delta_blocks, work.rows * work.delta_bytes > l2_bytes() ? 1 : 0);
+  plan.delta_blocks = one_walk ? std::clamp<Index>(delta_blocks, 0, std::max<Index>(1, work.rows / kBlockRows)) : 0;
   return plan;
 }
 

@@ -10,7 +10,7 @@ enum Split { kSplitNothing, kSplitBatch, kSplitDirections, kSplitUnits };
 // Choices that the caller makes; -1 leaves a choice to choose_plan. The names are those of Plan.
 struct PlanWish {
   Index threads = -1, split = -1, fused = -1, chunk = -1, alternate = -1, tile_rows = -1, depth_block = -1,
-        stretch = -1;
+        delta_blocks = -1;
 };
 
 // What decides.

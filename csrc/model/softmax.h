@@ -6,15 +6,15 @@
 
 namespace recurra {
 
-// False if interrupted. The task's pulse is set here.
+// False if interrupted. The task's worker is set here.
 template <class T>
 bool softmax_rows(const SoftmaxTask<T> &task, Signalled signalled) {
   constexpr Index kSoftmaxWork = 64;  // multiply-adds in whose time an element is done
   Team team(signalled, threads_for(task.rows, task.rows * task.columns * kSoftmaxWork));
-  return team.run([&](Pulse &pulse) {
-    const Index first = task.rows * pulse.member / pulse.members;
+  return team.run([&](Worker &worker) {
+    const Index first = task.rows * worker.member / worker.members;
     SoftmaxTask<T> part = task;
-    part.rows = task.rows * (pulse.member + 1) / pulse.members - first;
+    part.rows = task.rows * (worker.member + 1) / worker.members - first;
     part.x += first * task.columns;
     part.y += first * task.columns;
     if (task.weights) part.weights += first;
@@ -22,7 +22,7 @@ bool softmax_rows(const SoftmaxTask<T> &task, Signalled signalled) {
       part.maxima += first;
       part.log_sums += first;
     }
-    part.pulse = &pulse;
+    part.worker = &worker;
     kernels_of<T>().softmax(&part);
   });
 }

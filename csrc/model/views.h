@@ -40,12 +40,12 @@ void for_rows(const Rows &rows, Index first, Index last, Visit visit) {
 // Zeros beyond the end of the sorted sequences [first, last), or some of them if interrupted.
 template <class T>
 void clear_padding(const Sequences &sequences, Index first, Index last, const Strided<T> &array, Index features,
-                   Pulse &pulse) {
+                   Worker &worker) {
   for (Index b = first; sequences.ragged() && b < last; ++b) {
     for (Index t = sequences.length(b); t < sequences.rows.steps; ++t) {
       T *row = array.base + t * array.step + sequences.rows.order[b] * array.row;
       std::fill(row, row + features, T(0));
-      if (stops(pulse, kCopyWork * features)) return;
+      if (stops(worker, kCopyWork * features)) return;
     }
   }
 }

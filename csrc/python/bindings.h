@@ -8,6 +8,7 @@ namespace recurra {
 void register_process(pybind11::module_ &module);
 void register_functions(pybind11::module_ &module);
 void register_parameters(pybind11::module_ &module);
+void register_cells(pybind11::module_ &module);
 void register_network(pybind11::module_ &module);
 void register_linear(pybind11::module_ &module);
 void register_embedding(pybind11::module_ &module);

@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   recurra::register_process(module);
   recurra::register_functions(module);
   recurra::register_parameters(module);
+  recurra::register_cells(module);
   recurra::register_network(module);
   recurra::register_linear(module);
   recurra::register_embedding(module);

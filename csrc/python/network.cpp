@@ -5,6 +5,7 @@
 
 #include "dispatch.h"
 #include "python/bindings.h"
+#include "python/cell_names.h"
 #include "python/forward_arguments.h"
 #include "python/named_arrays.h"
 #include "python/tapes.h"
@@ -17,13 +18,10 @@ template <class T>
 struct Tape {
   Layout layout;
   NetworkShape shape;
-  std::shared_ptr<const TapeMemory<T>> memory;  // null once consumed
-  std::mutex mutex;                             // guards `memory`
+  Kept<TapeMemory<T>> memory;
 
-  std::shared_ptr<const TapeMemory<T>> hold() {
-    const std::lock_guard<std::mutex> lock(mutex);
-    return memory;
-  }
+  Tape(const Layout &of, const NetworkShape &network, std::shared_ptr<const TapeMemory<T>> saved)
+      : layout(of), shape(network), memory(std::move(saved)) {}
 };
 
 template <class T>
@@ -31,7 +29,7 @@ using TapePtr = std::shared_ptr<Tape<T>>;
 
 // tape.outputs or tape.cells: layer -> (T, B, directions * hidden_size) in the caller's layout, made when asked for.
 template <class T>
-struct History {
+struct LayerArrays {
   TapePtr<T> tape;
   bool cells;
 
@@ -40,7 +38,7 @@ struct History {
   py::array at(Index layer) const {
     if (layer < 0) layer += size();
     if (layer < 0 || layer >= size()) throw py::index_error("layer: expected one of " + std::to_string(size()));
-    const auto memory = tape->hold();
+    const auto memory = tape->memory.hold();
     if (!memory) throw std::runtime_error(kConsumed);
     const LayerTape<T> &kept = memory->layers[layer];
     const Rows &rows = memory->sequences.rows;
@@ -65,22 +63,13 @@ struct History {
   }
 };
 
-CellId cell_named(const std::string &name) {
-  for (int id = 0; id < kCellCount; ++id) {
-    if (name == kCells[id].name) return static_cast<CellId>(id);
-  }
-  std::string names;
-  for (const CellDescription &cell : kCells) names += (names.empty() ? "" : ", ") + std::string(cell.name);
-  refuse_value("cell", "one of " + names, name);
-}
-
 template <class T>
-std::shared_ptr<History<T>> outputs(const TapePtr<T> &tape) {
-  return std::make_shared<History<T>>(History<T>{tape, false});
+std::shared_ptr<LayerArrays<T>> outputs(const TapePtr<T> &tape) {
+  return std::make_shared<LayerArrays<T>>(LayerArrays<T>{tape, false});
 }
 template <class T>
-std::shared_ptr<History<T>> cells(const TapePtr<T> &tape) {
-  return std::make_shared<History<T>>(History<T>{tape, true});
+std::shared_ptr<LayerArrays<T>> cells(const TapePtr<T> &tape) {
+  return std::make_shared<LayerArrays<T>>(LayerArrays<T>{tape, true});
 }
 
 template <class T>
@@ -175,10 +164,7 @@ class PyNetwork {
         layout.single ? py::reinterpret_borrow<py::array>(run.h_n) : new_array<T>(layout.shape(features()));
     run.call.y = layout.template strided<T>(y);
     run.forward(*network_, parameters_, memory->sequences, memory.get());
-    auto tape = std::make_shared<Tape<T>>();
-    tape->layout = layout;
-    tape->shape = network_->shape;
-    tape->memory = std::move(memory);
+    const auto tape = std::make_shared<Tape<T>>(layout, network_->shape, std::move(memory));
     if (layout.single) return py::make_tuple(run.states(), wrap(tape));
     return py::make_tuple(y, run.states(), wrap(tape));
   }
@@ -188,7 +174,7 @@ class PyNetwork {
     const bool need_dx = flag_of(need_dx_flag, "need_dx"), retain = flag_of(retain_flag, "retain");
     const TapePtr<T> tape_held = tape_of<Tape, T>(tape_object);
     Tape<T> &tape = *tape_held;
-    auto memory = tape.hold();
+    const auto memory = tape.memory.hold();
     if (!memory) throw std::runtime_error(kConsumed);
     const bool same_part = tape.shape.single == network_->shape.single && tape.shape.part == network_->shape.part;
     if (memory->parameters != parameters_ || !same_part) throw std::runtime_error(kOtherLayer);
@@ -228,20 +214,15 @@ class PyNetwork {
       dprevious = py::make_tuple(dh0, dc0);
     }
 
-    if (!retain) take(tape);
+    Taken<TapeMemory<T>> taken(tape.memory, retain);
     Outcome outcome{};
-    try {
+    {
       const WithoutGil released;
-      outcome = network_->backward(*memory, call);
-    } catch (...) {
-      if (!retain) give_back(tape, memory);
-      throw;
+      outcome = network_->backward(*taken, call);
     }
-    if (outcome != Outcome::kDone && !retain) give_back(tape, memory);
     if (outcome == Outcome::kInterrupted) throw py::error_already_set();
-    if (outcome == Outcome::kOutdated) {
-      throw std::runtime_error(kOutdatedTape);
-    }
+    if (outcome == Outcome::kOutdated) throw std::runtime_error(kOutdatedTape);
+    taken.done();
     return py::make_tuple(dx, dprevious);
   }
 
@@ -284,16 +265,6 @@ class PyNetwork {
     return result;
   }
 
-  static void take(Tape<T> &tape) {
-    const std::lock_guard<std::mutex> lock(tape.mutex);
-    if (!tape.memory) throw std::runtime_error(kConsumed);
-    tape.memory.reset();
-  }
-  static void give_back(Tape<T> &tape, const std::shared_ptr<const TapeMemory<T>> &memory) {
-    const std::lock_guard<std::mutex> lock(tape.mutex);
-    tape.memory = memory;
-  }
-
   std::shared_ptr<const Network<T>> network_;
   ParametersPtr<T> parameters_;
   Integers integers_;
@@ -303,8 +274,8 @@ template <class T>
 void bind(py::module_ &module, const std::string &suffix) {
   Class<Tape<T>> tape(module, "Tape" + suffix);
   tape.def_property_readonly("outputs", outputs<T>).def_property_readonly("cells", cells<T>);
-  Class<History<T>> history(module, "History" + suffix);
-  history.def("__len__", &History<T>::size).def("__getitem__", &History<T>::at, py::arg("layer"));
+  Class<LayerArrays<T>> history(module, "LayerArrays" + suffix);
+  history.def("__len__", &LayerArrays<T>::size).def("__getitem__", &LayerArrays<T>::at, py::arg("layer"));
   using Network = PyNetwork<T>;
   Class<Network> network(module, "Network" + suffix);
   network
@@ -322,34 +293,6 @@ void bind(py::module_ &module, const std::string &suffix) {
            py::arg("dcells"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"), py::arg("plan"));
 }
 
-py::tuple words_of(const char *text) { return py::tuple(py::str(text).attr("split")()); }
-
-// What csrc/cells.h says of every cell, by name.
-py::dict cells_dict() {
-  constexpr const char *roles[] = {"input_weight", "recurrent_weight", "input_bias", "recurrent_bias"};
-  py::dict result;
-  for (const CellDescription &cell : kCells) {
-    py::list parameters;
-    for (const ParameterDescription &parameter : kParameters) {
-      py::dict entry;
-      entry["name"] = parameter.name;
-      entry["rows"] = cell.gates;  // times hidden_size
-      entry["columns"] = parameter.role == kInputWeight       ? py::object(py::str("input_size"))
-                         : parameter.role == kRecurrentWeight ? py::object(py::str("hidden_size"))
-                                                              : py::object(py::none());
-      entry["role"] = roles[parameter.role];
-      parameters.append(entry);
-    }
-    py::dict description;
-    description["gates"] = words_of(cell.gate_names);
-    description["states"] = words_of(cell.state_names);
-    description["split_gate"] = cell.split_gate;
-    description["parameters"] = py::tuple(parameters);
-    result[cell.name] = description;
-  }
-  return result;
-}
-
 py::dict last_plan_dict() {
   const LastPlan &last = last_plan();
   constexpr const char *splits[] = {"none", "batch", "direction", "unit"};
@@ -362,7 +305,7 @@ py::dict last_plan_dict() {
   result["alternate"] = last.plan.alternate;
   result["tile_rows"] = last.plan.tile_rows;
   result["depth_block"] = last.plan.depth_block;
-  result["stretch"] = last.plan.stretch;
+  result["delta_blocks"] = last.plan.delta_blocks;
   return result;
 }
 
@@ -370,7 +313,6 @@ py::dict last_plan_dict() {
 
 void register_network(py::module_ &module) {
   module.def("last_plan", last_plan_dict);
-  module.def("cells", cells_dict);
   bind<float>(module, "32");
   bind<double>(module, "64");
 }

@@ -20,7 +20,7 @@ inline PlanWish wish_of(py::handle object) {
                                                       {"alternate", &wish.alternate},
                                                       {"tile_rows", &wish.tile_rows},
                                                       {"depth_block", &wish.depth_block},
-                                                      {"stretch", &wish.stretch}};
+                                                      {"delta_blocks", &wish.delta_blocks}};
   if (!PyDict_Check(object.ptr())) refuse_type("plan", "a dict of integers by name", type_name(object));
   const auto given = py::reinterpret_steal<py::dict>(PyDict_Copy(object.ptr()));
   if (!given) throw py::error_already_set();

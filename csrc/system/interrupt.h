@@ -19,9 +19,9 @@ constexpr std::chrono::milliseconds kSignalInterval{50};
 constexpr Index kCopyWork = 16;
 
 // Notes some work; true if the call is to stop.
-inline bool stops(Pulse &pulse, Index multiply_adds) {
-  pulse.credit -= multiply_adds;
-  return pulse.credit < 0 && pulse.poll(&pulse);
+inline bool stops(Worker &worker, Index multiply_adds) {
+  worker.credit -= multiply_adds;
+  return worker.credit < 0 && worker.poll(&worker);
 }
 
 class Interrupt {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "kernels.h"
 #include "system/cpus.h"
 #include "system/float_mode.h"
 #include "system/fork.h"
@@ -18,6 +19,10 @@ namespace recurra {
 
 // The largest number that set_num_threads takes; more than any machine has, few enough to keep stacks for.
 constexpr int kMaxThreads = 1024;
+
+// Multiply-adds that a thread must have before another one pays: some 30 µs of work against 5 µs to wake a team, and as
+// much again for what the two wait for each other.
+constexpr Index kThreadWork = 3'000'000;
 
 // OMP_NUM_THREADS, else as many as there are CPUs this process may use.
 inline int default_threads() {

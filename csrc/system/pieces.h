@@ -9,7 +9,6 @@ namespace recurra {
 
 // How many threads a call of so many independent pieces of work, and so many multiply-adds, is to have.
 inline int threads_for(Index pieces, Index multiply_adds) {
-  constexpr Index kThreadWork = 3'000'000;  // below, another thread costs more than it brings
   const Index most = std::min<Index>(thread_setting(), 1 + multiply_adds / kThreadWork);
   return static_cast<int>(std::max<Index>(1, usable_threads(static_cast<int>(std::min(most, pieces)))));
 }
@@ -24,12 +23,12 @@ bool in_pieces(Index size, Index cost, Signalled signalled, const Body &body) {
     return true;
   }
   Team team(signalled, threads_for(size, size * cost));
-  return team.run([&](Pulse &pulse) {
-    const Index piece = std::max<Index>(1, kPieceWork / cost), last = size * (pulse.member + 1) / pulse.members;
-    for (Index first = size * pulse.member / pulse.members, end; first < last; first = end) {
+  return team.run([&](Worker &worker) {
+    const Index piece = std::max<Index>(1, kPieceWork / cost), last = size * (worker.member + 1) / worker.members;
+    for (Index first = size * worker.member / worker.members, end; first < last; first = end) {
       end = std::min(last, first + piece);
       body(first, end);
-      if (stops(pulse, (end - first) * cost)) return;
+      if (stops(worker, (end - first) * cost)) return;
     }
   });
 }

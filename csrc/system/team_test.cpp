@@ -19,12 +19,12 @@ TEST_CASE("team: nobody passes a meeting before all have come") {
     std::vector<int> reached(static_cast<std::size_t>(members));
     std::atomic<int> wrong{0};
     in_threads(members, [&](int member) {
-      Pulse pulse = team.pulse(member, members);
+      Worker worker = team.worker(member, members);
       for (int turn = 1; turn <= turns; ++turn) {
         reached[member] = turn;
-        if (!pulse.meet(&pulse)) ++wrong;
+        if (!worker.barrier(&worker)) ++wrong;
         for (const int other : reached) wrong += other != turn;
-        if (!pulse.meet(&pulse)) ++wrong;
+        if (!worker.barrier(&worker)) ++wrong;
       }
     });
     CHECK(wrong == 0);
@@ -37,12 +37,12 @@ TEST_CASE("team: a signal ends the work of all, those that wait at a meeting too
   Team team([] { return true; }, members);
   std::atomic<int> ended{0};
   in_threads(members, [&](int member) {
-    Pulse pulse = team.pulse(member, members);
+    Worker worker = team.worker(member, members);
     if (member == 0) {
-      while (!pulse.poll(&pulse)) yield();  // and never comes to the meeting
+      while (!worker.poll(&worker)) yield();  // and never comes to the meeting
       ++ended;
     } else {
-      ended += pulse.meet(&pulse) ? 0 : 1;
+      ended += worker.barrier(&worker) ? 0 : 1;
     }
   });
   CHECK(ended == members);
@@ -51,10 +51,10 @@ TEST_CASE("team: a signal ends the work of all, those that wait at a meeting too
 
 TEST_CASE("team: without somebody to ask nothing stops, and a poll gives new credit") {
   Team team(nullptr, 1);
-  Pulse pulse = team.pulse(0, 1);
-  pulse.credit = -1;
-  CHECK_FALSE(pulse.poll(&pulse));
-  CHECK(pulse.credit > 0);
+  Worker worker = team.worker(0, 1);
+  worker.credit = -1;
+  CHECK_FALSE(worker.poll(&worker));
+  CHECK(worker.credit > 0);
 }
 
 TEST_CASE("team: who waits for long sleeps, and is woken at a meeting and at the end") {
@@ -63,17 +63,17 @@ TEST_CASE("team: who waits for long sleeps, and is woken at a meeting and at the
   std::vector<int> reached(members);
   std::atomic<int> wrong{0};
   in_threads(members, [&](int member) {
-    Pulse pulse = team.pulse(member, members);
+    Worker worker = team.worker(member, members);
     for (int late = 0; late < members; ++late) {
       if (member == late) std::this_thread::sleep_for(std::chrono::milliseconds(20));
       reached[member] = late + 1;
-      wrong += pulse.meet(&pulse) ? 0 : 1;
+      wrong += worker.barrier(&worker) ? 0 : 1;
       for (const int other : reached) wrong += other != late + 1;
-      wrong += pulse.meet(&pulse) ? 0 : 1;
+      wrong += worker.barrier(&worker) ? 0 : 1;
     }
     if (member > 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     reached[member] = 99;
-    team.leave(pulse);
+    team.leave(worker);
     if (member > 0) return;
     for (const int other : reached) wrong += other != 99;
   });
@@ -85,10 +85,10 @@ TEST_CASE("team: the caller's member asks for signals while the others still wor
   Team team([] { return true; }, members);
   std::atomic<bool> stopped{false};
   in_threads(members, [&](int member) {
-    Pulse pulse = team.pulse(member, members);
-    while (member > 0 && !pulse.poll(&pulse)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    Worker worker = team.worker(member, members);
+    while (member > 0 && !worker.poll(&worker)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (member > 0) stopped = true;
-    team.leave(pulse);
+    team.leave(worker);
   });
   CHECK(stopped);
 }
@@ -97,7 +97,7 @@ TEST_CASE("team: run gives every member its number and ends after all") {
   for (const int threads : {1, 2, 5}) {
     Team team(nullptr, threads);
     std::atomic<int> sum{0};
-    CHECK(team.run([&](Pulse &pulse) { sum += 1 << pulse.member; }));
+    CHECK(team.run([&](Worker &worker) { sum += 1 << worker.member; }));
     CHECK(sum == (1 << team.size()) - 1);
   }
 }

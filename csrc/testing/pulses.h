@@ -6,19 +6,19 @@
 namespace recurra {
 namespace testing {
 
-inline Pulse endless_pulse() {
+inline Worker endless_pulse() {
   return {1 << 20,
-          [](Pulse *pulse) {
-            pulse->credit = 1 << 20;
+          [](Worker *worker) {
+            worker->credit = 1 << 20;
             return false;
           },
-          [](Pulse *) { return true; },
+          [](Worker *) { return true; },
           nullptr,
           0,
           1};
 }
-inline Pulse stopping_pulse() {
-  return {0, [](Pulse *) { return true; }, [](Pulse *) { return false; }, nullptr, 0, 1};
+inline Worker stopping_pulse() {
+  return {0, [](Worker *) { return true; }, [](Worker *) { return false; }, nullptr, 0, 1};
 }
 
 }  // namespace testing

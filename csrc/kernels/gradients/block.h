@@ -14,11 +14,11 @@ namespace RECURRA_ISA_NAMESPACE {
 constexpr Index kGroupPanels = 512 / kVectorBytes;  // panels packed at once: a quarter of a megabyte
 constexpr Index kBandColumns = 96;  // delta columns that pass all panels of a group; whole tiles of 3 rows and of 6
 constexpr Index kPackedRows = kBlockRows + 1;  // of a packed panel; 16 KB apart, all would fight for a few lines of L1
-constexpr int kSides = 3;                      // at most: x_t, h_{t-1}, and with reset before r ∘ h_{t-1}
+constexpr int kOperands = 3;                   // at most: x_t, h_{t-1}, and with reset before r ∘ h_{t-1}
 
 // The rows by which a block's deltas are multiplied; a null row is zeros. With factors it is row ∘ factor.
 template <class T>
-struct Side {
+struct Operand {
   Index columns;
   const T *const *rows, *const *factors;
 };
@@ -26,9 +26,9 @@ struct Side {
 // Delta columns [first, last), and for each side where the gradient of the first column's weights begins, in rows of
 // side.columns; null: they aren't multiplied by that side. The columns' sums go to each bias that isn't null.
 template <class T>
-struct Strip {
+struct DeltaColumns {
   Index first, last;
-  T *weight[kSides];
+  T *weight[kOperands];
   T *bias[2];
 };
 
@@ -36,7 +36,7 @@ template <class T>
 struct GradientWork {
   T *inputs;  // packed sides of a block, [panel][row][column]
   T *band;    // columns of its deltas, [row][kBandColumns]
-  const T **rows[kSides];
+  const T **rows[kOperands];
   Index *tokens;  // of a block
 
   explicit GradientWork(Arena &arena) {
@@ -52,7 +52,7 @@ struct GradientWork {
 // Packs the columns [begin, end) of a side as panels, row by row, and prefetches some rows ahead. Panel by panel, each
 // row's 128 bytes had come from memory at 1.7 bytes per cycle.
 template <class T>
-void pack_side(const Side<T> &side, Index count, Index begin, Index end, T *to) {
+void pack_side(const Operand<T> &side, Index count, Index begin, Index end, T *to) {
   constexpr Index V = Vec<T>::size, full = kPanelVectors * V;
   constexpr Index line = kLineBytes / static_cast<Index>(sizeof(T));
   const Index ahead = end - begin > full ? 4 : count;  // short rows lie close together
@@ -119,8 +119,8 @@ void copy_band(const T *deltas, Index delta_stride, Index count, Index columns, 
 // One block's contribution to dW[row][column] = Σ_n deltas[n][row] * side[n][column], for all strips and the sides that
 // they are multiplied by, and to their biases. The first block overwrites, later ones add.
 template <class T>
-bool block_gradient(GradientWork<T> &work, const Side<T> *sides, int side_count, const Strip<T> *strips,
-                    int strip_count, Index count, const T *deltas, Index delta_stride, bool add, Pulse *pulse) {
+bool block_gradient(GradientWork<T> &work, const Operand<T> *sides, int side_count, const DeltaColumns<T> *strips,
+                    int strip_count, Index count, const T *deltas, Index delta_stride, bool add, Worker *worker) {
   constexpr Index V = Vec<T>::size;
   constexpr Index full = kPanelVectors * V;
   struct Panel {
@@ -146,7 +146,7 @@ bool block_gradient(GradientWork<T> &work, const Side<T> *sides, int side_count,
         column = 0;
       }
     }
-    for (const Strip<T> *strip = strips; strip < strips + strip_count; ++strip) {
+    for (const DeltaColumns<T> *strip = strips; strip < strips + strip_count; ++strip) {
       Index met = 0;
       for (Index p = 0; p < size; ++p) {
         met += strip->weight[panels[p].side] ? 1 : 0;
@@ -185,7 +185,7 @@ bool block_gradient(GradientWork<T> &work, const Side<T> *sides, int side_count,
                                                 add);
           }
         }
-        if (interrupted(pulse, count * columns * met * full)) {
+        if (interrupted(worker, count * columns * met * full)) {
           return false;
         }
       }

@@ -1,7 +1,7 @@
 #include "kernels/gradients/block.h"
 
 #include "testing/kernel_test.h"
-#include "testing/pulses.h"
+#include "testing/workers.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -21,7 +21,7 @@ struct SideRows {
       if (with_factors) factor_rows.push_back(factors.data() + n * width);
     }
   }
-  Side<T> side() const { return {columns, rows.data(), factor_rows.empty() ? nullptr : factor_rows.data()}; }
+  Operand<T> side() const { return {columns, rows.data(), factor_rows.empty() ? nullptr : factor_rows.data()}; }
   T at(Index n, Index column) const {
     const T value = rows[n] ? rows[n][column] : T(0);
     return factor_rows.empty() ? value : value * factor_rows[n][column];
@@ -55,7 +55,7 @@ void check_block(Random &random, Index count, Index deltas, Index cut, const std
   CAPTURE(add);
   const Index delta_stride = deltas + random.integer(0, 3);
   const auto delta = random.array<T>((count - 1) * delta_stride + deltas);
-  std::vector<Side<T>> side_list;
+  std::vector<Operand<T>> side_list;
   std::vector<GuardedArray<T>> weights;
   std::vector<std::vector<T>> before;
   for (const SideRows<T> &rows : sides) {
@@ -66,15 +66,15 @@ void check_block(Random &random, Index count, Index deltas, Index cut, const std
   GuardedArray<T> bias[2] = {random.array<T>(cut), random.array<T>(cut)};
   for (Index i = 0; i < cut; ++i) bias[1][i] = bias[0][i];
   const std::vector<T> bias_before(bias[0].begin(), bias[0].end());
-  Strip<T> strips[2] = {{0, cut, {}, {bias[0].data(), bias[1].data()}}, {cut, deltas, {}, {}}};
+  DeltaColumns<T> strips[2] = {{0, cut, {}, {bias[0].data(), bias[1].data()}}, {cut, deltas, {}, {}}};
   for (std::size_t s = 0; s < sides.size(); ++s) {
     strips[0].weight[s] = weights[s].data();
     if (s + 1 < sides.size() || sides.size() == 1) strips[1].weight[s] = weights[s].data() + cut * sides[s].columns;
   }
   Workspace<T> workspace;
-  Pulse pulse = endless_pulse();
+  Worker worker = endless_pulse();
   CHECK(block_gradient(workspace.work, side_list.data(), static_cast<int>(sides.size()), strips, 2, count, delta.data(),
-                       delta_stride, add, &pulse));
+                       delta_stride, add, &worker));
   for (std::size_t s = 0; s < sides.size(); ++s) {
     bool same = true;
     const Index width = sides[s].columns;
@@ -142,11 +142,11 @@ TEST_CASE_TEMPLATE("block gradient: stops when it is told to", T, float, double)
   Random random(4);
   const SideRows<T> rows(random, 9, 33, false, false);
   const auto delta = random.array<T>(9 * 200), weight = random.array<T>(200 * 33);
-  const Side<T> side = rows.side();
-  const Strip<T> strip{0, 200, {weight.data()}, {}};
+  const Operand<T> side = rows.side();
+  const DeltaColumns<T> strip{0, 200, {weight.data()}, {}};
   Workspace<T> workspace;
-  Pulse pulse = stopping_pulse();
-  CHECK_FALSE(block_gradient(workspace.work, &side, 1, &strip, 1, 9, delta.data(), 200, false, &pulse));
+  Worker worker = stopping_pulse();
+  CHECK_FALSE(block_gradient(workspace.work, &side, 1, &strip, 1, 9, delta.data(), 200, false, &worker));
 }
 
 TEST_CASE("block gradient: shares are whole tiles, and all of it") {

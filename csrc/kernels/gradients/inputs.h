@@ -12,11 +12,11 @@ namespace RECURRA_ISA_NAMESPACE {
 
 template <class T>
 struct InputGradientWork {
-  T *stash;
+  T *accumulators;
   const T **deltas[2];
 
   InputGradientWork(Arena &arena, Index rows) {
-    stash = arena.take<T>(rows * kPanelVectors * Vec<T>::size);
+    accumulators = arena.take<T>(rows * kPanelVectors * Vec<T>::size);
     deltas[0] = arena.take<const T *>(rows);
     deltas[1] = arena.take<const T *>(rows);
   }
@@ -56,21 +56,21 @@ bool input_gradient(const InputGradientTask<T> *task) {
     for (Index column = 0; column < I; column += full) {
       const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(I - column, V)));
       const Index width = vectors * V;
-      Segment<T> segments[2 * kMaxInputRanges];
-      int segment_count = 0;
+      Term<T> terms[2 * kMaxInputRanges];
+      int term_count = 0;
       for (int d = 0; d < task->directions; ++d) {
         Arena packed_arena{reinterpret_cast<char *>(const_cast<T *>(task->packed[d]))};
         const BackwardLayout<T> packed(task->cell, packed_arena, I, H);
         for (int r = 0; r < cell.input_range_count; ++r) {
           const GateRange &range = cell.input_ranges[r];
-          segments[segment_count++] = {work.deltas[d], range.delta * H,
-                                       packed.input + column * cell.gates * H + range.gate * H * width,
-                                       range.count * H};
+          terms[term_count++] = {work.deltas[d], range.delta * H,
+                                 packed.input + column * cell.gates * H + range.gate * H * width, range.count * H};
         }
       }
       Index at = first_t;
-      panel_product(count, vectors, zeros, 0, segments, segment_count, task->plan->depth_block, task->plan->tile_rows,
-                    work.stash, static_cast<const T *>(nullptr), false, [&](Index first, Index n, const T *sums) {
+      panel_product(count, vectors, zeros, 0, terms, term_count, task->plan->depth_block, task->plan->tile_rows,
+                    work.accumulators, static_cast<const T *>(nullptr), false,
+                    [&](Index first, Index n, const T *sums) {
                       for (Index r = 0; r < n; ++r) {
                         const Index row = begin + first + r;
                         while (rows.offset[at + 1] <= row) {
@@ -82,7 +82,7 @@ bool input_gradient(const InputGradientTask<T> *task) {
                         }
                       }
                     });
-      if (interrupted(task->pulse, count * width * task->directions * cell.gates * H)) {
+      if (interrupted(task->worker, count * width * task->directions * cell.gates * H)) {
         return false;
       }
     }

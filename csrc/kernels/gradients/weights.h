@@ -57,7 +57,7 @@ struct WeightGradients {
 
   // The gates whose weights, side by side, delta columns from delta * H on belong to; -1: none.
   struct Gates {
-    int of[kSides] = {-1, -1, -1};
+    int of[kOperands] = {-1, -1, -1};
 
     Gates(const CellDescription &cell, int delta) {
       for (int i = 0; i < cell.input_range_count; ++i) {
@@ -75,7 +75,7 @@ struct WeightGradients {
     // Whether `next`, `count` deltas further on, are the next gates of the same weights.
     bool goes_on(const Gates &next, int count) const {
       bool same = true;
-      for (int side = 0; side < kSides; ++side) {
+      for (int side = 0; side < kOperands; ++side) {
         same = same && next.of[side] == (of[side] < 0 ? -1 : of[side] + count);
       }
       return same;
@@ -83,7 +83,7 @@ struct WeightGradients {
   };
 
   // This part's share of all delta columns, as few strips as may be; returns their number.
-  int cut(Strip<T> *strips) const {
+  int cut(DeltaColumns<T> *strips) const {
     const Index I = task.input_size;
     int count = 0;
     for (int delta = 0, width; delta < cell.deltas; delta += width) {
@@ -111,7 +111,7 @@ struct WeightGradients {
     const T *deltas = delta_row(task.deltas, from) + range.delta * H;
     block_token_gradient(token_work, work.tokens, count, deltas, task.deltas.stride, first(range), last(range),
                          task.token_sums + range.delta * H + first(range), sums_width());
-    return !interrupted(task.pulse, count * (last(range) - first(range)));
+    return !interrupted(task.worker, count * (last(range) - first(range)));
   }
 
   Index sums_width() const { return cell.deltas * H; }
@@ -142,15 +142,15 @@ struct WeightGradients {
         turn_token_sums(sums, sums_width(), rows, task.input_size, weight);
         continue;
       }
-      const Side<T> side{task.input_size, work.rows[0], nullptr};
-      const Strip<T> strip{0, rows, {weight}, {}};
+      const Operand<T> side{task.input_size, work.rows[0], nullptr};
+      const DeltaColumns<T> strip{0, rows, {weight}, {}};
       for (Index from = 0; from < task.alphabet; from += kBlockRows) {
         const Index count = smaller(kBlockRows, task.alphabet - from);
         for (Index i = 0; i < count; ++i) {
           work.rows[0][i] = task.table + (from + i) * task.input_size;
         }
         if (!block_gradient(work, &side, 1, &strip, 1, count, sums + from * sums_width(), sums_width(), from > 0,
-                            task.pulse)) {
+                            task.worker)) {
           return false;
         }
       }
@@ -172,11 +172,11 @@ struct WeightGradients {
     if (task.tokens) {
       start_tokens(token_work);
     }
-    const Side<T> sides[kSides] = {{task.tokens ? 0 : task.input_size, work.rows[0], nullptr},
-                                   {H, work.rows[1], nullptr},
-                                   {H, work.rows[1], work.rows[2]}};
+    const Operand<T> sides[kOperands] = {{task.tokens ? 0 : task.input_size, work.rows[0], nullptr},
+                                         {H, work.rows[1], nullptr},
+                                         {H, work.rows[1], work.rows[2]}};
     const Index factor = cell.phase_count > 1 ? cell.phases[1].factor * H : 0;
-    Strip<T> strips[kMaxDeltas];
+    DeltaColumns<T> strips[kMaxDeltas];
     const int strip_count = cut(strips);
     Visit visit(rows, task.reverse, task.from);
     for (Index from = task.from; from < task.to; from += kBlockRows) {
@@ -198,7 +198,7 @@ struct WeightGradients {
         }
       }
       if (!block_gradient(work, sides, 1 + cell.phase_count, strips, strip_count, count, delta_row(task.deltas, from),
-                          task.deltas.stride, from > 0, task.pulse)) {
+                          task.deltas.stride, from > 0, task.worker)) {
         return false;
       }
     }

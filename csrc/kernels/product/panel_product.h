@@ -11,7 +11,7 @@ namespace RECURRA_ISA_NAMESPACE {
 
 // A term of a chain: `depth` values of every row (after row_offset) times the panel's next `depth` rows.
 template <class T>
-struct Segment {
+struct Term {
   const T *const *rows;
   Index row_offset;
   const T *panel;
@@ -20,52 +20,53 @@ struct Segment {
 
 constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its sums to the epilogue, in L1
 
-// The product of all rows with one panel. Each row's chain starts at from[row] and runs through the segments; then
+// The product of all rows with one panel. Each row's chain starts at from[row] and runs through the terms; then
 // finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
 // A panel deeper than `block` is processed in blocks of depth, each over all rows, so that the block stays in L1/L2
-// while the rows pass. Between two blocks the sums are stored in `stash` (rows x vectors), which keeps the chain as it
-// is. prepare(first, count, lines) is called before a tile's last product and names the lines that finish will touch (a
-// prepare without the last argument names none). They are prefetched at once, or `spread` over the product, which takes
-// one instruction more per depth but loses none. place(first, scratch) may choose another place for the sums. `ahead`
-// is the next panel, or null.
+// while the rows pass. Between two blocks the sums are stored in `accumulators` (rows x vectors), which keeps the chain
+// as it is. prepare(first, count, lines) is called before a tile's last product and names the lines that finish will
+// touch (a prepare without the last argument names none). They are prefetched at once, or `spread` over the product,
+// which takes one instruction more per depth but loses none. place(first, scratch) may choose another place for the
+// sums. `ahead` is the next panel, or null.
 struct Unprepared {
   RECURRA_INLINE void operator()(Index, Index) const {}
 };
 template <class T>
-struct Place {
+struct Destination {
   T *at;
   Index stride;
 };
-struct InScratch {
+struct ToScratch {
   template <class T>
-  RECURRA_INLINE Place<T> operator()(Index, const Place<T> &scratch) const {
+  RECURRA_INLINE Destination<T> operator()(Index, const Destination<T> &scratch) const {
     return scratch;
   }
 };
-template <class T, class Finish, class Prepare = Unprepared, class Placing = InScratch>
-RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride, const Segment<T> *segments,
-                                  int count, Index block, Index most_rows, T *stash, const T *ahead, bool spread,
-                                  Finish finish, Prepare prepare = Unprepared(), Placing place = InScratch()) {
+template <class T, class Finish, class Prepare = Unprepared, class Placing = ToScratch>
+RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride, const Term<T> *terms,
+                                  int count, Index block, Index most_rows, T *accumulators, const T *ahead, bool spread,
+                                  Finish finish, Prepare prepare = Unprepared(), Placing place = ToScratch()) {
   const Index width = vectors * Vec<T>::size;
   const Index most = smaller(most_rows, tile_rows(vectors));
   alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];
   bool started = false;
   for (int s = 0; s < count; ++s) {
-    const Segment<T> &segment = segments[s];
+    const Term<T> &term = terms[s];
     Index k = 0;
     do {
-      const Index depth = smaller(block, segment.depth - k);
-      const bool last = s + 1 == count && k + depth == segment.depth;
-      NextPanel<T> next(last ? ahead : nullptr, depth, width, rows, most);
+      const Index depth = smaller(block, term.depth - k);
+      const bool last = s + 1 == count && k + depth == term.depth;
+      PanelPrefetch<T> next(last ? ahead : nullptr, depth, width, rows, most);
       balanced_tiles(rows, most, vectors, [&](Index first, Index n) __attribute__((always_inline)) {
-        const Place<T> to = last ? place(first, Place<T>{scratch, width}) : Place<T>{stash + first * width, width};
-        const auto run = [&](const Ahead<T> &fetched) __attribute__((always_inline)) {
-          tile_for<T>(n, vectors, fetched)(started ? stash + first * width : from + first * from_stride,
-                                           started ? width : from_stride, segment.rows + first, segment.row_offset + k,
-                                           segment.panel + k * width, depth, to.at, to.stride, fetched);
+        const Destination<T> to =
+            last ? place(first, Destination<T>{scratch, width}) : Destination<T>{accumulators + first * width, width};
+        const auto run = [&](const TilePrefetch<T> &fetched) __attribute__((always_inline)) {
+          tile_for<T>(n, vectors, fetched)(started ? accumulators + first * width : from + first * from_stride,
+                                           started ? width : from_stride, term.rows + first, term.row_offset + k,
+                                           term.panel + k * width, depth, to.at, to.stride, fetched);
         };
-        if constexpr (std::is_invocable_v<Prepare, Index, Index, Lines &>) {
-          Lines lines;
+        if constexpr (std::is_invocable_v<Prepare, Index, Index, PrefetchList &>) {
+          PrefetchList lines;
           if (last) {
             prepare(first, n, lines);
           }
@@ -87,7 +88,7 @@ RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index 
       });
       started = true;
       k += depth;
-    } while (k < segment.depth);
+    } while (k < term.depth);
   }
 }
 

@@ -6,15 +6,15 @@ namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 namespace {
 
-// A product of `rows` rows with one panel in several segments, and what must come out.
+// A product of `rows` rows with one panel in several terms, and what must come out.
 template <class T>
 struct Problem {
   Index rows;
   int vectors;
   Index width, from_stride;
-  std::vector<GuardedArray<T>> values, panels;  // of each segment; a segment's rows lie in one array
+  std::vector<GuardedArray<T>> values, panels;  // of each term; a term's rows lie in one array
   std::vector<std::vector<const T *>> pointers;
-  std::vector<Segment<T>> segments;
+  std::vector<Term<T>> terms;
   GuardedArray<T> from;
   std::vector<T> sums;  // (rows, width)
 
@@ -30,14 +30,14 @@ struct Problem {
       values.push_back(random.array<T>(rows * stride));
       panels.push_back(random.array<T>(depths[s] * width));
       for (Index r = 0; r < rows; ++r) pointers[s].push_back(values[s].data() + r * stride);
-      segments.push_back({pointers[s].data(), offset, panels[s].data(), depths[s]});
+      terms.push_back({pointers[s].data(), offset, panels[s].data(), depths[s]});
     }
     for (Index r = 0; r < rows; ++r) {
       for (Index c = 0; c < width; ++c) {
         T sum = from[r * from_stride + c];
-        for (const Segment<T> &segment : segments) {
-          for (Index k = 0; k < segment.depth; ++k) {
-            sum = scalar_fma(segment.rows[r][segment.row_offset + k], segment.panel[k * width + c], sum);
+        for (const Term<T> &term : terms) {
+          for (Index k = 0; k < term.depth; ++k) {
+            sum = scalar_fma(term.rows[r][term.row_offset + k], term.panel[k * width + c], sum);
           }
         }
         sums.push_back(sum);
@@ -63,11 +63,11 @@ TEST_CASE_TEMPLATE("panel product: the same chains for every block of depth and 
             CAPTURE(depths[0]);
             CAPTURE(block);
             CAPTURE(tile);
-            const GuardedArray<T> stash(rows * problem.width);
+            const GuardedArray<T> accumulators(rows * problem.width);
             Index finished = 0;
             bool same = true;
-            panel_product(rows, vectors, problem.from.data(), problem.from_stride, problem.segments.data(),
-                          static_cast<int>(problem.segments.size()), block, tile, stash.data(),
+            panel_product(rows, vectors, problem.from.data(), problem.from_stride, problem.terms.data(),
+                          static_cast<int>(problem.terms.size()), block, tile, accumulators.data(),
                           static_cast<const T *>(nullptr), false, [&](Index first, Index n, const T *sums) {
                             same = same && first == finished && n <= kScratchRows &&
                                    same_bits(sums, problem.sums.data() + first * problem.width, n * problem.width);
@@ -96,22 +96,24 @@ TEST_CASE_TEMPLATE("panel product: prefetching and placing change nothing", T, f
             CAPTURE(vectors);
             CAPTURE(spread);
             CAPTURE(block);
-            const GuardedArray<T> stash(rows * width), to(rows > 0 ? (rows - 1) * columns + width : 0);
+            const GuardedArray<T> accumulators(rows * width), to(rows > 0 ? (rows - 1) * columns + width : 0);
             Index prepared = 0, finished = 0;
             panel_product(
-                rows, vectors, problem.from.data(), problem.from_stride, problem.segments.data(), 2, block, Index(8),
-                stash.data(), ahead, spread,
+                rows, vectors, problem.from.data(), problem.from_stride, problem.terms.data(), 2, block, Index(8),
+                accumulators.data(), ahead, spread,
                 [&](Index first, Index n, const T *sums) {
                   CHECK(sums == to.data() + first * columns);
                   CHECK(first + n == prepared);  // a tile's lines are named before it is finished
                   finished += n;
                 },
-                [&](Index first, Index n, Lines &lines) {
+                [&](Index first, Index n, PrefetchList &lines) {
                   CHECK(first == prepared);
                   prepared += n;
                   for (Index r = 0; r < n; ++r) lines.add(next.data() + r);
                 },
-                [&](Index first, const Place<T> &) { return Place<T>{to.data() + first * columns, columns}; });
+                [&](Index first, const Destination<T> &) {
+                  return Destination<T>{to.data() + first * columns, columns};
+                });
             CHECK(finished == rows);
             bool same = true;
             for (Index r = 0; r < rows; ++r) {

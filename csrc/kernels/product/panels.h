@@ -15,7 +15,7 @@ constexpr Index kPackingWork = 16;  // multiply-adds in whose time an element is
 // Writes a (rows, columns) matrix, row stride `stride`, as panels of `vectors` vectors: to[panel][row][column], missing
 // columns zero. Rows of the matrix are the depth of the product: W as it stands serves A·W. False if interrupted.
 template <class T>
-bool pack_rows(const T *from, Index rows, Index columns, Index stride, int vectors, T *to, Pulse *pulse) {
+bool pack_rows(const T *from, Index rows, Index columns, Index stride, int vectors, T *to, Worker *worker) {
   constexpr Index V = Vec<T>::size;
   for (Index column = 0; column < columns; column += vectors * V) {
     const Index width = smaller(vectors * V, ceil_div(columns - column, V) * V);
@@ -34,7 +34,7 @@ bool pack_rows(const T *from, Index rows, Index columns, Index stride, int vecto
         Vec<T>::zero().store(to + i);
       }
     }
-    if (interrupted(pulse, kPackingWork * rows * width)) {
+    if (interrupted(worker, kPackingWork * rows * width)) {
       return false;
     }
   }

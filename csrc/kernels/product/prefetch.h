@@ -10,7 +10,7 @@ namespace RECURRA_ISA_NAMESPACE {
 constexpr Index kLineBytes = 64;
 
 // Addresses of cache lines to be prefetched. Requested all at once, all but the first two dozen would be dropped.
-class Lines {
+class PrefetchList {
  public:
   static constexpr Index kMost = 512;
   static constexpr Index kPanelLines = kPanelVectors * kVectorBytes / kLineBytes + 1;
@@ -38,7 +38,7 @@ class Lines {
 // What a tile prefetches every few depths (`every`): one cache line of the next panel, which would otherwise come from
 // L3 no faster than its latency allows, and one of the lines that the epilogue will need.
 template <class T>
-struct Ahead {
+struct TilePrefetch {
   const T *panel;  // null: none
   const void *const *lines;
   Index line_count;
@@ -47,18 +47,18 @@ struct Ahead {
 
 // Shares out the cache lines of the next panel (or null) among the tiles of this one.
 template <class T>
-struct NextPanel {
+struct PanelPrefetch {
   static constexpr Index kLine = kLineBytes / static_cast<Index>(sizeof(T));
 
   const T *panel;
   Index size, depth, pace, taken = 0;
 
-  NextPanel(const T *next, Index panel_depth, Index width, Index rows, Index most)
+  PanelPrefetch(const T *next, Index panel_depth, Index width, Index rows, Index most)
       : panel(next), size(panel_depth * width), depth(panel_depth), pace(ceil_div(rows, most) * kLine / width) {}
 
   // A tile's share, together with lines for its epilogue.
-  RECURRA_INLINE Ahead<T> take(const void *const *lines = nullptr, Index line_count = 0) {
-    Ahead<T> ahead{panel && taken < size ? panel + taken : nullptr, lines, line_count, 0};
+  RECURRA_INLINE TilePrefetch<T> take(const void *const *lines = nullptr, Index line_count = 0) {
+    TilePrefetch<T> ahead{panel && taken < size ? panel + taken : nullptr, lines, line_count, 0};
     if (ahead.panel || line_count > 0) {
       ahead.every = ahead.panel ? pace : depth;
       if (line_count > 0) {

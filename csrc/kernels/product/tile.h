@@ -14,23 +14,23 @@ namespace RECURRA_ISA_NAMESPACE {
 // to[r][:] = from[r][:] + Σ_k rows[r][k] * panel[k][:] for R rows, C vectors wide, one fma chain per element. Arguments
 // rather than a struct of them: six come in registers, and a tile of 8 deep took 10 to 40 % longer by way of memory.
 template <class T>
-using Tile = void (*)(const T *from,         // (R, C vectors): where the chains begin
-                      Index from_stride,     // 0: every row begins with the same values, as with a bias
-                      const T *const *rows,  // (R) rows of values,
-                      Index row_offset,      // of which the first `row_offset` are passed over
-                      const T *panel,        // (depth, C vectors)
-                      Index depth,           // of the product
-                      T *to,                 // (R, C vectors); may be `from`
-                      Index to_stride,       // from one row to the next
-                      const Ahead<T> &ahead  // what to prefetch meanwhile
+using Tile = void (*)(const T *from,                // (R, C vectors): where the chains begin
+                      Index from_stride,            // 0: every row begins with the same values, as with a bias
+                      const T *const *rows,         // (R) rows of values,
+                      Index row_offset,             // of which the first `row_offset` are passed over
+                      const T *panel,               // (depth, C vectors)
+                      Index depth,                  // of the product
+                      T *to,                        // (R, C vectors); may be `from`
+                      Index to_stride,              // from one row to the next
+                      const TilePrefetch<T> &ahead  // what to prefetch meanwhile
 );
 
 template <bool kAhead, bool kLines, int R, int C, class T>
 RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *rows, Index row_offset, const T *panel,
-                              Index depth, T *to, Index to_stride, const Ahead<T> &asked) {
+                              Index depth, T *to, Index to_stride, const TilePrefetch<T> &asked) {
   constexpr int V = Vec<T>::size;
   constexpr int kPass = kTwoPasses && R == kPassRows && C == kPanelVectors ? C / 2 : C;
-  Ahead<T> ahead = kAhead ? asked : Ahead<T>{};
+  TilePrefetch<T> ahead = kAhead ? asked : TilePrefetch<T>{};
   const T *row[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -83,23 +83,24 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *
 
 template <int R, int C, class T>
 __attribute__((noinline)) void tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                    const T *panel, Index depth, T *to, Index to_stride, const Ahead<T> &ahead) {
+                                    const T *panel, Index depth, T *to, Index to_stride, const TilePrefetch<T> &ahead) {
   tile_body<false, false, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
 template <int R, int C, class T>
 __attribute__((noinline)) void fetching_tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
                                              const T *panel, Index depth, T *to, Index to_stride,
-                                             const Ahead<T> &ahead) {
+                                             const TilePrefetch<T> &ahead) {
   tile_body<true, false, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
 template <int R, int C, class T>
 __attribute__((noinline)) void naming_tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                           const T *panel, Index depth, T *to, Index to_stride, const Ahead<T> &ahead) {
+                                           const T *panel, Index depth, T *to, Index to_stride,
+                                           const TilePrefetch<T> &ahead) {
   tile_body<true, true, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
 
 template <class T>
-inline Tile<T> tile_for(Index rows, int vectors, const Ahead<T> &ahead) {
+inline Tile<T> tile_for(Index rows, int vectors, const TilePrefetch<T> &ahead) {
   RECURRA_TILE_TABLE(Tile<T>, tiles, tile, one_pass_or_two)
   // These prefetch the next panel alone: with tiles that also take a list of lines, GRU inference at H=256 is 8 %
   // slower.

@@ -8,7 +8,7 @@ namespace {
 
 // What a tile may be asked to fetch on the way: nothing, the next panel, lines, both.
 template <class T>
-std::vector<Ahead<T>> families(const T *panel, const void *const *lines) {
+std::vector<TilePrefetch<T>> families(const T *panel, const void *const *lines) {
   return {{nullptr, nullptr, 0, 0}, {panel, nullptr, 0, 1}, {panel, nullptr, 0, 5},
           {nullptr, lines, 3, 2},   {panel, lines, 1, 1},   {panel, lines, 3, 7}};
 }
@@ -29,7 +29,7 @@ TEST_CASE_TEMPLATE("tile: each element is one chain of multiply-adds in k", T, f
         }
         const auto panel = random.array<T>(depth * width), next = random.array<T>(64);
         const void *const lines[] = {next.data(), next.data() + 16, next.data() + 32};
-        for (const Ahead<T> &ahead : families(next.data(), lines)) {
+        for (const TilePrefetch<T> &ahead : families(next.data(), lines)) {
           for (const Index from_stride : {Index(0), width, width + 3}) {
             for (const bool in_place : {false, true}) {
               if (in_place && from_stride == 0) continue;

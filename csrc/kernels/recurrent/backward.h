@@ -27,7 +27,7 @@ struct Backward : BackwardUnits<T> {
   const BackwardLayout<T> packed;
   const Index first_panel, last_panel;  // this part's, of kWidth units each
 
-  T *stash;
+  T *accumulators;
   const T **delta_rows;
   BackwardRow<T> *step_rows;  // of the step that is being visited
   alignas(64) T zeros[kWidth] = {};
@@ -42,7 +42,7 @@ struct Backward : BackwardUnits<T> {
         packed(of.cell, packed_arena, of.input_size, H),
         first_panel(ceil_div(H, kWidth) * of.part / of.parts),
         last_panel(ceil_div(H, kWidth) * (of.part + 1) / of.parts) {
-    stash = work_arena.take<T>(row_count * kWidth);
+    accumulators = work_arena.take<T>(row_count * kWidth);
     delta_rows = work_arena.take<const T *>(row_count);
     step_rows = work_arena.take<BackwardRow<T>>(row_count);
   }
@@ -73,7 +73,7 @@ struct Backward : BackwardUnits<T> {
         (target == kFirstPhase ? epilogue.stage : epilogue.reverse)(*this, tile);
       }
     };
-    const auto name_lines = [&](Index panel, Index first, Index n, Lines &lines) {
+    const auto name_lines = [&](Index panel, Index first, Index n, PrefetchList &lines) {
       const bool named = target == kStepBefore && vectors_of(panel) == kPanelVectors;
       for (Index b = begin + first; named && b < begin + first + n; ++b) {
         add_lines(step_rows[b], panel * kWidth, lines);
@@ -83,7 +83,7 @@ struct Backward : BackwardUnits<T> {
       const Panels<T> panels = panels_of(gates, run);
       if (end - begin == 1) {
         for (Index p = 0; p < run.count; ++p) {
-          Lines lines;
+          PrefetchList lines;
           name_lines(run.first + p, 0, 1, lines);
           for (const void *line : lines) {
             fetch(line);
@@ -93,14 +93,14 @@ struct Backward : BackwardUnits<T> {
         row_product(delta_rows[begin], panels, zeros, 0, zeros, sums);
         finish(run, 0, 1, sums);
       } else {
-        const Segment<T> segment{delta_rows + begin, 0, panels.weights, panels.depth};
+        const Term<T> term{delta_rows + begin, 0, panels.weights, panels.depth};
         panel_product(
-            end - begin, panels.vectors, zeros, 0, &segment, 1, task.plan->depth_block, task.plan->tile_rows, stash,
+            end - begin, panels.vectors, zeros, 0, &term, 1, task.plan->depth_block, task.plan->tile_rows, accumulators,
             panels.ahead, task.plan->alternate != 0,
             [&](Index first, Index n, const T *sums) { finish(run, first, n, sums); },
-            [&](Index first, Index n, Lines &lines) { name_lines(run.first, first, n, lines); });
+            [&](Index first, Index n, PrefetchList &lines) { name_lines(run.first, first, n, lines); });
       }
-      return !interrupted(task.pulse, run.count * (end - begin) * gates.count * H * kWidth);
+      return !interrupted(task.worker, run.count * (end - begin) * gates.count * H * kWidth);
     });
   }
 
@@ -155,7 +155,7 @@ struct Backward : BackwardUnits<T> {
   }
 
   // Every part has done its units; false: the call is to end.
-  bool all_here() const { return task.parts == 1 || task.pulse->meet(task.pulse); }
+  bool all_here() const { return task.parts == 1 || task.worker->barrier(task.worker); }
 
   // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
   bool step(Index t, Index after, Index going, Index n, bool backwards) {

@@ -68,9 +68,9 @@ struct BackwardUnits {
   }
 
   // Adds the lines that the epilogue will touch of a row, for the panel that begins at `unit`.
-  RECURRA_INLINE void add_lines(const BackwardRow<T> &row, Index unit, Lines &lines) const {
+  RECURRA_INLINE void add_lines(const BackwardRow<T> &row, Index unit, PrefetchList &lines) const {
     constexpr int most = kMaxGates + kMaxDeltas + 2 + 2;
-    static_assert(kMaxTileRows * most * Lines::kPanelLines <= Lines::kMost, "a tile's lines");
+    static_assert(kMaxTileRows * most * PrefetchList::kPanelLines <= PrefetchList::kMost, "a tile's lines");
     const auto add = [&](const T *at) {
       if (at) {
         lines.add(at + unit);

@@ -50,7 +50,7 @@ struct Forward : ForwardUnits<T> {
   Index most_row_runs, row_run_count = 0;
   RowRun *runs_of(int phase, bool backwards) const { return row_runs + (2 * phase + backwards) * most_row_runs; }
 
-  T *stash;               // sums of panel_product, [row][panel]
+  T *accumulators;        // sums of panel_product, [row][panel]
   const T **hidden[2];    // rows of state
   const T **staged_rows;  // rows of staged
 
@@ -71,7 +71,7 @@ struct Forward : ForwardUnits<T> {
       pointers = work_arena.take<const T *>(row_count);
     }
     staged_rows = work_arena.take<const T *>(cell.phase_count > 1 ? row_count : 0);
-    stash = work_arena.take<T>(row_count * kPanelVectors * V);
+    accumulators = work_arena.take<T>(row_count * kPanelVectors * V);
     for (int p = 0; p < cell.phase_count; ++p) {
       const int gates = cell.phases[p].gates.count;
       phases[p] = {gates, packed.first_column(p) * V, packed.hidden[p], packed.units * gates * H,
@@ -172,11 +172,11 @@ struct Forward : ForwardUnits<T> {
     }
     const T *from = projection.panel_at(run.first) + row * stride;
     const Panels<T> panels = panels_of(phase, run);
-    const Segment<T> segment{phase.rows ? phase.rows : hidden[now], 0, panels.weights, H};
+    const Term<T> term{phase.rows ? phase.rows : hidden[now], 0, panels.weights, H};
     UnitTile tile{t, run.first * packed.units, 0, 0, run_vectors(run)};
     panel_product(
-        n, panels.vectors, from + phase.column, stride, &segment, 1, task.plan->depth_block, task.plan->tile_rows,
-        stash, panels.ahead, task.plan->alternate != 0,
+        n, panels.vectors, from + phase.column, stride, &term, 1, task.plan->depth_block, task.plan->tile_rows,
+        accumulators, panels.ahead, task.plan->alternate != 0,
         [&](Index first, Index count, T *sums) {
           tile.first = first;
           tile.count = count;
@@ -221,14 +221,14 @@ struct Forward : ForwardUnits<T> {
         const RowRun *runs = runs_of(phase, backwards);
         for (Index i = 0; done && i < row_run_count; ++i) {
           phase_row(t, phase, runs[i], row);
-          done = !interrupted(task.pulse, runs[i].panels.all() * packed.units * cell.gates * H);
+          done = !interrupted(task.worker, runs[i].panels.all() * packed.units * cell.gates * H);
         }
       } else {
         done = panel_runs(count, n, false, backwards, [&](PanelRun run) {
           run.first += first_panel;
           run.next += run.next < 0 ? 0 : first_panel;
           phase_panel(t, phase, run, row, n);
-          return !interrupted(task.pulse, n * packed.units * cell.gates * H);
+          return !interrupted(task.worker, n * packed.units * cell.gates * H);
         });
       }
       if (!done || !all_here()) {
@@ -262,7 +262,7 @@ struct Forward : ForwardUnits<T> {
   }
 
   // Every part has done its panels; false: the call is to end.
-  bool all_here() const { return task.parts == 1 || task.pulse->meet(task.pulse); }
+  bool all_here() const { return task.parts == 1 || task.worker->barrier(task.worker); }
 
   bool run() {
     const Index steps = rows.steps, count = task.last - task.first;

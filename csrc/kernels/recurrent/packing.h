@@ -112,7 +112,7 @@ bool pack_forward(const PackTask<T> *task) {
     for (int p = 0; p < cell.phase_count; ++p) {
       at.hidden[p] += vectors * cell.phases[p].gates.count * V * H;
     }
-    if (interrupted(task->pulse, kPackingWork * width * (I + H))) {
+    if (interrupted(task->worker, kPackingWork * width * (I + H))) {
       return false;
     }
   }
@@ -144,8 +144,8 @@ bool pack_backward(const PackTask<T> *task) {
   const Index I = task->input_size, H = task->hidden_size, depth = kCells[task->cell].gates * H;
   Arena arena{reinterpret_cast<char *>(task->to)};
   BackwardLayout<T> at(task->cell, arena, I, H);
-  return pack_rows(task->parameters[kInputWeight], depth, I, I, kPanelVectors, at.input, task->pulse) &&
-         pack_rows(task->parameters[kRecurrentWeight], depth, H, H, kPanelVectors, at.hidden, task->pulse);
+  return pack_rows(task->parameters[kInputWeight], depth, I, I, kPanelVectors, at.input, task->worker) &&
+         pack_rows(task->parameters[kRecurrentWeight], depth, H, H, kPanelVectors, at.hidden, task->worker);
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

@@ -75,10 +75,10 @@ struct Projection {
     const T *weights = packed.input + panel * packed.units * G * task.input_size;
     const Index panel_size = packed.units * G * task.input_size;
     const Index most = smaller(task.plan->tile_rows, tile_rows(vectors));
-    NextPanel<T> next(task.plan->alternate && panel + 1 < last_panel ? weights + panel_size : nullptr, task.input_size,
-                      vectors * V, count, most);
+    PanelPrefetch<T> next(task.plan->alternate && panel + 1 < last_panel ? weights + panel_size : nullptr,
+                          task.input_size, vectors * V, count, most);
     balanced_tiles(count, most, vectors, [&](Index first, Index n) {
-      const Ahead<T> fetched = next.take();
+      const TilePrefetch<T> fetched = next.take();
       tile_for<T>(n, vectors, fetched)(bias, 0, from + first, 0, weights, task.input_size, to + first * stride, stride,
                                        fetched);
     });
@@ -117,7 +117,7 @@ struct Projection {
     }
     for (Index panel = first_panel; task.alphabet && panel < last_panel; ++panel) {
       project(panel, table_rows, task.alphabet, table_panel(panel));
-      if (interrupted(task.pulse, task.alphabet * task.input_size * packed.units * G)) {
+      if (interrupted(task.worker, task.alphabet * task.input_size * packed.units * G)) {
         return false;
       }
     }
@@ -167,11 +167,11 @@ struct Projection {
     }
     if (count == 1 && !task.plan->fused && !looks_up()) {
       project_row(inputs[0]);
-      return !interrupted(task.pulse, task.input_size * (last_panel - first_panel) * packed.units * G);
+      return !interrupted(task.worker, task.input_size * (last_panel - first_panel) * packed.units * G);
     }
     for (Index panel = first_panel; !task.plan->fused && panel < last_panel; ++panel) {
       project_panel(panel, count);
-      if (interrupted(task.pulse, count * (task.tokens ? 1 : task.input_size) * packed.units * G)) {
+      if (interrupted(task.worker, count * (task.tokens ? 1 : task.input_size) * packed.units * G)) {
         return false;
       }
     }
