@@ -58,9 +58,9 @@ TEST_CASE_TEMPLATE("linear: y begins as the bias and goes on over the inputs", T
       CAPTURE(biased);
       const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
       const GuardedArray<T> y(layer.rows * layer.out, kGuards[biased]);
-      pack_linear_forward(layer.in, layer.out, layer.weight.data(), biased ? layer.bias.data() : nullptr,
-                          packed.data());
       Pulse pulse = endless_pulse();
+      CHECK(pack_linear_forward(layer.in, layer.out, layer.weight.data(), biased ? layer.bias.data() : nullptr,
+                                packed.data(), &pulse));
       LinearTask<T> task = layer.task(work.data(), &pulse);
       task.packed = packed.data();
       task.y = y.data();
@@ -90,8 +90,8 @@ TEST_CASE_TEMPLATE("linear: gradients in blocks of rows, shared out by the weigh
       const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
       const GuardedArray<T> dx(layer.rows * layer.in, kGuards[parts / 2]);
       const GuardedArray<T> dweight(layer.out * layer.in), dbias(layer.out);
-      pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data());
       Pulse pulse = endless_pulse();
+      CHECK(pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data(), &pulse));
       for (Index part = 0; part < parts; ++part) {
         LinearTask<T> task = layer.task(work.data(), &pulse);
         task.packed = packed.data();
@@ -141,11 +141,11 @@ TEST_CASE_TEMPLATE("linear: stops when it is told to", T, float, double) {
   const GuardedArray<T> packed(linear_packed<T>(5, 7)), work(linear_work<T>()), y(3 * 7), dx(3 * 5), dweight(7 * 5);
   Pulse pulse = stopping_pulse();
   LinearTask<T> task = layer.task(work.data(), &pulse);
-  pack_linear_forward(layer.in, layer.out, layer.weight.data(), layer.bias.data(), packed.data());
+  CHECK_FALSE(pack_linear_forward(layer.in, layer.out, layer.weight.data(), layer.bias.data(), packed.data(), &pulse));
   task.packed = packed.data();
   task.y = y.data();
   CHECK_FALSE(linear_forward(&task));
-  pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data());
+  CHECK_FALSE(pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data(), &pulse));
   task.dx = dx.data();
   task.dweight = dweight.data();
   CHECK_FALSE(linear_backward(&task));

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "testing/kernel_test.h"
+#include "testing/pulses.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -14,7 +15,9 @@ template <class T>
 T exponential_of(T x, T maximum) {
   const T row[] = {x};
   T y[1];
-  exponentials(row, 1, maximum, y);
+  double sum = 0;
+  Pulse pulse = endless_pulse();
+  exponentials(row, 1, maximum, y, sum, &pulse);
   return y[0];
 }
 
@@ -55,7 +58,9 @@ TEST_CASE_TEMPLATE("softmax: each row in its documented order", T, float, double
       task.y = y.data();
       task.maxima = maxima.data();
       task.log_sums = log_sums.data();
-      softmax(&task);
+      Pulse pulse = endless_pulse();
+      task.pulse = &pulse;
+      CHECK(softmax(&task));
       bool same = true, close = true;
       for (Index row = 0; row < rows; ++row) {
         const double weight = weighted ? weights[row] : 1;
@@ -92,7 +97,9 @@ TEST_CASE_TEMPLATE("softmax: far apart, equal, infinite and NaN", T, float, doub
     task.columns = x.size();
     task.x = x.data();
     task.y = y.data();
-    softmax(&task);
+    Pulse pulse = endless_pulse();
+    task.pulse = &pulse;
+    CHECK(softmax(&task));
     return std::vector<T>(y.begin(), y.end());
   };
   CHECK(of({huge, -huge, T(0)}) == std::vector<T>{T(1), T(0), T(0)});

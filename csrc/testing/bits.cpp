@@ -11,6 +11,7 @@
 #include "model/linear.h"
 #include "model/network.h"
 #include "model/optimizer.h"
+#include "system/float_mode.h"
 #include "testing/numbers.h"
 
 namespace recurra {
@@ -93,12 +94,13 @@ template <class T>
 struct Problem {
   NetworkShape shape;
   Index steps, batch;
+  Index threads;                  // as many as the build can have, which is to change nothing
   Values<Index> lengths, tokens;  // tokens: instead of x, if not empty
   Values<T> x, h0, c0, dy, dh_n, dc_n;
   std::vector<Values<T>> masks;
 
   Problem(Random &random, const NetworkShape &of)
-      : shape(of), steps(random.integer(0, 24)), batch(random.integer(1, 21)) {
+      : shape(of), steps(random.integer(0, 24)), batch(random.integer(1, 21)), threads(random.integer(1, 3)) {
     const Index rows = steps * batch, states = shape.states() * batch * shape.hidden_size;
     if (random.integer(0, 1)) {
       for (Index b = 0; b < batch; ++b) lengths.push_back(random.integer(0, steps));
@@ -142,6 +144,7 @@ void run_network(const Problem<T> &problem, const Network<T> &network, const Par
   call.y = {y.data(), problem.batch * features, features};
   call.h_n = h_n.data();
   call.c_n = cells ? c_n.data() : nullptr;
+  call.wish.threads = problem.threads;
   const auto add = [&] {
     for (const auto *values : {&y, &h_n, &c_n}) hash.add(*values);
   };
@@ -161,6 +164,7 @@ void run_network(const Problem<T> &problem, const Network<T> &network, const Par
   back.dh0 = dh0.data();
   back.dc0 = cells ? dc0.data() : nullptr;
   back.grads = trained.gradient_pointers;
+  back.wish.threads = problem.threads;
   network.backward(tape, back);
   for (const auto *values : {&dx, &dh0, &dc0}) hash.add(*values);
 }
@@ -195,14 +199,15 @@ template <class T>
 void check_linear(int number) {
   Random random(1000 + static_cast<std::uint64_t>(number) * 2 + sizeof(T) / 8);
   const Index rows = random.integer(0, 300), in = random.integer(0, 80), out = random.integer(1, 80);
-  Dense<T> linear(in, out, random.integer(0, 1) == 1);
+  Linear<T> linear(in, out, random.integer(0, 1) == 1);
   Trained<T> trained(*linear.parameters);
   trained.draw(random, T(1));
   const auto x = random_values<T>(random, rows * in), dy = random_values<T>(random, rows * out);
   Values<T> y(dy.size()), dx(x.size()), probabilities(dy.size());
   long long version = 0;
+  bool outdated = false;
   linear.forward(rows, x.data(), y.data(), nullptr, version);
-  linear.backward(rows, linear.packed_backward(version), x.data(), dy.data(), dx.data(),
+  linear.backward(rows, linear.packed_backward(version, nullptr, outdated), x.data(), dy.data(), dx.data(),
                   trained.gradient_pointers.data(), nullptr);
   trained.step(1, number % 2 == 0);
   SoftmaxTask<T> task{};
@@ -210,6 +215,8 @@ void check_linear(int number) {
   task.columns = out;
   task.x = y.data();
   task.y = probabilities.data();
+  Pulse pulse{1, [](Pulse *) { return false; }, nullptr, nullptr, 0, 1};
+  task.pulse = &pulse;
   kernels_of<T>().softmax(&task);
   Hash hash;
   for (const auto *values : {&y, &dx, &probabilities}) hash.add(*values);
@@ -253,4 +260,7 @@ void check_all() {
 }  // namespace testing
 }  // namespace recurra
 
-int main() { recurra::testing::check_all(); }
+int main() {
+  const recurra::FloatMode mode;
+  recurra::testing::check_all();
+}

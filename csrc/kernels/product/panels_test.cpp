@@ -2,6 +2,7 @@
 
 #include "kernels/product/tile_shapes.h"
 #include "testing/kernel_test.h"
+#include "testing/pulses.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -19,7 +20,8 @@ TEST_CASE_TEMPLATE("panels: a matrix as it stands, missing columns zero", T, flo
         const Index stride = columns + random.integer(0, 3), padded = ceil_div(columns, V) * V;
         const auto from = random.array<T>(rows > 0 ? (rows - 1) * stride + columns : 0);
         const GuardedArray<T> to(padded * rows, random.guard());
-        pack_rows(from.data(), rows, columns, stride, vectors, to.data());
+        Pulse pulse = endless_pulse();
+        CHECK(pack_rows(from.data(), rows, columns, stride, vectors, to.data(), &pulse));
         bool same = true;
         Index at = 0;
         for (Index first = 0; first < columns; first += vectors * V) {
