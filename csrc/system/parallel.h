@@ -13,6 +13,9 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+#elif defined(RECURRA_STD_THREADS)  // for the thread sanitizer, which doesn't see how OpenMP orders its threads
+#include <thread>
+#include <vector>
 #endif
 
 namespace recurra {
@@ -42,6 +45,8 @@ inline std::atomic<int> &thread_setting() {
 inline int usable_threads([[maybe_unused]] int wish) {
 #ifdef _OPENMP
   return ForkGate::instance().in_child() ? 1 : wish;
+#elif defined(RECURRA_STD_THREADS)
+  return wish;
 #else
   return 1;
 #endif
@@ -60,6 +65,19 @@ void run_team([[maybe_unused]] int threads, const Body &body) {
       const FloatMode mode;
       body(omp_get_thread_num(), omp_get_num_threads());
     }
+    return;
+  }
+#elif defined(RECURRA_STD_THREADS)
+  if (threads > 1) {
+    std::vector<std::thread> others;
+    for (int member = 1; member < threads; ++member) {
+      others.emplace_back([&body, member, threads] {
+        const FloatMode mode;
+        body(member, threads);
+      });
+    }
+    body(0, threads);
+    for (std::thread &other : others) other.join();
     return;
   }
 #endif

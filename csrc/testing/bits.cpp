@@ -95,12 +95,13 @@ template <class T>
 struct Problem {
   NetworkShape shape;
   Index steps, batch;
+  Index threads;                  // as many as the build can have, which is to change nothing
   Values<Index> lengths, tokens;  // tokens: instead of x, if not empty
   Values<T> x, h0, c0, dy, dh_n, dc_n;
   std::vector<Values<T>> masks;
 
   Problem(Random &random, const NetworkShape &of)
-      : shape(of), steps(random.integer(0, 24)), batch(random.integer(1, 21)) {
+      : shape(of), steps(random.integer(0, 24)), batch(random.integer(1, 21)), threads(random.integer(1, 3)) {
     const Index rows = steps * batch, states = shape.states() * batch * shape.hidden_size;
     if (random.integer(0, 1)) {
       for (Index b = 0; b < batch; ++b) lengths.push_back(random.integer(0, steps));
@@ -144,6 +145,7 @@ void run_network(const Problem<T> &problem, const Network<T> &network, const Par
   call.y = {y.data(), problem.batch * features, features};
   call.h_n = h_n.data();
   call.c_n = cells ? c_n.data() : nullptr;
+  call.wish.threads = problem.threads;
   const auto add = [&] {
     for (const auto *values : {&y, &h_n, &c_n}) hash.add(*values);
   };
@@ -163,6 +165,7 @@ void run_network(const Problem<T> &problem, const Network<T> &network, const Par
   back.dh0 = dh0.data();
   back.dc0 = cells ? dc0.data() : nullptr;
   back.grads = trained.gradient_pointers;
+  back.wish.threads = problem.threads;
   network.backward(tape, back);
   for (const auto *values : {&dx, &dh0, &dc0}) hash.add(*values);
 }
