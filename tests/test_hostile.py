@@ -211,7 +211,7 @@ def test_no_object_is_made_without_something_behind_it(name):
 
 
 def test_there_are_classes_to_test():
-    kinds = ("Network", "Tape", "History", "Linear", "LinearTape", "Embedding", "EmbeddingTape", "Parameters")
+    kinds = ("Network", "Tape", "LayerArrays", "Linear", "LinearTape", "Embedding", "EmbeddingTape", "Parameters")
     assert {kind + dtype for kind in kinds for dtype in ("32", "64")} == {*CLASSES}
 
 
@@ -247,7 +247,7 @@ def test_no_object_is_taken_for_one_of_another_class():
     with pytest.raises(TypeError, match=r"^self: expected"):
         _core.Parameters32.views(Claims(_core.Parameters32))
     with pytest.raises(TypeError, match=r"^self: expected"):
-        _core.History32.__len__(Claims(_core.History32))
+        _core.LayerArrays32.__len__(Claims(_core.LayerArrays32))
 
 
 @pytest.mark.parametrize(

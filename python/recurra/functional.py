@@ -30,12 +30,12 @@ class Tape:
     has_cell_state: bool
 
     @property
-    def outputs(self) -> _core.History:
+    def outputs(self) -> _core.LayerArrays:
         """Layer -> h_t (T, B, D·H), before the layer's mask, zero beyond a sequence's end."""
         return self.core.outputs
 
     @property
-    def cells(self) -> _core.History:
+    def cells(self) -> _core.LayerArrays:
         """LSTM: layer -> c_t, the same."""
         return self.core.cells
 
