@@ -10,6 +10,7 @@ import pytest
 
 import recurra
 from configs import assert_same_bits
+from recurra import _core
 
 MAKERS = {
     "RNN": lambda **options: recurra.RNN(3, 5, num_layers=2, bidirectional=True, **options),
@@ -222,11 +223,19 @@ def test_a_network_over_borrowed_arrays(dtype):
     network.parameters.lend(arrays, 8)
     layer.load_state_dict(arrays)
     assert_same_bits(run(), layer(x)[0])
-    for change in (lambda: network.parameters.load(arrays),):
+    borrowed = network.parameters
+    for change in (
+        lambda: borrowed.load(arrays),
+        lambda: _core.load_all([(borrowed, arrays)], "state_dict"),
+        lambda: _core.sgd([(borrowed, layer.grads, None, -1)], [0], 0.1, 0.0, 0.0, False),
+    ):
         with pytest.raises(RuntimeError, match="borrowed"):
             change()
+    del views["weight_hh_l0"]
+    borrowed.lend({name: array.copy() for name, array in arrays.items()}, 9)
+    assert_same_bits(views["weight_ih_l0"], arrays["weight_ih_l0"])  # the old array is there as long as its view
     with pytest.raises(RuntimeError, match="expected borrowed ones"):
-        layer._parameters.lend(arrays, 9)
+        layer._parameters.lend(arrays, 10)
 
 
 def test_borrowed_arrays_live_as_long_as_the_network_and_its_tapes():
@@ -251,6 +260,25 @@ def test_borrowed_arrays_that_do_not_lie_in_order_are_copied():
     assert_same_bits(layer._core.borrow(arrays, 0).call(x, None, None, None, False, None, None)[0], layer(x)[0])
     with pytest.raises(ValueError, match="no weight_hh_l0"):
         layer._core.borrow({name: array for name, array in arrays.items() if name != "weight_hh_l0"}, 0)
+
+
+def test_views_of_borrowed_arrays_outlive_them():
+    layer = recurra.RNN(400, 400, seed=0)
+    given = layer.state_dict()
+    network = layer._core.borrow(given, 0)
+    view = network.parameters.views()["weight_hh_l0"]
+    network.parameters.lend(layer.state_dict(), 1)
+    del given
+    assert_same_bits(view, layer.params["weight_hh_l0"])
+    del network
+    assert_same_bits(view, layer.params["weight_hh_l0"])
+
+
+def test_a_cell_of_a_cell_is_refused():
+    stack = recurra._core.Network32("lstm", 3, 5, 2, 2, True, False, None)
+    for network, place in ((stack.cell(1, 1), (0, 0)), (stack, (2, 0)), (stack, (0, 2)), (stack, (-1, 0))):
+        with pytest.raises(ValueError, match="layer, direction"):
+            network.cell(*place)
 
 
 def test_the_table_of_cells_is_what_layers_have():

@@ -58,7 +58,7 @@ TEST_CASE_TEMPLATE("linear: y begins as the bias and goes on over the inputs", T
       CAPTURE(biased);
       const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
       const GuardedArray<T> y(layer.rows * layer.out, kGuards[biased]);
-      Worker worker = endless_pulse();
+      Worker worker = endless_worker();
       CHECK(pack_linear_forward(layer.in, layer.out, layer.weight.data(), biased ? layer.bias.data() : nullptr,
                                 packed.data(), &worker));
       LinearTask<T> task = layer.task(work.data(), &worker);
@@ -90,7 +90,7 @@ TEST_CASE_TEMPLATE("linear: gradients in blocks of rows, shared out by the weigh
       const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
       const GuardedArray<T> dx(layer.rows * layer.in, kGuards[parts / 2]);
       const GuardedArray<T> dweight(layer.out * layer.in), dbias(layer.out);
-      Worker worker = endless_pulse();
+      Worker worker = endless_worker();
       CHECK(pack_linear_backward(layer.in, layer.out, layer.weight.data(), packed.data(), &worker));
       for (Index part = 0; part < parts; ++part) {
         LinearTask<T> task = layer.task(work.data(), &worker);
@@ -139,7 +139,7 @@ TEST_CASE_TEMPLATE("linear: stops when it is told to", T, float, double) {
   Random random(3);
   const Layer<T> layer(random, 3, 5, 7);
   const GuardedArray<T> packed(linear_packed<T>(5, 7)), work(linear_work<T>()), y(3 * 7), dx(3 * 5), dweight(7 * 5);
-  Worker worker = stopping_pulse();
+  Worker worker = stopping_worker();
   LinearTask<T> task = layer.task(work.data(), &worker);
   CHECK_FALSE(pack_linear_forward(layer.in, layer.out, layer.weight.data(), layer.bias.data(), packed.data(), &worker));
   task.packed = packed.data();

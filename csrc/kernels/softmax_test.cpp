@@ -16,7 +16,7 @@ T exponential_of(T x, T maximum) {
   const T row[] = {x};
   T y[1] = {};
   double sum = 0;
-  Worker worker = endless_pulse();
+  Worker worker = endless_worker();
   CHECK(exponentials(row, 1, maximum, y, sum, &worker));
   return y[0];
 }
@@ -58,7 +58,7 @@ TEST_CASE_TEMPLATE("softmax: each row in its documented order", T, float, double
       task.y = y.data();
       task.maxima = maxima.data();
       task.log_sums = log_sums.data();
-      Worker worker = endless_pulse();
+      Worker worker = endless_worker();
       task.worker = &worker;
       CHECK(softmax(&task));
       bool same = true, close = true;
@@ -97,7 +97,7 @@ TEST_CASE_TEMPLATE("softmax: far apart, equal, infinite and NaN", T, float, doub
     task.columns = x.size();
     task.x = x.data();
     task.y = y.data();
-    Worker worker = endless_pulse();
+    Worker worker = endless_worker();
     task.worker = &worker;
     CHECK(softmax(&task));
     return std::vector<T>(y.begin(), y.end());
@@ -110,7 +110,7 @@ TEST_CASE_TEMPLATE("softmax: far apart, equal, infinite and NaN", T, float, doub
 
 TEST_CASE_TEMPLATE("softmax: stops when it is told to", T, float, double) {
   const GuardedArray<T> x{T(1), T(2), T(3)}, y(3);
-  Worker worker = stopping_pulse();
+  Worker worker = stopping_worker();
   SoftmaxTask<T> task{};
   task.rows = 1;
   task.columns = 3;

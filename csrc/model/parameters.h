@@ -105,7 +105,7 @@ class Parameters {
   }
   // Of somebody else's arrays, each contiguous, which `keeper` keeps alive.
   Parameters(TablePtr of, const std::vector<const T *> &arrays, std::shared_ptr<void> keeper, long long given_version)
-      : table(std::move(of)), entries(table->entries) {
+      : table(std::move(of)), entries(table->entries), borrowed_(true) {
     lend(arrays, keeper, given_version);
     ForkGate::instance().add(&mutex);
   }
@@ -113,7 +113,9 @@ class Parameters {
   Parameters(const Parameters &) = delete;
   Parameters &operator=(const Parameters &) = delete;
 
-  bool borrowed() const { return keeper_ != nullptr; }
+  bool borrowed() const { return borrowed_; }
+  // What keeps the borrowed arrays alive; with the mutex held.
+  const std::shared_ptr<void> &keeper() const { return keeper_; }
   // For long_read: arrays that are lent may be others when the lock has been given up, and the old ones gone.
   Signalled unless_borrowed(Signalled signalled) const { return borrowed() ? nullptr : signalled; }
   T *data(std::size_t entry) { return arrays_[entry]; }
@@ -159,6 +161,7 @@ class Parameters {
   std::map<std::size_t, PackedCaches<T>> packed;  // by NetworkShape::part: of all the layer, and of cells that share it
 
  private:
+  const bool borrowed_ = false;
   Buffer<T> memory_;
   std::vector<T *> arrays_;
   std::shared_ptr<void> keeper_;

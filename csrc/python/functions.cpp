@@ -33,10 +33,10 @@ py::array activation_of(py::handle x, void (*Kernels<float>::*single)(Index, con
   return activation<float>(typed_array<float>(x, "x"), single);
 }
 
-// The mean of the squared errors; -1 if interrupted. Done in pieces, between which Ctrl-C is seen: 4 million elements
-// take some 5 ms. The chains go on from piece to piece, so the number is the same as in one.
+// The mean of the squared errors; false if interrupted. Done in pieces, between which Ctrl-C is seen: 4 million
+// elements take some 5 ms. The chains go on from piece to piece, so the number is the same as in one.
 template <class T>
-double mean_squared_error(const MseTask<T> &task) {
+bool mean_squared_error(const MseTask<T> &task, double &value) {
   constexpr Index kPiece = 1 << 22;
   const Index rows = std::max<Index>(1, kPiece / task.columns), columns = std::min(kPiece, task.columns);
   double chains[kSquareChains] = {}, sum = 0;
@@ -52,11 +52,12 @@ double mean_squared_error(const MseTask<T> &task) {
       piece.gradient += offset;
       if (task.weights) piece.weights += row;
       counted = kernels_of<T>().mse(&piece, chains, counted);
-      if (2 * piece.rows * piece.columns > kPiece && signalled()) return -1;
+      if (2 * piece.rows * piece.columns > kPiece && signalled()) return false;
     }
   }
   for (const double chain : chains) sum += chain;
-  return sum / task.total;
+  value = sum / task.total;
+  return true;
 }
 
 // (value, gradient) of the mean squared error. Weights are those of rows, into which the elements are divided evenly;
@@ -83,11 +84,12 @@ py::tuple mse_of(const py::array &prediction, const py::array &target, py::handl
     task.total = total;
   }
   double value = 0;
+  bool done = false;
   {
     const WithoutGil released;
-    value = mean_squared_error(task);
+    done = mean_squared_error(task, value);
   }
-  if (value < 0) throw py::error_already_set();
+  if (!done) throw py::error_already_set();
   return py::make_tuple(value, gradient);
 }
 

@@ -5,7 +5,7 @@
 
 #include "dispatch.h"
 #include "python/bindings.h"
-#include "python/cell_names.h"
+#include "python/cell_table.h"
 #include "python/forward_arguments.h"
 #include "python/named_arrays.h"
 #include "python/tapes.h"
@@ -85,8 +85,8 @@ class PyNetwork {
   // both.
   std::shared_ptr<PyNetwork> cell(Index layer, int direction) const {
     NetworkShape shape = network_->shape;
-    if (layer < 0 || layer >= shape.layers || direction < 0 || direction >= shape.directions) {
-      throw py::value_error("layer, direction: expected ones that the network has");
+    if (shape.single || layer < 0 || layer >= shape.layers || direction < 0 || direction >= shape.directions) {
+      throw py::value_error("layer, direction: expected ones of a stack of layers");
     }
     if (layer > 0) shape.input_size = shape.features();
     shape.part = 1 + static_cast<std::size_t>((layer * shape.directions + direction) * (shape.bias ? 4 : 2));

@@ -21,14 +21,27 @@ py::handle key_of(const ParameterTable::Entry &entry) {
   return static_cast<PyObject *>(entry.key);
 }
 
-// dict name -> read-only view; the views keep the parameters alive, and numpy finds no way to make them writeable.
+// What borrowed parameters hold on to.
+using Lent = std::vector<py::array>;
+
+template <class T>
+std::shared_ptr<Lent> lent_by(const ParametersPtr<T> &parameters) {
+  if (!parameters->borrowed()) return nullptr;
+  const std::lock_guard<std::mutex> lock(parameters->mutex);
+  return std::static_pointer_cast<Lent>(parameters->keeper());
+}
+
+// dict name -> read-only view; numpy finds no way to make them writeable. They keep the parameters alive, or, of
+// borrowed ones, the array that is lent now.
 template <class T>
 py::dict views(const ParametersPtr<T> &parameters) {
   py::dict result;
+  const std::shared_ptr<Lent> lent = lent_by(parameters);
   const py::object owner = wrap(parameters);
   for (std::size_t i = 0; i < parameters->entries.size(); ++i) {
     const auto &entry = parameters->entries[i];
-    py::array_t<T> view(entry.shape, parameters->data(i), owner);
+    const py::object base = lent ? py::object((*lent)[i]) : owner;
+    py::array_t<T> view(entry.shape, lent ? pointer<T>((*lent)[i]) : parameters->data(i), base);
     py::detail::array_proxy(view.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
     result[key_of(entry)] = view;
   }
@@ -169,12 +182,13 @@ std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const Param
     if (!contiguous<T>(array)) array = copied(array);
     pointers.push_back(pointer<T>(array));
   }
-  const auto release = [](std::vector<py::array> *held) {
+  const auto release = [](Lent *held) {
     if (finalizing()) return;  // nobody can have the GIL any more
-    const py::gil_scoped_acquire acquired;
+    const PyGILState_STATE state = take_gil();
     delete held;
+    PyGILState_Release(state);
   };
-  return {std::move(pointers), std::shared_ptr<std::vector<py::array>>(new std::vector(std::move(arrays)), release)};
+  return {std::move(pointers), std::shared_ptr<Lent>(new Lent(std::move(arrays)), release)};
 }
 
 template <class T>

@@ -1,4 +1,4 @@
-// Pulses of one thread for the tests of kernels: one that never stops the work, and one that does so at once.
+// Workers of one thread for the tests of kernels: one that never stops the work, and one that does so at once.
 #pragma once
 
 #include "kernels.h"
@@ -6,7 +6,7 @@
 namespace recurra {
 namespace testing {
 
-inline Worker endless_pulse() {
+inline Worker endless_worker() {
   return {1 << 20,
           [](Worker *worker) {
             worker->credit = 1 << 20;
@@ -17,7 +17,7 @@ inline Worker endless_pulse() {
           0,
           1};
 }
-inline Worker stopping_pulse() {
+inline Worker stopping_worker() {
   return {0, [](Worker *) { return true; }, [](Worker *) { return false; }, nullptr, 0, 1};
 }
 

@@ -11,6 +11,7 @@ from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .layers import LAYERS, _Recurrent
 from .linear import Linear
+from .module import Module
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,9 @@ def check_kind(layer: object) -> None:
 def check_parameters(layers: Sequence[Any]) -> None:
     """Raises unless all parameters are of one dtype, and none belongs to two members."""
     leaves = [leaf for layer in layers for leaf in layer.leaves()]
+    for leaf in leaves:
+        if not isinstance(leaf, Module) or not hasattr(leaf, "_parameters"):
+            raise TypeError(f"layers: expected leaves() to be layers with parameters, got {shown(leaf)}")
     if len({id(leaf._parameters) for leaf in leaves}) < len(leaves):
         raise ValueError("layers: expected different layers, got one with parameters twice")
     if len({leaf.dtype for leaf in leaves}) > 1:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._checks import check_flag, check_index, check_size, check_tokens, shown
 from .composite import check_arrays
-from .layers import DTYPE, GRU, LSTM, NETWORKS, RNN, TOKENS, _Recurrent, check_nonlinearity
+from .layers import CELLS, DTYPE, GRU, LSTM, NETWORKS, RNN, TOKENS, _Recurrent, check_nonlinearity
 from .module import Array, Module
 
 if TYPE_CHECKING:
@@ -74,12 +74,24 @@ class _Cell(Module):
         self._core = self._source._core.cell(layer, direction)
         self._parameters = self._source._parameters
         suffix = f"_l{layer}" + "_reverse" * direction
-        names = [
-            name for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if name + suffix in self._source.params
-        ]
+        every = [entry["name"] for entry in CELLS[self._cell]["parameters"]]
+        names = [name for name in every if name + suffix in self._source.params]
         self._names = {name: name + suffix for name in names}
         self._params = MappingProxyType({name: self._source.params[long] for name, long in self._names.items()})
-        self.grads = {name: self._source.grads[long] for name, long in self._names.items()}
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """The gradients by the parameters' names; of a cell that shares a layer's weights, what the layer has now."""
+        if self._source is None:
+            own: dict[str, Array] = self.__dict__["grads"]
+            return own
+        return {name: self._source.grads[long] for name, long in self._names.items()}
+
+    @grads.setter
+    def grads(self, value: dict[str, Array]) -> None:
+        if self._source is not None:
+            raise AttributeError("grads: expected to be set on the layer whose weights the cell shares")
+        self.__dict__["grads"] = value
 
     def leaves(self) -> list[Module]:
         """Itself, or the layer that its parameters belong to."""

@@ -151,8 +151,3 @@ def load_all(states: Iterable[tuple[Module, Mapping[str, Array]]]) -> None:
     if own:  # else not even an iterator may be made that could fail for lack of memory
         for layer, state in own:
             layer.load_state_dict(state)
-
-
-def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address

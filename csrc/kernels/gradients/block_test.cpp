@@ -72,7 +72,7 @@ void check_block(Random &random, Index count, Index deltas, Index cut, const std
     if (s + 1 < sides.size() || sides.size() == 1) strips[1].weight[s] = weights[s].data() + cut * sides[s].columns;
   }
   Workspace<T> workspace;
-  Worker worker = endless_pulse();
+  Worker worker = endless_worker();
   CHECK(block_gradient(workspace.work, side_list.data(), static_cast<int>(sides.size()), strips, 2, count, delta.data(),
                        delta_stride, add, &worker));
   for (std::size_t s = 0; s < sides.size(); ++s) {
@@ -145,7 +145,7 @@ TEST_CASE_TEMPLATE("block gradient: stops when it is told to", T, float, double)
   const Operand<T> side = rows.side();
   const DeltaColumns<T> strip{0, 200, {weight.data()}, {}};
   Workspace<T> workspace;
-  Worker worker = stopping_pulse();
+  Worker worker = stopping_worker();
   CHECK_FALSE(block_gradient(workspace.work, &side, 1, &strip, 1, 9, delta.data(), 200, false, &worker));
 }
 

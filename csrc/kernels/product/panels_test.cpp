@@ -20,7 +20,7 @@ TEST_CASE_TEMPLATE("panels: a matrix as it stands, missing columns zero", T, flo
         const Index stride = columns + random.integer(0, 3), padded = ceil_div(columns, V) * V;
         const auto from = random.array<T>(rows > 0 ? (rows - 1) * stride + columns : 0);
         const GuardedArray<T> to(padded * rows, random.guard());
-        Worker worker = endless_pulse();
+        Worker worker = endless_worker();
         CHECK(pack_rows(from.data(), rows, columns, stride, vectors, to.data(), &worker));
         bool same = true;
         Index at = 0;

@@ -1,5 +1,5 @@
 // The table of cells for Python.
-#include "python/cell_names.h"
+#include "python/cell_table.h"
 
 #include "python/bindings.h"
 #include "python/errors.h"
