@@ -261,3 +261,12 @@ def test_targets_that_pytorch_users_write():
     with refused(ValueError, "targets", form=r": expected .*got -100: .*ignore_index=-100$"):
         recurra.cross_entropy(prediction, target)
     assert np.isfinite(recurra.cross_entropy(prediction, target, ignore_index=-100)[0])
+
+
+@pytest.mark.parametrize("weight", [1e-310, 1e-300, 1e300])
+def test_weights_count_by_their_ratios(weight):
+    prediction, target = np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32)
+    value, gradient = recurra.mse(prediction, target, position_weights=np.full((2, 2), weight))
+    expected, like = recurra.mse(prediction, target)
+    assert value == pytest.approx(expected)
+    np.testing.assert_allclose(gradient, like, rtol=1e-6)

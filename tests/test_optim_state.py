@@ -340,3 +340,23 @@ def test_a_model_loads_all_or_nothing():
         assert_same_bits(model.state_dict(), before)
     model.load_state_dict(state)
     assert_same_bits(model.state_dict(), state)
+
+
+@pytest.mark.parametrize(("name", "value"), [("step", 2**63), ("step", 2**53 + 1), ("step", -1)])
+def test_steps_that_cannot_be_are_refused(name, value):
+    optimizer = recurra.Adam(recurra.Linear(2, 2, seed=0))
+    with pytest.raises(ValueError, match=f"^{name}: expected an integer in 0"):
+        optimizer.load_state_dict(optimizer.state_dict() | {name: value})
+
+
+def test_means_of_squares_below_zero_are_refused():
+    layer = recurra.Linear(2, 2, seed=0)
+    optimizer = recurra.Adam(layer)
+    optimizer.step()
+    state = optimizer.state_dict()
+    key = next(name for name in state if name.startswith("exp_avg_sq"))
+    before = {name: np.array(array) for name, array in state.items()}
+    with pytest.raises(ValueError, match=f"^{key}: expected means of squares"):
+        optimizer.load_state_dict(state | {key: np.full_like(state[key], -1)})
+    for name, array in optimizer.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])

@@ -347,3 +347,34 @@ def test_dropout_without_a_generator_is_refused_before_the_first_member_has_run(
     assert watched.calls == 0
     recurra.Sequential(watched, recurra.Dropout(0.0)).forward(np.zeros((T, I), np.float32))
     assert watched.calls == 1
+
+
+def test_a_tape_of_none_behind_an_embedding():
+    """Any object may be a tape."""
+
+    class Twice(recurra.Composite):
+        def __call__(self, x):
+            return 2 * x
+
+        def forward(self, x):
+            return 2 * x, None
+
+        def backward(self, tape, dy, *, need_dx=True, grads=None, retain=False):  # noqa: ARG002
+            return 2 * dy
+
+    tokens = np.zeros((6, 3), int)
+    makers = (recurra.Embedding, 5, 4), (recurra.GRU, 4, 8), (recurra.Linear, 8, 5)
+    layers = [make(*sizes, dtype=np.float64, seed=0) for make, *sizes in makers]
+    layers.insert(2, Twice())
+    model = recurra.Sequential(*layers)
+    y, tape = model.forward(tokens)
+    model.backward(tape, np.ones_like(y))
+    grads = {name: array.copy() for name, array in model.grads.items()}
+    model.zero_grad()
+    embedded, embedding_tape = layers[0].forward(tokens)
+    h, _, gru_tape = layers[1].forward(embedded)
+    _, linear_tape = layers[3].forward(2 * h)
+    dh = layers[3].backward(linear_tape, np.ones_like(y)) * 2
+    layers[0].backward(embedding_tape, layers[1].backward(gru_tape, dh)[0])
+    for name, array in model.grads.items():
+        np.testing.assert_allclose(grads[name], array, rtol=1e-12, atol=1e-12)

@@ -103,19 +103,24 @@ inline bool is_masked(py::handle array) {
   return false;
 }
 
-// The array itself, or of an array of a subclass (numpy.matrix, numpy.memmap, somebody's own) the memory behind it: a
-// view with a shape and strides of its own, whatever the subclass says and does. `array` is an ndarray of some kind.
-inline py::array plain_array(py::handle array) {
-  const auto given = py::reinterpret_borrow<py::array>(array);
-  if (is_plain(array)) return given;
+// A plain array of its own over the same memory: what others do to the shape and strides of the first doesn't reach it.
+inline py::array own_view(const py::array &given) {
   const auto &numpy = py::detail::npy_api::get();
   const int flags = given.flags() & py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
   py::array view = owned_array(numpy.PyArray_NewFromDescr_(
       numpy.PyArray_Type_, given.dtype().release().ptr(), static_cast<int>(given.ndim()),
       reinterpret_cast<const Py_intptr_t *>(given.shape()), reinterpret_cast<const Py_intptr_t *>(given.strides()),
       const_cast<void *>(given.data()), flags, nullptr));
-  if (numpy.PyArray_SetBaseObject_(view.ptr(), array.inc_ref().ptr()) != 0) throw py::error_already_set();
+  const py::object base = given;
+  if (numpy.PyArray_SetBaseObject_(view.ptr(), base.inc_ref().ptr()) != 0) throw py::error_already_set();
   return view;
+}
+
+// The array itself, or of an array of a subclass (numpy.matrix, numpy.memmap, somebody's own) the memory behind it: a
+// view with a shape and strides of its own, whatever the subclass says and does. `array` is an ndarray of some kind.
+inline py::array plain_array(py::handle array) {
+  const auto given = py::reinterpret_borrow<py::array>(array);
+  return is_plain(array) ? given : own_view(given);
 }
 
 // Rows of features can be read in place if each is contiguous and every element lies where a T may.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "python/arrays.h"
 #include "python/gil.h"
@@ -24,9 +25,13 @@ inline void copy_large(const py::array &to, const py::array &from) {
     const auto *source = static_cast<const char *>(from.data());
     auto *target = static_cast<char *>(const_cast<void *>(to.data()));
     const int rank = static_cast<int>(from.ndim());
+    // In memory of their own: another thread may set an array's shape while the GIL is given up.
+    const std::vector<Index> shape(from.shape(), from.shape() + rank);
+    const std::vector<Index> from_strides(from.strides(), from.strides() + rank);
+    const std::vector<Index> to_strides(to.strides(), to.strides() + rank);
     const auto copy = from.itemsize() == 4 ? copy_strided<std::uint32_t> : copy_strided<std::uint64_t>;
     const WithoutGil released;
-    done = copy(rank, from.shape(), source, from.strides(), target, to.strides(), signalled);
+    done = copy(rank, shape.data(), source, from_strides.data(), target, to_strides.data(), signalled);
   }
   if (!done) throw py::error_already_set();
 }

@@ -117,7 +117,7 @@ class PyNetwork {
     } else if (out.is_none()) {
       y = target = new_array<T>(shape);
     } else {
-      const py::array given = typed_array<T>(out, "out");
+      const py::array given = own_view(typed_array<T>(out, "out"));
       y = py::reinterpret_borrow<py::object>(out);
       check_shape(given, "out", [&] { return run.layout.symbols(features_symbol()); }, shape);
       if (!given.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");

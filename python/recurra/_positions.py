@@ -49,6 +49,8 @@ def check_positions(
     if not weights.any():
         name = "lengths" if position_weights is None else "position_weights"
         raise ValueError(f"{name}: expected at least one position that counts, got {weights.size} of which none does")
+    if weights.max() < 1e-290:  # their sums and shares would be taken for zero; only ratios count, and these stay
+        weights = weights * 2.0**900
     return None if (weights == 1).all() else weights
 
 

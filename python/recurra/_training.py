@@ -159,6 +159,7 @@ class Training:
             norm = clip_grad_norm(leaves, self.clip_norm or sys.float_info.max, error_if_nonfinite=True)
         except FloatingPointError as error:
             raise NonfiniteError(str(error)) from None
+        memory = self._memory()
         before = [leaf.state_dict() for leaf in leaves]  # of 286,000 weights 20 µs, the check 60, of a batch's 17,000
         finite = False
         try:
@@ -167,9 +168,16 @@ class Training:
             finite = all(_is_finite(value) for leaf in leaves for value in leaf.params.values())
             if not finite:
                 load_all(zip(leaves, before, strict=True))
+                if memory is not None:
+                    self.optimizer.load_state_dict(memory)
         if not finite:
             raise NonfiniteError("weights: expected finite ones after the optimizer's step, got others")
         return norm
+
+    def _memory(self) -> Any:
+        """The optimizer's own state, if it can be taken and given back: a step that is undone leaves no moments."""
+        able = hasattr(self.optimizer, "state_dict") and hasattr(self.optimizer, "load_state_dict")
+        return self.optimizer.state_dict() if able else None
 
     def _predict(self, name: str, batches: Iterable[Any]) -> Mean:
         """The losses of predictions."""

@@ -121,9 +121,10 @@ class Optimizer(Attributes):
             for name, value in given.items()
             if name not in places
         }
+        most = 2**53  # beyond it the bias corrections' exponents, which are doubles, would stand still
         count = check_index("step", numbers.pop("step"), "an integer from 0 up")
-        if count < 0:
-            raise ValueError(f"step: expected an integer from 0 up, got {count}")
+        if not 0 <= count <= most:
+            raise ValueError(f"step: expected an integer in 0..2**53, got {count}")
         rates = self._check_rates(numbers)
         moments: dict[str, Moments | None] = dict.fromkeys(self._moment_names)
         moments |= {moment: [{} for _ in self._layers] for moment in kinds}
@@ -132,6 +133,8 @@ class Optimizer(Attributes):
             array = check_array(key, given[key], like.dtype)
             if array.shape != like.shape:
                 raise ValueError(f"{key}: expected {like.shape}, got {array.shape}")
+            if moment == "exp_avg_sq" and array.size and array.min() < 0:
+                raise ValueError(f"{key}: expected means of squares, from 0 up, got {array.min()}")
             moments[moment][i][name] = np.array(array, order="C")  # type: ignore[index]
         self._count, self._rates, self._moments = [count], rates, moments
 

@@ -208,7 +208,7 @@ class Sequential(Composite):
             if kind == RECURRENT:
                 dx, dprevious = layer.backward(tape.tapes[i], dx, next(after), **options)
                 before.append(dprevious)
-            elif tape.tapes[i] is None and self._embeds:
+            elif i == 0 and tape.tapes[i] is None and self._embeds:
                 if layer.padding_idx is not None:
                     dx[layer.padding_idx] = 0
                 with np.errstate(all="ignore"):
