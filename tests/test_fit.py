@@ -613,3 +613,11 @@ def test_an_optimizer_that_was_pickled_apart_is_refused_with_the_cure():
         ValueError, "optimizer", form=r": expected one of the model's .*pickle\.dumps\(\(model, optimizer\)\)"
     ):
         recurra.fit(model, make_batches(), recurra.mse, apart)
+
+
+@pytest.mark.parametrize("value", [None, "a", 10**400, 1j, np.ones(2), np.ma.masked])
+def test_values_of_a_loss_that_are_none_are_named(value):
+    with pytest.raises(TypeError, match=r"^loss: expected a number as the value"):
+        train(loss=lambda y, _: (value, y))
+    with pytest.raises(TypeError, match=r"^loss: expected an array as the gradient"):
+        train(loss=lambda *_: (0.0, None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_rng, shown
+from ._checks import check_rng, is_masked, shown
 from .module import load_all
 from .optim import clip_grad_norm
 
@@ -77,12 +78,21 @@ class Criterion:
                 f"got {shown(result)}"
             )
         value, gradient = result
-        if not isinstance(value, Real) and np.shape(value) != ():
-            raise TypeError(f"loss: expected a number as the value of (value, gradient), got {shown(value)}")
+        if gradient is None:
+            raise TypeError("loss: expected an array as the gradient of (value, gradient), got None")
         count = y.size if isinstance(y, np.ndarray) else 1
         if of_steps and lengths is not None:
             count = y[0, 0].size * int(lengths.sum()) if y.size else 0
-        return float(value), gradient, count
+        return _number(value), gradient, count
+
+
+def _number(value: Any) -> float:
+    """A loss's value: a real number, an array of no axes included."""
+    scalar = isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "fiu" and not is_masked(value)
+    if isinstance(value, Real) or scalar:
+        with contextlib.suppress(OverflowError):  # of an integer beyond all floats
+            return float(value)
+    raise TypeError(f"loss: expected a number as the value of (value, gradient), got {shown(value)}")
 
 
 class Training:
