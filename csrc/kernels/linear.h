@@ -81,8 +81,8 @@ bool dense(Index first, Index last, Index depth, Index columns, const T *a, cons
       T *out = to + begin * columns + column;
       const bool whole = column + width <= columns;  // straight into the rows, 5 to 8 % of a call
       panel_product(
-          count, vectors, from ? from + column : zeros, 0, &term, 1, depth, kMaxTileRows, work.accumulators,
-          column + full < columns ? panel + width * depth : nullptr, true,
+          PanelProduct<T>{count, vectors, from ? from + column : zeros, 0, &term, 1, depth, kMaxTileRows,
+                          work.accumulators, column + full < columns ? panel + width * depth : nullptr, true},
           [&](Index row, Index n, const T *sums) {
             for (Index r = row; !whole && r < row + n; ++r, sums += width) {
               for (Index i = 0; i < width; i += V) {

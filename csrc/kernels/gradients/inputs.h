@@ -68,8 +68,8 @@ bool input_gradient(const InputGradientTask<T> *task) {
         }
       }
       Index at = first_t;
-      panel_product(count, vectors, zeros, 0, terms, term_count, task->plan->depth_block, task->plan->tile_rows,
-                    work.accumulators, static_cast<const T *>(nullptr), false,
+      panel_product(PanelProduct<T>{count, vectors, zeros, 0, terms, term_count, task->plan->depth_block,
+                                    task->plan->tile_rows, work.accumulators, nullptr, false},
                     [&](Index first, Index n, const T *sums) {
                       for (Index r = 0; r < n; ++r) {
                         const Index row = begin + first + r;

@@ -20,14 +20,30 @@ struct Term {
 
 constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its sums to the epilogue, in L1
 
-// The product of all rows with one panel. Each row's chain starts at from[row] and runs through the terms; then
+// All rows of a product against one panel.
+template <class T>
+struct PanelProduct {
+  Index rows;
+  int vectors;           // of the panel
+  const T *from;         // (rows, vectors): where each row's chain starts
+  Index from_stride;     // 0: every row's alike
+  const Term<T> *terms;  // (count): what it runs through
+  int count;
+  Index depth_block;  // depth that all rows do before the next block of the panel is touched
+  Index tile_rows;    // at most
+  T *accumulators;    // (rows, vectors): the sums between two blocks
+  const T *ahead;     // the next panel, or null
+  bool spread;        // lines are prefetched over a tile's product instead of all before it
+};
+
+// Each row's chain starts at from[row] and runs through the terms; then
 // finish(first, count, sums) gets tiles of kScratchRows rows or fewer, `vectors` vectors apart.
-// A panel deeper than `block` is processed in blocks of depth, each over all rows, so that the block stays in L1/L2
-// while the rows pass. Between two blocks the sums are stored in `accumulators` (rows x vectors), which keeps the chain
-// as it is. prepare(first, count, lines) is called before a tile's last product and names the lines that finish will
-// touch (a prepare without the last argument names none). They are prefetched at once, or `spread` over the product,
-// which takes one instruction more per depth but loses none. place(first, scratch) may choose another place for the
-// sums. `ahead` is the next panel, or null.
+// A panel deeper than `depth_block` is processed in blocks of depth, each over all rows, so that the block stays in
+// L1/L2 while the rows pass. Between two blocks the sums are stored in `accumulators` (rows x vectors), which keeps the
+// chain as it is. prepare(first, count, lines) is called before a tile's last product and names the lines that finish
+// will touch (a prepare without the last argument names none). They are prefetched at once, or `spread` over the
+// product, which takes one instruction more per depth but loses none. place(first, scratch) may choose another place
+// for the sums. `ahead` is the next panel, or null.
 struct Unprepared {
   RECURRA_INLINE void operator()(Index, Index) const {}
 };
@@ -43,20 +59,24 @@ struct ToScratch {
   }
 };
 template <class T, class Finish, class Prepare = Unprepared, class Placing = ToScratch>
-RECURRA_INLINE void panel_product(Index rows, int vectors, const T *from, Index from_stride, const Term<T> *terms,
-                                  int count, Index block, Index most_rows, T *accumulators, const T *ahead, bool spread,
-                                  Finish finish, Prepare prepare = Unprepared(), Placing place = ToScratch()) {
+RECURRA_INLINE void panel_product(const PanelProduct<T> &product, Finish finish, Prepare prepare = Unprepared(),
+                                  Placing place = ToScratch()) {
+  const Index rows = product.rows, from_stride = product.from_stride;
+  const int vectors = product.vectors;
+  const T *from = product.from;
+  T *accumulators = product.accumulators;
+  const bool spread = product.spread;
   const Index width = vectors * Vec<T>::size;
-  const Index most = smaller(most_rows, tile_rows(vectors));
+  const Index most = smaller(product.tile_rows, tile_rows(vectors));
   alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];
   bool started = false;
-  for (int s = 0; s < count; ++s) {
-    const Term<T> &term = terms[s];
+  for (int s = 0; s < product.count; ++s) {
+    const Term<T> &term = product.terms[s];
     Index k = 0;
     do {
-      const Index depth = smaller(block, term.depth - k);
-      const bool last = s + 1 == count && k + depth == term.depth;
-      PanelPrefetch<T> next(last ? ahead : nullptr, depth, width, rows, most);
+      const Index depth = smaller(product.depth_block, term.depth - k);
+      const bool last = s + 1 == product.count && k + depth == term.depth;
+      PanelPrefetch<T> next(last ? product.ahead : nullptr, depth, width, rows, most);
       balanced_tiles(rows, most, vectors, [&](Index first, Index n) __attribute__((always_inline)) {
         const Destination<T> to =
             last ? place(first, Destination<T>{scratch, width}) : Destination<T>{accumulators + first * width, width};

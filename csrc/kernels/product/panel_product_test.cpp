@@ -66,9 +66,10 @@ TEST_CASE_TEMPLATE("panel product: the same chains for every block of depth and 
             const GuardedArray<T> accumulators(rows * problem.width);
             Index finished = 0;
             bool same = true;
-            panel_product(rows, vectors, problem.from.data(), problem.from_stride, problem.terms.data(),
-                          static_cast<int>(problem.terms.size()), block, tile, accumulators.data(),
-                          static_cast<const T *>(nullptr), false, [&](Index first, Index n, const T *sums) {
+            panel_product(PanelProduct<T>{rows, vectors, problem.from.data(), problem.from_stride, problem.terms.data(),
+                                          static_cast<int>(problem.terms.size()), block, tile, accumulators.data(),
+                                          nullptr, false},
+                          [&](Index first, Index n, const T *sums) {
                             same = same && first == finished && n <= kScratchRows &&
                                    same_bits(sums, problem.sums.data() + first * problem.width, n * problem.width);
                             finished += n;
@@ -99,8 +100,8 @@ TEST_CASE_TEMPLATE("panel product: prefetching and placing change nothing", T, f
             const GuardedArray<T> accumulators(rows * width), to(rows > 0 ? (rows - 1) * columns + width : 0);
             Index prepared = 0, finished = 0;
             panel_product(
-                rows, vectors, problem.from.data(), problem.from_stride, problem.terms.data(), 2, block, Index(8),
-                accumulators.data(), ahead, spread,
+                PanelProduct<T>{rows, vectors, problem.from.data(), problem.from_stride, problem.terms.data(), 2, block,
+                                Index(8), accumulators.data(), ahead, spread},
                 [&](Index first, Index n, const T *sums) {
                   CHECK(sums == to.data() + first * columns);
                   CHECK(first + n == prepared);  // a tile's lines are named before it is finished

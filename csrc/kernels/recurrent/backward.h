@@ -95,8 +95,8 @@ struct Backward : BackwardUnits<T> {
       } else {
         const Term<T> term{delta_rows + begin, 0, panels.weights, panels.depth};
         panel_product(
-            end - begin, panels.vectors, zeros, 0, &term, 1, task.plan->depth_block, task.plan->tile_rows, accumulators,
-            panels.ahead, task.plan->alternate != 0,
+            PanelProduct<T>{end - begin, panels.vectors, zeros, 0, &term, 1, task.plan->depth_block,
+                            task.plan->tile_rows, accumulators, panels.ahead, task.plan->alternate != 0},
             [&](Index first, Index n, const T *sums) { finish(run, first, n, sums); },
             [&](Index first, Index n, PrefetchList &lines) { name_lines(run.first, first, n, lines); });
       }

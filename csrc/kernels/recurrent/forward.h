@@ -175,8 +175,8 @@ struct Forward : ForwardUnits<T> {
     const Term<T> term{phase.rows ? phase.rows : hidden[now], 0, panels.weights, H};
     UnitTile tile{t, run.first * packed.units, 0, 0, run_vectors(run)};
     panel_product(
-        n, panels.vectors, from + phase.column, stride, &term, 1, task.plan->depth_block, task.plan->tile_rows,
-        accumulators, panels.ahead, task.plan->alternate != 0,
+        PanelProduct<T>{n, panels.vectors, from + phase.column, stride, &term, 1, task.plan->depth_block,
+                        task.plan->tile_rows, accumulators, panels.ahead, task.plan->alternate != 0},
         [&](Index first, Index count, T *sums) {
           tile.first = first;
           tile.count = count;
