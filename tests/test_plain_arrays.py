@@ -48,12 +48,14 @@ CALLS = {
 every_call = pytest.mark.parametrize("name", CALLS)
 
 
-@pytest.mark.parametrize("kind", [np.matrix, Strange, np.memmap], ids=lambda kind: kind.__name__)
-@every_call
+KINDS = (np.matrix, Strange, np.memmap)
+# But for the row of a matrix, which is a matrix.
+PAIRS = [(name, kind) for name in CALLS for kind in KINDS if (name, kind) != ("cross_entropy weight", np.matrix)]
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS, ids=lambda value: getattr(value, "__name__", value))
 def test_subclasses_count_as_the_array_they_are(name, kind):
     call, *arrays = CALLS[name]
-    if name == "cross_entropy weight" and kind is np.matrix:
-        pytest.skip("a row of a matrix is a matrix")
     got, expected = call(*(array.view(kind) for array in arrays)), call(*arrays)
     if isinstance(got, tuple):
         assert got[0] == expected[0]
