@@ -1,82 +1,138 @@
-// What a cell is, as plain data: every other part of the library, in C++ and in Python, takes gates, states, parameters
-// and phases from here. The equations are in kernels/cells.
+// What a cell is, as plain data: the kernels' loops, packing and gradients, the models, the bindings and Python know
+// cells by this description alone. A formula written in Python arrives as one (model/cell.h checks it); those at the
+// end of this file are of the cells whose mathematics is compiled too (kernels/cells).
+//
+// Words: a *unit* is one of the hidden_size elements of a state. A *column* is one number per row and unit that is a
+// chain: a bias, then W x, then products with sources. A *source* is a vector that products read: the state before
+// this step, or one that an earlier stage of this step has computed (*staged*). A *stage* is products, means of staged
+// vectors over the units of a row, then a program of element-wise instructions; a step is a list of stages, each of
+// which begins when the previous one is complete for all units.
 #pragma once
+
+#include "program.h"
 
 namespace recurra {
 
-constexpr int kMaxGates = 4;
-constexpr int kMaxDeltas = 4;
-constexpr int kMaxPhases = 2;
-constexpr int kMaxInputRanges = 2;
-constexpr int kMaxParameters = 4;
+constexpr int kMaxStates = 8;
+constexpr int kMaxSources = 16;
+constexpr int kMaxColumns = 32;
+constexpr int kMaxStages = 32;  // of a step, forward; as many more backward
+constexpr int kMaxDeltas = 64;
+constexpr int kMaxParameters = 64;
+constexpr int kMaxInputs = 16;
+constexpr int kMaxSlots = 256;  // of one kind of memory that programs use
+constexpr int kMaxOperands = 1024;
+constexpr int kMaxInstructions = 8192;
 
-// Delta columns [delta, delta + count) belong to the gates [gate, gate + count) of a weight; all times hidden_size.
-struct GateRange {
-  int delta, gate, count;
+// How many units an array has: hidden_size, or, where the last stage projects, the size of h.
+enum Size : std::int32_t { kHidden, kProjected };
+
+// What a parameter is for.
+enum Role : std::int32_t {
+  kInputWeight,      // weight_ih (blocks * hidden_size, input_size)
+  kRecurrentWeight,  // weight_hh and its like (blocks * hidden_size, size of its source)
+  kInputBias,        // bias_ih (blocks * hidden_size)
+  kRecurrentBias,    // bias_hh (the same)
+  kProjection,       // weight_hr (projected size, hidden_size)
+  kUnitVector,       // (hidden_size)
+  kScalar,           // ()
 };
-
-// A step is a list of phases: products of one vector with some gates' rows of weight_hh, whose sums start from the
-// projected input, then an epilogue on the units of each tile. A phase begins when the previous one is complete.
-struct Phase {
-  GateRange gates;
-  int factor;  // the products read h_{t-1} (-1), or h_{t-1} ∘ the saved activation of this number
-};
-
-// What a parameter is for. It is also the parameter's place in a cell's table and in lists of pointers to them.
-enum Role { kInputWeight, kRecurrentWeight, kInputBias, kRecurrentBias };
 
 struct ParameterDescription {
-  const char *name;  // without the suffix for layer and direction
-  Role role;
+  std::int32_t role;
+  std::int32_t blocks;  // gates that have a share of its rows, hidden_size each; 1 of the last three roles
+  std::int32_t heads;   // of a recurrent weight: the blocks on its diagonal, each of which reads its own units; else 1
 };
 
-constexpr ParameterDescription kParameters[kMaxParameters] = {
-    {"weight_ih", kInputWeight}, {"weight_hh", kRecurrentWeight}, {"bias_ih", kInputBias}, {"bias_hh", kRecurrentBias}};
-
-constexpr bool is_bias(Role role) { return role == kInputBias || role == kRecurrentBias; }
-
-struct CellDescription {
-  const char *name;
-  const char *gate_names;   // in the order of the weights' rows, hidden_size each, separated by spaces
-  const char *state_names;  // h first
-  int gates, states;
-  int unit_vectors;  // vectors of hidden units in a panel of the forward weights
-  int saved;         // activations saved per unit and step for the backward pass
-  int deltas;        // gradients of pre-activations per unit and step
-  bool split_gate;   // the last gate's halves, W_ih x + b_ih and W_hh h + b_hh, reach the cell apart
-  bool direct;       // h_{t-1} also reaches h_t by a direct path around weight_hh
-  int phase_count;
-  Phase phases[kMaxPhases];
-  int input_range_count;
-  GateRange input_ranges[kMaxInputRanges];  // the deltas that are multiplied by weight_ih
+// A chain per row and unit. It begins as the biases, to which W_ih x is added; products of stages then go on.
+struct Column {
+  std::int32_t size;
+  std::int32_t input_block;  // rows of weight_ih, in blocks of hidden_size; -1: no W_ih x. Columns with it come first
+  std::int32_t input_bias;   // block of bias_ih; -1: none
+  std::int32_t recurrent_bias;  // block of bias_hh; -1: none
 };
 
-enum CellId { kRnnTanh, kRnnRelu, kLstm, kGru, kGruResetBefore, kCellCount };
+// Columns [column, column + count) += rows of a weight times a source. Not more than kMaxProductColumns of them.
+struct Product {
+  std::int32_t source;     // a state, or states + a staged vector
+  std::int32_t parameter;  // of role kRecurrentWeight or kProjection
+  std::int32_t column, count;
+  std::int32_t first_block;  // column + i reads block blocks[first_block + i]
+};
+constexpr int kMaxProductColumns = 4;
 
-constexpr CellDescription kCells[kCellCount] = {
-    // One gate only: a panel takes four vectors of units instead.
-    {"rnn_tanh", "a", "h", 1, 1, 4, 0, 1, false, false, 1, {{{0, 0, 1}, -1}}, 1, {{0, 0, 1}}},
-    {"rnn_relu", "a", "h", 1, 1, 4, 0, 1, false, false, 1, {{{0, 0, 1}, -1}}, 1, {{0, 0, 1}}},
-    // Saved are the gates; computing tanh(c_t) again is cheaper than storing and loading it.
-    {"lstm", "i f g o", "h c", 4, 2, 1, 4, 4, false, false, 1, {{{0, 0, 4}, -1}}, 1, {{0, 0, 4}}},
-    // Saved are r, z, n and W_hn h + b_hn. Of the deltas r, z, n_h, n_x weight_hh takes the first three, weight_ih r,
-    // z, n_x.
-    {"gru", "r z n", "h", 3, 1, 1, 4, 4, true, true, 1, {{{0, 0, 3}, -1}}, 2, {{0, 0, 2}, {3, 2, 1}}},
-    // The candidate's products read r ∘ h_{t-1}, so they wait for r of every unit.
-    {"gru_reset_before",
-     "r z n",
-     "h",
-     3,
-     1,
-     1,
-     3,
-     3,
-     false,
-     true,
-     2,
-     {{{0, 0, 2}, -1}, {{2, 2, 1}, 0}},
-     1,
-     {{0, 0, 3}}},
+struct Range {
+  std::int32_t first, count;
+};
+
+// Forward: products, then means, then instructions. Backward: the same, but `products` are sources whose gradients are
+// computed; that of a source is the sum over all columns that read it.
+struct Stage {
+  std::int32_t size;
+  Range products, means, instructions;
+};
+
+// What a gradient of one number per row and unit is of, where it isn't a column's.
+enum DeltaOf : std::int32_t { kOfColumn, kOfUnit, kOfScalar, kOfInput, kOfRaw };
+
+struct DeltaDescription {
+  std::int32_t of, index;  // the columns come first, in their order
+};
+
+// What an input array holds.
+enum InputShape : std::int32_t {
+  kPerUnit,  // (T, B, H)
+  kPerStep,  // (T, B)
+  kPerRow,   // (B, H), the same at every step
+};
+
+struct InputDescription {
+  std::int32_t shape;
+};
+
+// The cells whose mathematics is compiled; see kernels/cells.
+enum CompiledCell : std::int32_t { kRnnTanh, kRnnRelu, kLstm, kGru, kGruResetBefore, kCompiledCells, kInterpreted = -1 };
+
+// Everything about a cell. The arrays belong to whoever made the description.
+struct Cell {
+  std::int32_t compiled;  // which of the compiled cells this is, or kInterpreted
+  std::int32_t states;    // h first
+  std::int32_t projects;  // 1: h has a size of its own
+
+  const ParameterDescription *parameters;
+  std::int32_t parameter_count;
+  const Column *columns;
+  std::int32_t column_count;
+  std::int32_t input_columns;  // the first of the columns, which have W_ih x
+  const Product *products;
+  std::int32_t product_count;
+  const std::int32_t *blocks;  // of products
+  const std::int32_t *staged_kept;  // where the tape has a staged vector that products read; -1 of others
+  std::int32_t staged;
+  const InputDescription *inputs;
+  std::int32_t input_count;
+  std::int32_t raw;  // 1: reads x itself
+
+  const Stage *stages;
+  std::int32_t stage_count;
+  std::int32_t kept, held, temporaries;  // how many of each are used
+  const Stage *untaped_stages;  // the same without what only a tape needs
+  std::int32_t untaped_held, untaped_temporaries;
+  std::int32_t swapped;  // bit j: state j has two buffers, for its old values and its new ones
+
+  const DeltaDescription *deltas;
+  std::int32_t delta_count;
+  const Stage *back_stages;  // products: [first, count) of `sources`
+  std::int32_t back_stage_count;
+  const std::int32_t *sources;
+  std::int32_t back_staged, back_held, back_temporaries;
+
+  const std::int32_t *means;  // of all stages, forward and backward: staged vectors
+  const Operand *operands;
+  const Instruction *instructions;
+  const double *constants;
+  std::int32_t constant_count;
+  std::int32_t unit_count, scalar_count;
 };
 
 }  // namespace recurra

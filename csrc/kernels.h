@@ -36,17 +36,20 @@ constexpr Index kBlockRows = 128;
 constexpr Index kSquareChains = 8;
 
 // The (time, sequence) rows of a batch, longest sequence first, so that the sequences alive at a step are a prefix.
-// Compact arrays hold only the rows that exist: row (t, b) is at offset[t] + b.
+// Compact arrays hold only the rows that exist: row (t, b) is at offset[t] + b. What is a sequence here may be a part of
+// one of the caller's, from one reset to the next.
 struct Rows {
   Index steps;
   Index batch;
-  const Index *order;   // (batch) sorted position -> the caller's row
-  const Index *alive;   // (steps + 1) sequences longer than t; 0 at the end
-  const Index *offset;  // (steps + 1) prefix sums of alive; the total at the end
+  const Index *order;     // (batch) sorted position -> place in arrays of states
+  const Index *sequence;  // (batch) sorted position -> the caller's sequence
+  const Index *begin;     // (batch) sorted position -> the step of that sequence which is step 0 here
+  const Index *alive;     // (steps + 1) sequences longer than t; 0 at the end
+  const Index *offset;    // (steps + 1) prefix sums of alive; the total at the end
 };
 
 // Rows of features in memory, either compact (above) or the caller's own array, where row (t, b) is at
-// base + t * step_stride + order[b] * row_stride. Strides count elements. A null base means "not given".
+// base + (begin[b] + t) * step_stride + sequence[b] * row_stride. Strides count elements. A null base means "not given".
 template <class T>
 struct RowView {
   T *base;
@@ -73,12 +76,17 @@ struct Worker {
   int member, members;
 };
 
-// Writes one direction of one layer's weights as panels.
+// A cell and its sizes: features of x, units, and units of h where the cell projects, else hidden_size again.
+struct CellShape {
+  const Cell *cell;
+  Index input_size, hidden_size, projected_size;
+};
+
+// Writes one direction of one layer's parameters as the kernels read them: weights as panels.
 template <class T>
 struct PackTask {
-  CellId cell;
-  Index input_size, hidden_size;
-  const T *parameters[kMaxParameters];  // by role; biases may be null
+  CellShape shape;
+  const T *parameters[kMaxParameters];  // by the cell's table; biases may be null
   T *to;
   Worker *worker;
 };
@@ -86,56 +94,63 @@ struct PackTask {
 // One direction of one layer over the sorted rows [first, last).
 template <class T>
 struct ForwardTask {
-  CellId cell;
+  CellShape shape;
   Rows rows;
   Index first, last;
   bool reverse;
-  Index input_size, hidden_size;
   const T *packed;  // from pack_forward
   RowView<const T> x;
   const Index *tokens;  // compact, instead of x: where each row's only 1 is, or which row of the table is meant
   const T *table;       // (alphabet, input_size) behind tokens, or null: one-hot rows
   Index alphabet;       // rows of the table, 0 without
-  RowView<T> out;       // h_t, (…, hidden_size)
-  RowView<T> copy;      // h_t once more, or null
-  const T *h0, *c0;     // (batch, hidden_size) in the caller's order, or null for zeros
-  T *h_n, *c_n;         // the same
-  T *saved;             // compact (rows, saved_stride): activations for the backward pass, one by one; or null
-  Index saved_stride;
-  T *cells;           // compact (rows, hidden_size): c_t, or null
-  Index part, parts;  // which share of the hidden units; then with a barrier after every step
-  T *work;            // ForwardSizes::work elements
-  T *shared;          // ForwardSizes::shared elements, the same for all parts
+  const RowView<const T> *inputs;  // (cell->input_count)
+  RowView<T> out;                  // h_t, (…, projected_size)
+  RowView<T> copy;                 // h_t once more, or null
+  // Of every state, (batch, its size) in the caller's order; initial ones may be null for zeros.
+  const T *initial[kMaxStates];
+  T *final[kMaxStates];
+  bool taped;
+  T *kept;                // compact (rows, kept_stride): what the backward pass reads, each padded_units apart
+  T *states[kMaxStates];  // compact (rows, padded_units): states after the step but h
+  Index kept_stride;
+  Index part, parts;  // which share of the hidden units; then with a barrier after every stage
+  T *work;            // WorkSizes::work elements
+  T *shared;          // WorkSizes::shared elements, the same for all parts
   const Plan *plan;
   Worker *worker;
 };
 
-// Scratch memory of a forward task.
-struct ForwardSizes {
+// Scratch memory of a forward or a backward task.
+struct WorkSizes {
   Index work, shared;
 };
 
 // Back-propagation through time of the same.
 template <class T>
 struct BackwardTask {
-  CellId cell;
+  CellShape shape;
   Rows rows;
   Index first, last;
   bool reverse;
-  Index input_size, hidden_size;
   const T *packed;  // from pack_backward
+  // x and inputs are read by cells that need them for their gradients, the others as forward has written them. Memory
+  // goes on for a vector beyond the end of each of these arrays.
+  RowView<const T> x;
+  const Index *tokens;
+  const T *table;
+  const RowView<const T> *inputs;
   RowView<const T> out;
-  const T *h0, *c0;
-  const T *saved, *cells;
-  Index saved_stride;
-  RowView<const T> dy[2];  // gradients of h_t from above and from the caller; each may be null
-  RowView<const T> dcell;  // gradient of c_t from the caller, or null
-  const T *dh_n, *dc_n;
-  T *dh0, *dc0;
+  const T *initial[kMaxStates];
+  const T *kept, *states[kMaxStates];
+  Index kept_stride;
+  RowView<const T> dy[2];                // gradients of h_t from above and from the caller; each may be null
+  RowView<const T> dstates[kMaxStates];  // gradients of the other states after each step from the caller, or null
+  const T *dfinal[kMaxStates];
+  T *dinitial[kMaxStates];
   Deltas<T> deltas;
   Index first_step, last_step;  // in the order of visits; a later call goes on where an earlier one with `work` ended
   Index part, parts;            // as above
-  T *work;                      // backward_work elements
+  T *work, *shared;             // as WorkSizes says
   const Plan *plan;
   Worker *worker;
 };
@@ -143,22 +158,21 @@ struct BackwardTask {
 // Gradients of one direction's weights; `part` of `parts` computes its share of the elements.
 template <class T>
 struct GradientTask {
-  CellId cell;
+  CellShape shape;
   Rows rows;
   bool reverse;
-  Index input_size, hidden_size;
   RowView<const T> x;
   const Index *tokens;  // compact, instead of x
   const T *table;       // (alphabet, input_size) behind tokens, or null: one-hot rows
   Index alphabet;       // of the tokens; input_size without a table
-  T *token_sums;        // (alphabet, deltas * hidden_size), with tokens: deltas are summed there, token by token
+  T *token_sums;        // (alphabet, input_columns * hidden_size), with tokens: deltas are summed there, token by token
   RowView<const T> out;
-  const T *h0;
-  const T *saved;
-  Index saved_stride;
+  const T *initial[kMaxStates];
+  const T *kept, *states[kMaxStates];  // as in a backward task
+  Index kept_stride;
   Deltas<const T> deltas;
   Index from, to;  // rows in the order of visits, from the beginning of a block on; the first overwrite, others add
-  T *gradients[kMaxParameters];  // by role; biases may be null
+  T *gradients[kMaxParameters];  // by the cell's table; biases may be null
   Index part, parts;
   T *work;  // gradient_work elements
   Worker *worker;
@@ -167,10 +181,9 @@ struct GradientTask {
 // Gradient of a layer's input over the compact rows [first, last): one chain over both directions.
 template <class T>
 struct InputGradientTask {
-  CellId cell;
+  CellShape shape;
   Rows rows;
   Index first, last;
-  Index input_size, hidden_size;
   int directions;
   const T *packed[2];  // from pack_backward
   Deltas<const T> deltas[2];
@@ -244,19 +257,20 @@ struct SgdTask {
 
 template <class T>
 struct Kernels {
-  Index (*packed_forward_size)(CellId cell, Index input_size, Index hidden_size);  // in elements, as all sizes here
-  Index (*packed_backward_size)(CellId cell, Index input_size, Index hidden_size);
+  Index (*padded_units)(Index units);                    // whole vectors; of kept values and states on a tape
+  Index (*packed_forward_size)(const CellShape *shape);  // in elements, as all sizes here
+  Index (*packed_backward_size)(const CellShape *shape);
   bool (*pack_forward)(const PackTask<T> *task);  // false: interrupted, here and below
   bool (*pack_backward)(const PackTask<T> *task);
-  Index (*projected_size)(CellId cell, Index hidden_size);  // of one row of the hoisted projection
-  ForwardSizes (*forward_sizes)(CellId cell, Index rows, Index input_size, Index hidden_size, Index alphabet,
-                                const Plan *plan);
-  Index (*backward_work)(CellId cell, Index rows, Index hidden_size);
+  Index (*projected_size)(const CellShape *shape);  // of one row of the hoisted projection
+  Index (*deltas_size)(const CellShape *shape);     // of one row of deltas
+  WorkSizes (*forward_sizes)(const CellShape *shape, Index rows, Index alphabet, bool taped, const Plan *plan);
+  WorkSizes (*backward_sizes)(const CellShape *shape, Index rows);
   bool (*forward)(const ForwardTask<T> *task);
   bool (*backward)(const BackwardTask<T> *task);
   bool (*gradient)(const GradientTask<T> *task);
   bool (*input_gradient)(const InputGradientTask<T> *task);
-  Index (*gradient_work)(Index alphabet);  // of tokens; 0 without
+  Index (*gradient_work)(const CellShape *shape, Index alphabet);  // of tokens; 0 without
   Index (*input_gradient_work)();
   Index (*linear_packed)(Index in, Index out);
   bool (*pack_linear_forward)(Index in, Index out, const T *weight, const T *bias, T *to, Worker *worker);

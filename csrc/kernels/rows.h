@@ -11,7 +11,7 @@ namespace RECURRA_ISA_NAMESPACE {
 template <class T>
 RECURRA_INLINE T *row_at(const RowView<T> &view, const Rows &rows, Index t, Index b) {
   return view.compact ? view.base + (rows.offset[t] + b) * view.row_stride
-                      : view.base + t * view.step_stride + rows.order[b] * view.row_stride;
+                      : view.base + (rows.begin[b] + t) * view.step_stride + rows.sequence[b] * view.row_stride;
 }
 
 // Loads and stores of `lanes` values where a row may end inside the vector.

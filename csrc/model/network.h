@@ -32,41 +32,51 @@ struct LastPlan {
 LastPlan &last_plan();
 
 struct NetworkShape {
-  CellId cell;
+  std::shared_ptr<const NamedCell> cell;  // names, and the description that the kernels read
   Index input_size, hidden_size, layers;
   int directions;
   bool bias;
-  bool single;           // a cell, which takes one step; its parameters' names lack the suffix "_l0"
-  std::size_t part = 0;  // of a cell that shares a layer's parameters: 1 + the place of its own first one among those
+  bool single;             // a cell, which takes one step; its parameters' names lack the suffix "_l0"
+  bool reverse = false;    // the one direction goes from each sequence's end to its beginning
+  Index projected_size;    // features of h: hidden_size, unless the cell projects
+  bool learned = false;    // initial states are parameters, used where the caller gives none
+  std::size_t part = 0;    // of a cell that shares a layer's parameters: 1 + the place of its own first one among those
 
-  Index features() const { return directions * hidden_size; }
+  Index features() const { return directions * projected_size; }
   Index states() const { return layers * directions; }
-  bool has_cell_state() const { return kCells[cell].states > 1; }
+  Index state_size(int state) const { return state == 0 ? projected_size : hidden_size; }
 };
 
 // What one layer saves for the backward pass; arrays are compact, (rows, …), see Rows.
 template <class T>
 struct LayerTape {
-  Buffer<T> out;                   // (rows, directions * hidden_size): h_t
-  Buffer<T> mask, masked;          // the same, where dropout follows: the mask, and out ∘ mask
-  std::array<Buffer<T>, 2> saved;  // by direction: activations
-  std::array<Buffer<T>, 2> cells;  // by direction: c_t
+  Buffer<T> out;                  // (rows, directions * projected_size): h_t
+  Buffer<T> mask, masked;         // the same, where dropout follows: the mask, and out ∘ mask
+  std::array<Buffer<T>, 2> kept;  // by direction: what the cell keeps, (rows, kept_stride)
+  std::array<std::vector<Buffer<T>>, 2> states;  // by direction and state, but h: (rows, padded_units(hidden_size))
 };
 
 // What forward keeps for backward. It owns all of it, so later changes to the caller's arrays don't matter.
 template <class T>
 struct TapeMemory {
-  TapeMemory(Index steps, Index batch, const Index *lengths) : sequences(steps, batch, lengths) {}
-
   Sequences sequences;
   Buffer<T> x;           // compact
   Buffer<Index> tokens;  // or these, compact
   Buffer<T> table;       // (alphabet, input_size) behind them, or empty
   Index alphabet = 0;
-  Buffer<T> h0, c0;  // (layers * directions, batch, hidden_size), empty for zeros
+  std::vector<Buffer<T>> inputs;   // of the cell, in its order: compact, or of kPerRow (batch, hidden_size); each once
+                                   // or layers * directions times
+  std::vector<Buffer<T>> initial;  // by state: (layers * directions, sequences, its size), empty for zeros
   std::vector<LayerTape<T>> layers;
   ParametersPtr<T> parameters;  // that forward used, and which version of them
   long long version = 0;
+};
+
+// An input array of the cell: as `Strided`, for each layer and direction `layer_stride` further on; 0: the same for all.
+template <class T>
+struct StridedInput {
+  Strided<T> array;
+  Index layer_stride = 0;
 };
 
 template <class T>
@@ -75,9 +85,10 @@ struct ForwardCall {
   Strided<const Index> tokens;  // instead of x: within 0..input_size-1, or with a table below its rows
   const T *table = nullptr;     // (alphabet, input_size): the vectors that tokens stand for; null: one-hot rows
   Index alphabet = 0;
-  const T *h0 = nullptr, *c0 = nullptr;  // (layers * directions, batch, hidden_size), null for zeros
+  std::vector<StridedInput<const T>> inputs;    // of the cell, in its order
+  std::vector<const T *> initial;  // by state: (layers * directions, batch, its size), null for zeros
   Strided<T> y;
-  T *h_n = nullptr, *c_n = nullptr;
+  std::vector<T *> final;               // by state, the same
   std::vector<Strided<const T>> masks;  // of all layers but the last, or empty; only with a tape
   PlanWish wish;
   Signalled signalled = nullptr;
@@ -86,12 +97,14 @@ struct ForwardCall {
 template <class T>
 struct BackwardCall {
   Strided<const T> dy;
-  std::vector<Strided<const T>> doutputs, dcells;  // of every layer, null where not given
-  const T *dh_n = nullptr, *dc_n = nullptr;
+  std::vector<Strided<const T>> doutputs;               // of every layer, null where not given
+  std::vector<std::vector<Strided<const T>>> dstates;   // by state and layer; of h none
+  std::vector<const T *> dfinal;                        // by state, null for zeros
   Strided<T> dx;        // null: not wanted
   T *dtable = nullptr;  // (alphabet, input_size) where the tape has a table; null: not wanted
-  T *dh0 = nullptr, *dc0 = nullptr;
-  std::vector<T *> grads;  // of every parameter, contiguous; the gradient is added
+  std::vector<StridedInput<T>> dinputs;  // of the cell's inputs: the gradient is added; null: not wanted
+  std::vector<T *> dinitial;             // by state
+  std::vector<T *> grads;                // of every parameter, contiguous; the gradient is added
   PlanWish wish;
   Signalled signalled = nullptr;
 };
