@@ -1,4 +1,4 @@
-// Sums over the units of a row, in an order that no instruction set changes.
+// The sum over the units of a row, in an order that no vector width has a say in.
 #pragma once
 
 #include "kernels/rows.h"
@@ -6,26 +6,30 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-constexpr int kRowChains = 16;  // as many as the widest vector has lanes of float
+// The i-th value is added to chain i mod 16, and the chains are then added up in pairs, c and c + 8 first.
+constexpr int kSumChains = 16;
 
-// Unit i is added to chain i mod kRowChains, and the chains are added pairwise.
 template <class T>
-T sum_of(const T *values, Index count) {
-  constexpr Index V = Vec<T>::size;
-  static_assert(kRowChains % V == 0, "whole vectors of chains");
-  Vec<T> sums[kRowChains / V] = {};
-  for (Index i = 0; i < count; i += kRowChains) {
-    for (Index v = 0; v < kRowChains / V && i + v * V < count; ++v) {
-      sums[v] = sums[v] + get(values + i + v * V, count - i - v * V);
+RECURRA_INLINE T sum_of(const T *values, Index count) {
+  constexpr int V = Vec<T>::size, kVectors = kSumChains / V;
+  Vec<T> sums[kVectors] = {};
+  Index i = 0;
+  for (; i + kSumChains <= count; i += kSumChains) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      sums[v] = sums[v] + Vec<T>::load(values + i + v * V);
     }
   }
-  T chains[kRowChains];
-  for (Index v = 0; v < kRowChains / V; ++v) {
+  for (int v = 0; i < count; ++v, i += V) {  // what lanes beyond the end add is 0, which no chain notices
+    sums[v] = sums[v] + get(values + i, count - i);
+  }
+  alignas(kVectorBytes) T chains[kSumChains];
+  for (int v = 0; v < kVectors; ++v) {
     sums[v].store(chains + v * V);
   }
-  for (int width = kRowChains / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) {
-      chains[i] = chains[i] + chains[i + width];
+  for (int half = kSumChains / 2; half > 0; half /= 2) {
+    for (int c = 0; c < half; ++c) {
+      chains[c] += chains[c + half];
     }
   }
   return chains[0];
