@@ -20,7 +20,7 @@ struct BackwardProgram {
   Rule<T> *rules;
   Place<T> *places;
   StageOperands used;
-  Strips<T> strips;
+  TileStrips<T> strips;
   T *incoming, *old, *deltas;  // strips of each state, of each delta
   T *held, *staged, *gradients, *means;
 
@@ -33,9 +33,9 @@ struct BackwardProgram {
         places(arena.take<Place<T>>(runs ? cell.operand_count : 0)),
         used(cell, cell.back_stages, runs ? cell.back_stage_count : 0, arena),
         strips(cell, runs ? cell.back_temporaries : 0, runs, arena),
-        incoming(arena.take<T>(runs ? cell.states * Strips<T>::kSize : 0)),
-        old(arena.take<T>(runs ? cell.states * Strips<T>::kSize : 0)),
-        deltas(arena.take<T>(runs ? cell.delta_count * Strips<T>::kSize : 0)),
+        incoming(arena.take<T>(runs ? cell.states * TileStrips<T>::kSize : 0)),
+        old(arena.take<T>(runs ? cell.states * TileStrips<T>::kSize : 0)),
+        deltas(arena.take<T>(runs ? cell.delta_count * TileStrips<T>::kSize : 0)),
         held(arena.take<T>(runs ? cell.back_held * of.row_count * of.width : 0)),
         staged(shared.take<T>(runs ? cell.back_staged * of.row_count * of.width : 0)),
         gradients(arena.take<T>(runs ? cell.staged * of.row_count * of.width : 0)),
@@ -78,7 +78,7 @@ struct BackwardProgram {
       case kRaw:
         return {Rule<T>::kStrip, strips.raw(), 0, 0, 0};
       case kIncoming:
-        return {Rule<T>::kStrip, incoming + k * Strips<T>::kSize, 0, 0, 0};
+        return {Rule<T>::kStrip, incoming + k * TileStrips<T>::kSize, 0, 0, 0};
       case kOutgoing:
         return {Rule<T>::kAffine, units.outgoing[k], units.state_width[k], 1, V};
       default:  // kColumn isn't read here; kGradient, kOld and kDelta are where the tile says
@@ -192,7 +192,7 @@ struct BackwardProgram {
       const Index before = task.reverse ? tile.t + 1 : tile.t - 1;
       return {const_cast<T *>(compact) + (rows.offset[before] + first) * stride + tile.unit, stride, V};
     }
-    T *const strip = old + state * Strips<T>::kSize;
+    T *const strip = old + state * TileStrips<T>::kSize;
     T *to = strip;
     for (Index r = 0; r < tile.count; ++r) {
       const T *row =
@@ -205,7 +205,7 @@ struct BackwardProgram {
     return {strip, tile.vectors * V, V};
   }
 
-  T *delta_strip(Index delta) const { return deltas + delta * Strips<T>::kSize; }
+  T *delta_strip(Index delta) const { return deltas + delta * TileStrips<T>::kSize; }
   Index first_visited(const BackwardTile<T> &tile) const {
     return visited_row(units.rows, task.reverse, tile.t, task.first + tile.first);
   }

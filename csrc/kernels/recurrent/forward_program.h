@@ -23,7 +23,7 @@ struct ForwardProgram {
   Rule<T> *rules;    // by operand
   Place<T> *places;  // the same, of a tile
   StageOperands used;
-  Strips<T> strips;
+  TileStrips<T> strips;
   T *means;           // of the present stage, [mean][row], each number filling a vector
   int last_stage[2];  // that computes units of a size
 

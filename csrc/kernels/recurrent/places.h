@@ -28,30 +28,6 @@ RECURRA_INLINE Place<T> place_of(const Rule<T> &rule, Index first, Index unit) {
   return {rule.base + first * rule.row + unit * rule.unit, rule.row, rule.vector};
 }
 
-// Operands taken by an operation.
-RECURRA_INLINE int arity(std::int32_t operation) {
-  switch (operation) {
-    case kAdd:
-    case kSubtract:
-    case kMultiply:
-    case kDivide:
-    case kMinimum:
-    case kMaximum:
-    case kLess:
-    case kLessEqual:
-    case kEqual:
-    case kNotEqual:
-      return 2;
-    case kFma:
-    case kFms:
-    case kFnma:
-    case kSelect:
-      return 3;
-    default:
-      return 1;
-  }
-}
-
 // The operands that each stage's program uses, every one once.
 struct StageOperands {
   std::int32_t *numbers, *begin, *seen;
@@ -76,7 +52,7 @@ struct StageOperands {
       for (const Instruction *i = cell.instructions + range.first; i < cell.instructions + range.first + range.count;
            ++i) {
         add(i->to, s, made);
-        for (int k = 0; k < arity(i->operation); ++k) {
+        for (int k = 0; k < operands_of(i->operation); ++k) {
           add(i->from[k], s, made);
         }
       }
@@ -110,13 +86,13 @@ void fill_means(const T *rows, Index width, Index n, Index units, T *to) {
 
 // Memory of a tile's own: temporaries, and the parts of inputs that its rows and units need.
 template <class T>
-struct Strips {
+struct TileStrips {
   static constexpr Index V = Vec<T>::size, kSize = kMostStrip * V;
 
   const Cell &cell;
   T *temporaries, *inputs;
 
-  Strips(const Cell &of, Index count, bool any, Arena &arena)
+  TileStrips(const Cell &of, Index count, bool any, Arena &arena)
       : cell(of),
         temporaries(arena.take<T>(count * kSize)),
         inputs(arena.take<T>(any ? (of.input_count + of.raw) * kSize : 0)) {}
