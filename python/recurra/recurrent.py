@@ -28,10 +28,9 @@ NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.f
 
 SIZES: dict[str, object] = {"input_size": ..., "hidden_size": ..., "num_layers": 1}
 COMMON: dict[str, object] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-LAST: dict[str, object] = {
+OPTIONS: dict[str, object] = {
     "dtype": np.dtype(np.float32),
     "tokens": None,
-    "proj_size": 0,
     "reverse": False,
     "recurrent_dropout": 0.0,
     "zoneout": 0.0,
