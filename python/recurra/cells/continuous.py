@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..formula import exp, formula, log, mean, relu, sigmoid, tanh, where
+from recurra.formula import exp, formula, log, mean, relu, sigmoid, tanh, where
 
 
 @formula(gates="n", inputs="noise")
@@ -13,8 +13,9 @@ def LeakyRNN(a, s, x):
 
         h_t = (1 − α) h_{t-1} + α a_n(relu(h_{t-1})) + √(2 α) σ noise_t           α = Δt / τ = 0.2, σ = 0.05
 
-    Song, Yang & Wang (2016), with the constants of Yang, Joglekar, Song, Newsome & Wang (2019): steps of 20 ms, τ = 100 ms.
-    For models of cognitive tasks. `noise` (T, B, H) is standard normal; Dale's law and masks are set on weight_hh outside.
+    Song, Yang & Wang (2016), with the constants of Yang, Joglekar, Song, Newsome & Wang (2019): steps of 20 ms, τ =
+    100 ms. For models of cognitive tasks. `noise` (T, B, H) is standard normal; Dale's law and masks are set on
+    weight_hh outside.
     """
     alpha, sigma = 0.2, 0.05
     return (1 - alpha) * s.h + alpha * a.n(relu(s.h)) + math.sqrt(2 * alpha) * sigma * x.noise
@@ -33,7 +34,7 @@ def LeakyTanh(a, s, u):
 
 @formula(gates="b f g p q", inputs="dt:step")
 def CfC(a, x):
-    """Closed-form continuous-time network: what a liquid network's equation becomes after a gap of dt, without a solver.
+    """Closed-form continuous-time network: what a liquid network becomes after a gap of dt, without a solver.
 
         v   = 1.7159 tanh(0.666 a_b)
         t   = σ(dt_t · (W_hp v + b_hp) + W_hq v + b_hq)
@@ -54,7 +55,8 @@ def CoRNN(a, s):
         z_t = z_{t-1} + Δt (tanh(a_n) − γ h_{t-1} − ε z_{t-1})           a_n reads h and z
         h_t = h_{t-1} + Δt z_t                                           Δt = 0.042, γ = 2.7, ε = 4.7
 
-    Rusch & Mishra (2021), with the constants of sequential MNIST. For gradients that stay bounded over thousands of steps.
+    Rusch & Mishra (2021), with the constants of sequential MNIST. For gradients that stay bounded over thousands of
+    steps.
     """
     dt, gamma, epsilon = 0.042, 2.7, 4.7
     z = s.z + dt * (tanh(a.n) - gamma * s.h - epsilon * s.z)
@@ -107,8 +109,9 @@ def AntisymmetricRNN(a, s):
 
         h_t = h_{t-1} + ε tanh(a_n − γ h_{t-1})           ε = 0.1, γ = 0.01
 
-    Chang, Chen, Haber & Chi (2019), who choose ε and γ for each task. For long memory at Elman's price. weight_hh is to be
-    antisymmetric: set it to U − Uᵀ at first, and replace its gradient by g − gᵀ before each step of an optimizer.
+    Chang, Chen, Haber & Chi (2019), who choose ε and γ for each task. For long memory at Elman's price. weight_hh is
+    to be antisymmetric: set it to U − Uᵀ at first, and replace its gradient by g − gᵀ before each step of an
+    optimizer.
     """
     epsilon, gamma = 0.1, 0.01
     return s.h + epsilon * tanh(a.n - gamma * s.h)
@@ -136,9 +139,10 @@ def GRUD(a, s):
         n   = tanh(a_n(σ(a_r(h)) ∘ h))
         h_t = (1 − z) ∘ h + z ∘ n           z = σ(a_z(h))
 
-    Che, Purushotham, Cho, Sontag & Liu (2018). For clinical and other irregular records. x_t is, one after the other, the
-    values (where missing, filled in), the mask and the times since each was seen; the paper has only those times in a_d
-    and all but them in the other gates, and lets the filled-in values decay towards their means before the layer.
+    Che, Purushotham, Cho, Sontag & Liu (2018). For clinical and other irregular records. x_t is, one after the other,
+    the values (where missing, filled in), the mask and the times since each was seen; the paper has only those times
+    in a_d and all but them in the other gates, and lets the filled-in values decay towards their means before the
+    layer.
     """
     h = exp(-relu(a.d.x)) * s.h
     r, z = sigmoid(a.r(h)), sigmoid(a.z(h))
@@ -189,8 +193,9 @@ def PhasedLSTM(a, s, u, x):
         c_t = (1 − k) ∘ c_{t-1} + k ∘ (σ(a_f) ∘ c_{t-1} + σ(a_i) ∘ tanh(a_g))           = (1 − k) ∘ c_{t-1} + k ∘ ĉ
         h_t = (1 − k) ∘ h_{t-1} + k ∘ (σ(a_o) ∘ tanh(ĉ))
 
-    Neil, Pfeiffer & Liu (2016), without peepholes. For events at a fine resolution in time. `dt` (T, B) is the time since
-    the step before, below 7 periods; a state sums it up in periods. shift is in periods too, and may go from −7 to 7.
+    Neil, Pfeiffer & Liu (2016), without peepholes. For events at a fine resolution in time. `dt` (T, B) is the time
+    since the step before, below 7 periods; a state sums it up in periods. shift is in periods too, and may go from −7
+    to 7.
     """
     phase = fraction(s.phase + x.dt / u.period)
     cycle = fraction(phase + u.shift)
@@ -239,9 +244,9 @@ def LMU(a, s, u):
         m_t    = W_mA m_{t-1} + b ∘ signal
         h_t    = tanh(W_iv x_t + W_hn h_{t-1} + W_hv m_t)
 
-    Voelker, Kajić & Eliasmith (2019). For delays and long dependencies in one signal. Its m has H units. The paper holds
-    W_mA and b at A and b of `legendre(H, theta)`: set them so (b is, for theta = 784), with `bias=False`, and their
-    gradients to 0 before each step of an optimizer. Its vectors e are these over H, and the mean of a_e's rows.
+    Voelker, Kajić & Eliasmith (2019). For delays and long dependencies in one signal. Its m has H units. The paper
+    holds W_mA and b at A and b of `legendre(H, theta)`: set them so (b is, for theta = 784), with `bias=False`, and
+    their gradients to 0 before each step of an optimizer. Its vectors e are these over H, and the mean of a_e's rows.
     """
     signal = mean(a.e.x + u.e_h * s.h + u.e_m * s.m)
     m = a.A.m + u.b * signal

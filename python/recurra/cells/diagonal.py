@@ -8,7 +8,21 @@ import math
 
 import numpy as np
 
-from ..formula import cos, exp, expm1, formula, given_slope, maximum, relu, sigmoid, sin, softplus, sqrt, tanh, where
+from recurra.formula import (
+    cos,
+    exp,
+    expm1,
+    formula,
+    given_slope,
+    maximum,
+    relu,
+    sigmoid,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+    where,
+)
 
 
 def up_to_one(rng, H):
@@ -22,8 +36,8 @@ def IndRNN(a, s, u):
 
         h_t = relu(a_n.x + w ∘ h_{t-1})
 
-    Li, Li, Cook, Zhu & Gao (2018). For thousands of steps and deep stacks. Keep |w| below 2^(1/T) for sequences of T steps;
-    w begins in [0, 1).
+    Li, Li, Cook, Zhu & Gao (2018). For thousands of steps and deep stacks. Keep |w| below 2^(1/T) for sequences of T
+    steps; w begins in [0, 1).
     """
     return relu(a.n.x + u.w * s.h)
 
@@ -101,8 +115,8 @@ def RGLRU(a, s, u, x):
         a   = exp(−8 · softplus(decay) ∘ σ(a_r.x))
         h_t = a ∘ h_{t-1} + √(1 − a²) ∘ σ(a_i.x) ∘ x_t
 
-    De et al. (2024). For language, between wide layers. The slope of √ is bounded by 1000, as in the published code, since
-    1 − a² may be 0; there the gates' matrices are block-diagonal, and the first step has 1 for √(1 − a²).
+    De et al. (2024). For language, between wide layers. The slope of √ is bounded by 1000, as in the published code,
+    since 1 − a² may be 0; there the gates' matrices are block-diagonal, and the first step has 1 for √(1 − a²).
     """
     rate = 8 * softplus(u.decay) * sigmoid(a.r.x)
     room = -expm1(-2 * rate)
@@ -132,8 +146,8 @@ def LRU(a, s, u, x):
         z_t  = λ ∘ z_{t-1} + γ ∘ (B x_t)                   complex; the states re and im
         h_t  = Re(C z_t) + d ∘ x_t
 
-    Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu & De (2023). For very long sequences, as a layer among wide ones. B is
-    in weight_ih, C in weight_hh: its real part is that of gate p, its imaginary part negated that of gate q.
+    Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu & De (2023). For very long sequences, as a layer among wide ones. B
+    is in weight_ih, C in weight_hh: its real part is that of gate p, its imaginary part negated that of gate q.
     """
     size, angle = exp(-exp(u.nu)), exp(u.theta)
     lambda_re, lambda_im = size * cos(angle), size * sin(angle)

@@ -1,6 +1,6 @@
 """Elman's network, and cells with gates of other kinds."""
 
-from ..formula import formula, relu, sigmoid, tanh
+from recurra.formula import formula, relu, sigmoid, tanh
 
 
 @formula(gates="n")

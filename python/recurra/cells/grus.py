@@ -1,6 +1,6 @@
 """The GRU and its relatives: one state, which an update gate mixes with a candidate."""
 
-from ..formula import formula, relu, sigmoid, tanh
+from recurra.formula import formula, relu, sigmoid, tanh
 
 
 @formula(gates="r z n")
@@ -10,7 +10,8 @@ def GRU(a, s):
         n   = tanh(a_n.x + σ(a_r) ∘ a_n.h)
         h_t = (1 − σ(a_z)) ∘ n + σ(a_z) ∘ h_{t-1}
 
-    Cho et al. (2014), in the form of cuDNN and PyTorch. As capable as an LSTM on most tasks, with three quarters of its cost.
+    Cho et al. (2014), in the form of cuDNN and PyTorch. As capable as an LSTM on most tasks, with three quarters of
+    its cost.
     """
     n = tanh(a.n.x + sigmoid(a.r) * a.n.h)
     z = sigmoid(a.z)
@@ -75,7 +76,8 @@ def UGRNN(a, s):
 
         h_t = g ∘ h_{t-1} + (1 − g) ∘ tanh(a_c)           g = σ(a_g + 1)
 
-    Collins, Sohl-Dickstein & Sussillo (2017). As easily trained as a GRU where a task needs little. The 1 keeps h at first.
+    Collins, Sohl-Dickstein & Sussillo (2017). As easily trained as a GRU where a task needs little. The 1 keeps h at
+    first.
     """
     g = sigmoid(a.g + 1)
     return g * s.h + (1 - g) * tanh(a.c)

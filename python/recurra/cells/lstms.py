@@ -1,6 +1,6 @@
 """The LSTM and its relatives: a memory c beside h, written and read through gates."""
 
-from ..formula import formula, sigmoid, tanh
+from recurra.formula import formula, sigmoid, tanh
 
 
 @formula(gates="i f g o", states="h c")
@@ -24,8 +24,8 @@ def PeepholeLSTM(a, s, u):
         c_t = σ(a_f + p_f ∘ c_{t-1}) ∘ c_{t-1} + σ(a_i + p_i ∘ c_{t-1}) ∘ tanh(a_g)
         h_t = σ(a_o + p_o ∘ c_t) ∘ tanh(c_t)
 
-    Gers, Schraudolph & Schmidhuber (2002). For counting and exact timing; ONNX's LSTM with P is this one. Peepholes begin
-    at 0.
+    Gers, Schraudolph & Schmidhuber (2002). For counting and exact timing; ONNX's LSTM with P is this one. Peepholes
+    begin at 0.
     """
     c = sigmoid(a.f + u.p_f * s.c) * s.c + sigmoid(a.i + u.p_i * s.c) * tanh(a.g)
     h = sigmoid(a.o + u.p_o * c) * tanh(c)
@@ -54,7 +54,8 @@ def OriginalLSTM(a, s):
         c_t = c_{t-1} + σ(a_i) ∘ tanh(a_g)
         h_t = σ(a_o) ∘ tanh(c_t)
 
-    Hochreiter & Schmidhuber (1997), with tanh for the paper's scaled sigmoids. For sums and counts over short sequences.
+    Hochreiter & Schmidhuber (1997), with tanh for the paper's scaled sigmoids. For sums and counts over short
+    sequences.
     """
     c = s.c + sigmoid(a.i) * tanh(a.g)
     h = sigmoid(a.o) * tanh(c)
@@ -67,8 +68,8 @@ def JANET(a, s):
 
         h_t = σ(a_f) ∘ h_{t-1} + (1 − σ(a_f − β)) ∘ tanh(a_g)           β = 1
 
-    Van der Westhuizen & Lasenby (2018). For very long sequences, at half an LSTM's cost; the paper draws the biases of f
-    as log(U(1, T − 1)) for sequences of T steps.
+    Van der Westhuizen & Lasenby (2018). For very long sequences, at half an LSTM's cost; the paper draws the biases of
+    f as log(U(1, T − 1)) for sequences of T steps.
     """
     beta = 1.0
     return sigmoid(a.f) * s.h + (1 - sigmoid(a.f - beta)) * tanh(a.g)
@@ -81,8 +82,8 @@ def EALSTM(a, s, x):
         c_t = σ(a_f) ∘ c_{t-1} + σ(static) ∘ tanh(a_g)          static = W v + b of the sequence's features v
         h_t = σ(a_o) ∘ tanh(c_t)
 
-    Kratzert, Klotz, Shalev, Klambauer, Hochreiter & Nearing (2019), "entity-aware". For one network over many catchments,
-    shops or patients. `static` (B, H) comes from a `recurra.Linear`, which learns from its gradient.
+    Kratzert, Klotz, Shalev, Klambauer, Hochreiter & Nearing (2019), "entity-aware". For one network over many
+    catchments, shops or patients. `static` (B, H) comes from a `recurra.Linear`, which learns from its gradient.
     """
     c = sigmoid(a.f) * s.c + sigmoid(x.static) * tanh(a.g)
     h = sigmoid(a.o) * tanh(c)

@@ -4,11 +4,11 @@ What is normalised forgets its scale, so a gain and a shift per unit follow it. 
 `bias=False` these are the published cells to the letter.
 """
 
-from ..formula import formula, mean, relu, sigmoid, sqrt, square, tanh
+from recurra.formula import formula, mean, relu, sigmoid, sqrt, square, tanh
 
 
 def normalised(*values):
-    """The values less their mean, over their standard deviation; both are taken over all units of all values of a row."""
+    """The values less their mean, over their standard deviation; both are of all units of all values of a row."""
     count = len(values)
     centre = mean(sum(values[1:], values[0])) / count
     centred = [value - centre for value in values]

@@ -1,6 +1,6 @@
 """Cells of several products in a row, of few parameters, or with outputs that aren't their state."""
 
-from ..formula import formula, project, relu, sigmoid, tanh
+from recurra.formula import formula, project, relu, sigmoid, tanh
 
 
 @formula(gates="m i f g o", states="h c")
@@ -20,7 +20,7 @@ def MultiplicativeLSTM(a, s):
 
 @formula(gates="n", units={"alpha": 1.0, "beta_h": 0.5, "beta_x": 0.5, "b": 0.0})
 def MIRNN(a, u):
-    """Multiplicative integration: W x and W h are multiplied as well as added. With `bias=False` it is the published one.
+    """Multiplicative integration: W x and W h are multiplied as well as added. The paper has no biases but b.
 
         h_t = tanh(α ∘ a_n.x ∘ a_n.h + β_h ∘ a_n.h + β_x ∘ a_n.x + b)
 
@@ -70,7 +70,8 @@ def FastRNN(a, s, u):
 
         h_t = σ(α) tanh(a_n) + σ(β) h_{t-1}           α = −3 and β = 3 at first
 
-    Kusupati, Singh, Bhatia, Kumar, Jain & Varma (2018). For microcontrollers: two numbers more than Elman's, and trainable.
+    Kusupati, Singh, Bhatia, Kumar, Jain & Varma (2018). For microcontrollers: two numbers more than Elman's, and
+    trainable.
     """
     return sigmoid(u.alpha) * tanh(a.n) + sigmoid(u.beta) * s.h
 
@@ -82,7 +83,8 @@ def FastGRNN(a, s, u):
         z   = σ(a_n + b_z)
         h_t = (σ(ζ) (1 − z) + σ(ν)) ∘ tanh(a_n + b_h) + z ∘ h_{t-1}           ζ = 1 and ν = −4 at first
 
-    Kusupati, Singh, Bhatia, Kumar, Jain & Varma (2018). For microcontrollers: a GRU's accuracy for a third of its weights.
+    Kusupati, Singh, Bhatia, Kumar, Jain & Varma (2018). For microcontrollers: a GRU's accuracy for a third of its
+    weights.
     """
     z = sigmoid(a.n + u.b_z)
     return (sigmoid(u.zeta) * (1 - z) + sigmoid(u.nu)) * tanh(a.n + u.b_h) + z * s.h

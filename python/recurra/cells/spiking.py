@@ -6,7 +6,7 @@ the spikes: they are the output, and what other neurons read at the next step.
 
 import math
 
-from ..formula import clip, formula, given_slope, where
+from recurra.formula import clip, formula, given_slope, where
 
 
 def spike(v):
@@ -52,8 +52,8 @@ def AdaptiveLIF(a, s):
         v_t = α v_{t-1} + (1 − α) a_n − B_t z_{t-1}            α = exp(−1 / 20), B_t = 0.03 + 1.6 b_t
         z_t = 1 where v_t > B_t, else 0
 
-    Bellec, Salaj, Subramoney, Legenstein & Maass (2018); the slope is their 0.3 · max(0, 1 − |v_t − B_t| / B_t). For tasks
-    with working memory, in spikes.
+    Bellec, Salaj, Subramoney, Legenstein & Maass (2018); the slope is their 0.3 · max(0, 1 − |v_t − B_t| / B_t). For
+    tasks with working memory, in spikes.
     """
     alpha, rho = math.exp(-1 / 20), math.exp(-1 / 200)
     b = rho * s.b + (1 - rho) * s.z
@@ -61,4 +61,4 @@ def AdaptiveLIF(a, s):
     v = alpha * s.v + (1 - alpha) * a.n - threshold * s.z
     above = (v - threshold) / threshold
     near = clip(above, -1, 1)
-    return given_slope(where(above > 0, 1.0, 0.0), 0.3 * (near - near * abs(near) / 2)), v, b
+    return given_slope(where(v > threshold, 1.0, 0.0), 0.3 * (near - near * abs(near) / 2)), v, b
