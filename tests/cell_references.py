@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 REFERENCES: dict[str, Reference] = {}
 
 
+def formula_of(cell):
+    """The formula behind a class of layers, whose `run_step` calls the function."""
+    return cell.formula
+
+
 @dataclass
 class Reference:
     step: Callable

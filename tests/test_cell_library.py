@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import recurra.cells
-from cell_references import REFERENCES
+from cell_references import REFERENCES, formula_of
 from recurra.cells import continuous, diagonal
 
 T, B, I, H = 6, 3, 5, 8  # noqa: E741
@@ -43,7 +43,7 @@ def test_function_against_the_paper(name, start):
     x, inputs = draw_steps(reference, rng, input_size)
     expected = states
     for t in range(T):
-        states = cell.formula.run_step(x[t], states, params, inputs[t])
+        states = formula_of(cell).run_step(x[t], states, params, inputs[t])
         expected = reference.step(params | {"H": H}, x[t], *expected, **inputs[t])
         assert len(states) == len(expected)
         for got, right in zip(states, expected, strict=True):
@@ -96,7 +96,7 @@ def test_periods_of_the_phased_lstm():
     np.testing.assert_allclose(np.median(drawn), np.sqrt(1000), rtol=0.1)
 
 
-@pytest.mark.parametrize(("order", "theta"), [(1, 1.0), (4, 10.0), (12, 60.0), (32, 784.0)])
+@pytest.mark.parametrize(("order", "theta"), [(1, 1.0), (4, 10.0), (12, 60.0)])
 def test_legendre_matrices_are_exact(order, theta):
     """Against the eigenvectors of the continuous system, which take no series."""
     q = np.arange(order)
@@ -107,6 +107,14 @@ def test_legendre_matrices_are_exact(order, theta):
     discrete_a, discrete_b = recurra.cells.legendre(order, theta)
     np.testing.assert_allclose(discrete_a, exact.real, atol=1e-7)
     np.testing.assert_allclose(discrete_b, np.linalg.solve(a, (exact.real - np.eye(order)) @ b), atol=1e-7)
+
+
+def test_legendre_matrices_of_a_high_order():
+    """A step of a window is two of one twice as long, whatever the order; eigenvectors are too close to each other here."""
+    a, b = recurra.cells.legendre(64, 784.0)
+    half_a, half_b = recurra.cells.legendre(64, 2 * 784.0)
+    np.testing.assert_allclose(a, half_a @ half_a, atol=1e-12)
+    np.testing.assert_allclose(b, half_a @ half_b + half_b, atol=1e-12)
 
 
 def test_legendre_memory_remembers():
@@ -132,7 +140,7 @@ def test_slstm_stays_finite(size):
     states = tuple(np.zeros((B, H), np.float32) for _ in range(4))
     for _ in range(20):
         x = rng.normal(0, 10, (B, I)).astype(np.float32)
-        states = recurra.cells.SLSTM.formula.run_step(x, states, params, {})
+        states = formula_of(recurra.cells.SLSTM).run_step(x, states, params, {})
         assert all(np.isfinite(state).all() for state in states)
 
 
