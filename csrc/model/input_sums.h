@@ -1,5 +1,5 @@
-// Gradients of what cells read besides their states and W_ih x: sums of deltas, in memory of the call's own until all of
-// them are complete.
+// Gradients of what cells read besides their states and W_ih x: sums of deltas, in memory of the call's own until all
+// of them are complete.
 #pragma once
 
 #include <algorithm>
@@ -67,7 +67,8 @@ class InputSums {
       const bool every = sum.target.layered || sum.kind == kPerToken;
       if (sum.kind == kPerToken && range.layer_direction >= shape_.directions) continue;  // of the layer that reads it
       const Index first_of_all = (shape_.layers - 1) * shape_.directions;
-      const bool first = sum.kind == kPerToken ? range.layer_direction == 0 : every || range.layer_direction == first_of_all;
+      const bool first =
+          sum.kind == kPerToken ? range.layer_direction == 0 : every || range.layer_direction == first_of_all;
       T *to = sum.values + (sum.target.layered ? range.layer_direction * sum.size : 0);
       if (sum.kind == kEveryUnit || sum.kind == kEveryStep) {
         add_rows(sum, range, first, to, worker);

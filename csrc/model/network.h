@@ -38,11 +38,11 @@ struct NetworkShape {
   Index input_size, hidden_size, layers;
   int directions;
   bool bias;
-  bool single;            // a cell, which takes one step; its parameters' names lack the suffix "_l0"
-  Index projected_size;   // features of h: hidden_size, unless the cell projects
-  bool reverse = false;   // the one direction goes from each sequence's end to its beginning
-  bool learned = false;   // initial states are parameters, used where the caller gives none
-  std::size_t part = 0;   // of a cell that shares a layer's parameters: 1 + the place of its own first one among those
+  bool single;           // a cell, which takes one step; its parameters' names lack the suffix "_l0"
+  Index projected_size;  // features of h: hidden_size, unless the cell projects
+  bool reverse = false;  // the one direction goes from each sequence's end to its beginning
+  bool learned = false;  // initial states are parameters, used where the caller gives none
+  std::size_t part = 0;  // of a cell that shares a layer's parameters: 1 + the place of its own first one among those
 
   const Cell &description() const { return cell->cell; }
   Index features() const { return directions * projected_size; }
@@ -55,9 +55,9 @@ struct NetworkShape {
 // What one layer saves for the backward pass; arrays are compact, (rows, …), see Rows.
 template <class T>
 struct LayerTape {
-  Buffer<T> out;                  // (rows, directions * projected_size): h_t
-  Buffer<T> mask, masked;         // the same, where dropout follows: the mask, and out ∘ mask
-  std::array<Buffer<T>, 2> kept;  // by direction: what the cell keeps, (rows, kept_stride)
+  Buffer<T> out;                                            // (rows, directions * projected_size): h_t
+  Buffer<T> mask, masked;                                   // the same, where dropout follows: the mask, and out ∘ mask
+  std::array<Buffer<T>, 2> kept;                            // by direction: what the cell keeps, (rows, kept_stride)
   std::array<std::array<Buffer<T>, kMaxStates>, 2> states;  // by direction and state, but h: (rows, padded_units)
 };
 
@@ -102,8 +102,8 @@ struct ForwardCall {
   Strided<const Index> tokens;  // instead of x: within 0..input_size-1, or with a table below its rows
   const T *table = nullptr;     // (alphabet, input_size): the vectors that tokens stand for; null: one-hot rows
   Index alphabet = 0;
-  std::vector<StridedInput<const T>> inputs;      // of the cell, in its order
-  std::array<const T *, kMaxStates> initial{};    // (layers * directions, batch, its size), null where not given
+  std::vector<StridedInput<const T>> inputs;    // of the cell, in its order
+  std::array<const T *, kMaxStates> initial{};  // (layers * directions, batch, its size), null where not given
   Strided<T> y;
   std::array<T *, kMaxStates> final{};  // the same
   std::vector<Strided<const T>> masks;  // of all layers but the last, or empty; only with a tape
@@ -114,10 +114,10 @@ struct ForwardCall {
 template <class T>
 struct BackwardCall {
   Strided<const T> dy;
-  std::vector<Strided<const T>> doutputs;                                 // of every layer, null where not given
-  std::array<std::vector<Strided<const T>>, kMaxStates> dstates;          // the same by state, of h none
-  std::array<const T *, kMaxStates> dfinal{};                             // null for zeros
-  Strided<T> dx;                         // null: not wanted
+  std::vector<Strided<const T>> doutputs;                         // of every layer, null where not given
+  std::array<std::vector<Strided<const T>>, kMaxStates> dstates;  // the same by state, of h none
+  std::array<const T *, kMaxStates> dfinal{};                     // null for zeros
+  Strided<T> dx;                                                  // null: not wanted
   T *dtable = nullptr;                   // (alphabet, input_size) where the tape has a table; null: not wanted
   std::vector<StridedInput<T>> dinputs;  // of the cell's inputs: the gradient is added; null: not wanted
   std::array<T *, kMaxStates> dinitial{};
@@ -145,7 +145,8 @@ class Network {
   // Bytes that a forward pass over so many whole sequences of features allocates for its tape, but for initial states
   // and masks.
   Index tape_bytes(Index steps, Index batch) const;
-  // The place in the table of the first parameter of a layer and direction, counted as `layer * directions + direction`.
+  // The place in the table of the first parameter of a layer and direction, counted as `layer * directions +
+  // direction`.
   std::size_t first_entry(Index layer_direction) const {
     return (shape.part ? shape.part - 1 : 0) + static_cast<std::size_t>(layer_direction * own_entries_);
   }

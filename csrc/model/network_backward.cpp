@@ -85,7 +85,9 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   // Of the table's entries those of this network, which for a cell that shares a layer's parameters aren't all.
   const std::size_t begin = first_entry(0), after = first_entry(shape.states());
   const std::size_t end = after + static_cast<std::size_t>(shape.learned ? cell_.states : 0);
-  const auto offset_of = [&](std::size_t i) { return i < table->entries.size() ? table->entries[i].offset : table->size; };
+  const auto offset_of = [&](std::size_t i) {
+    return i < table->entries.size() ? table->entries[i].offset : table->size;
+  };
   InputSums<T> input_sums(shape, tape, call);
   std::array<T *, 2> deltas{}, from_above{}, token_sums{};
   std::array<T *, kMaxStates> dleaving{}, dentering{};  // rows of states, where they aren't the caller's arrays
@@ -267,8 +269,11 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
         if (!worker.barrier(&worker)) return;
         for (int direction = 0; direction < shape.directions && !team.stopped(); ++direction) {
           weights(layer, direction, member, members, range, worker, after_pass);
-          input_sums.add({layer * shape.directions + direction, shape.reversed(direction), range.first_step,
-                          range.last_step, {deltas[direction], delta_stride, wrap}},
+          input_sums.add({layer * shape.directions + direction,
+                          shape.reversed(direction),
+                          range.first_step,
+                          range.last_step,
+                          {deltas[direction], delta_stride, wrap}},
                          worker);
         }
         if ((layer > 0 || call.dx) && !team.stopped()) {

@@ -162,7 +162,8 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
             task.out = {kept.out.data() + direction * P, 0, features, true};
             task.copy = last ? y : RowView<T>{};
             task.kept = kept.kept[direction].data();
-            for (int state = 1; state < cell_.states; ++state) task.states[state] = kept.states[direction][state].data();
+            for (int state = 1; state < cell_.states; ++state)
+              task.states[state] = kept.states[direction][state].data();
           } else {
             task.out = last ? y : RowView<T>{hidden[layer % 2] + direction * P, 0, features, true};
           }

@@ -29,9 +29,9 @@ Index Network<T>::tape_bytes(Index steps, Index batch) const {
   for (int input = 0; input < cell_.input_count; ++input) {
     elements += with_slack<T>(input_elements(input, rows, batch), 1);
   }
-  const Index layer = with_slack<T>(rows, shape.features()) +
-                      shape.directions * (with_slack<T>(rows, kept_stride()) +
-                                          (cell_.states - 1) * with_slack<T>(rows, width));
+  const Index layer =
+      with_slack<T>(rows, shape.features()) +
+      shape.directions * (with_slack<T>(rows, kept_stride()) + (cell_.states - 1) * with_slack<T>(rows, width));
   return checked_product(elements + shape.layers * layer, sizeof(T));
 }
 
@@ -109,12 +109,12 @@ RowView<const T> Network<T>::layer_input(const TapeMemory<T> &tape, Index layer)
   return {below.masked.data() ? below.masked.data() : below.out.data(), 0, shape.features(), true};
 }
 
-#define RECURRA_INSTANTIATE(T)                                                                \
-  template Index Network<T>::tape_bytes(Index, Index) const;                                  \
-  template void Network<T>::prepare(const ForwardCall<T> &, TapeMemory<T> &) const;           \
-  template Index Network<T>::kept_stride() const;                                             \
+#define RECURRA_INSTANTIATE(T)                                                                   \
+  template Index Network<T>::tape_bytes(Index, Index) const;                                     \
+  template void Network<T>::prepare(const ForwardCall<T> &, TapeMemory<T> &) const;              \
+  template Index Network<T>::kept_stride() const;                                                \
   template RowView<const T> Network<T>::given_input(const StridedInput<const T> &, Index) const; \
-  template RowView<const T> Network<T>::taped_input(const TapeMemory<T> &, int, Index) const;  \
+  template RowView<const T> Network<T>::taped_input(const TapeMemory<T> &, int, Index) const;    \
   template RowView<const T> Network<T>::layer_input(const TapeMemory<T> &, Index) const;
 RECURRA_INSTANTIATE(float)
 RECURRA_INSTANTIATE(double)

@@ -25,7 +25,8 @@ class Sequences {
 
   // Whether any of the caller's sequences is shorter than `steps`.
   bool padded() const { return padded_; }
-  // Whether rows of states are the caller's sequences no longer, but segments, or not all begin with their initial state.
+  // Whether rows of states are the caller's sequences no longer, but segments, or not all begin with their initial
+  // state.
   bool cut() const { return cut_; }
 
   // The places in arrays of states of the row that begins with a sequence's initial state, or -1 where a reset at step

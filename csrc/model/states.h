@@ -29,7 +29,8 @@ void spread_states(const NetworkShape &shape, const Sequences &sequences, End en
   const Index rows = sequences.rows.batch;
   if (sequences.cut()) std::fill_n(to, shape.states() * rows * size, T(0));
   for_states(shape, sequences, end, [&](Index k, Index s, Index place) {
-    if (place >= 0) std::copy_n(from + (shared ? k : k * sequences.batch + s) * size, size, to + (k * rows + place) * size);
+    if (place >= 0)
+      std::copy_n(from + (shared ? k : k * sequences.batch + s) * size, size, to + (k * rows + place) * size);
   });
 }
 
