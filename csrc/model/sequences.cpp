@@ -1,6 +1,5 @@
 #include "model/sequences.h"
 
-#include <cstring>
 #include <numeric>
 
 namespace recurra {
@@ -11,9 +10,8 @@ template <class Visit>
 void for_segments(Index length, const unsigned char *resets, const Visit &visit) {
   Index begin = 0;
   while (resets && begin + 1 < length) {
-    const void *found = std::memchr(resets + begin + 1, 1, static_cast<std::size_t>(length - begin - 1));
-    if (!found) break;
-    const Index end = static_cast<const unsigned char *>(found) - resets;
+    const Index end = std::find(resets + begin + 1, resets + length, 1) - resets;
+    if (end == length) break;
     visit(begin, end);
     begin = end;
   }

@@ -130,11 +130,11 @@ class _Cell(Module):
 
     def __call__(self, x: Array, hx: State = None) -> State:
         """The state after this step; hx None is zeros."""
-        return self._core.call(x, hx, None, None, False, None, None)
+        return self._core.call(x, hx, None, None, False, None, None, None, None)
 
     def forward(self, x: Array, hx: State = None) -> tuple[State, Tape]:
         """The same, and the tape for `backward`."""
-        return self._core.forward(x, hx, None, False, None, None, None)  # type: ignore[no-any-return]
+        return self._core.forward(x, hx, None, False, None, None, None, None, None)  # type: ignore[no-any-return]
 
     def backward(
         self,
@@ -151,7 +151,7 @@ class _Cell(Module):
             check_arrays("grads", grads, self.params)
             grads = self._source.grads | {long: grads[name] for name, long in self._names.items()}
         return self._core.backward(  # type: ignore[no-any-return]
-            tape, None, dstate, None, None, need_dx, grads, retain, None
+            tape, None, dstate, None, None, None, need_dx, grads, retain, None
         )
 
 

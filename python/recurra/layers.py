@@ -106,7 +106,7 @@ class _Recurrent(Module):
     ) -> tuple[Array, State]:
         """With a table (num_embeddings, input_size), x is tokens that stand for its rows."""
         return self._core.call(  # type: ignore[no-any-return]
-            x, hx, lengths, out, self.batch_first, table, self._plan
+            x, hx, lengths, out, self.batch_first, table, None, None, self._plan
         )
 
     def forward(
@@ -121,7 +121,7 @@ class _Recurrent(Module):
 
         Returns:
             y, the state, and the tape. `tape.outputs[l]` is h_t of layer l at every step (before dropout), of y's
-            shape, and `tape.cells[l]` c_t of an LSTM; both are arrays made when asked for.
+            shape, and `tape.states["c"][l]` c_t of an LSTM; both are arrays made when asked for.
         """
         return self._forward(x, hx, lengths, rng, None)
 
@@ -131,7 +131,7 @@ class _Recurrent(Module):
         """With a table (num_embeddings, input_size), x is tokens for its rows, and `backward` returns its gradient."""
         masks = self._masks(rng) if self._dropout and self.num_layers > 1 else None
         return self._core.forward(  # type: ignore[no-any-return]
-            x, hx, lengths, self.batch_first, masks, table, self._plan
+            x, hx, lengths, self.batch_first, masks, table, None, None, self._plan
         )
 
     def _masks(self, rng: Seed) -> Callable[[int, int], list[Array]]:
@@ -154,7 +154,7 @@ class _Recurrent(Module):
         dstate: State = None,
         *,
         doutputs: Mapping[int, Array] | None = None,
-        dcells: Mapping[int, Array] | None = None,
+        dstates: Mapping[str, Mapping[int, Array]] | None = None,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,
         retain: bool = False,
@@ -165,7 +165,8 @@ class _Recurrent(Module):
             tape: from `forward`; it serves once, unless `retain` is set.
             dy: gradient of y, of its shape.
             dstate: gradient of the final state, like it: dh_n, or (dh_n, dc_n) of an LSTM.
-            doutputs, dcells: gradients of `tape.outputs[l]` and `tape.cells[l]`, by layer.
+            doutputs: gradients of `tape.outputs[l]`, by layer.
+            dstates: those of an LSTM's `tape.states["c"][l]`: {"c": {l: array}}.
             need_dx: whether to compute the gradient of x.
             grads: what the gradients of the parameters are added to, by name; `self.grads` if None.
             retain: keep the tape for another backward.
@@ -179,7 +180,7 @@ class _Recurrent(Module):
         """
         grads = self.grads if grads is None else grads
         return self._core.backward(  # type: ignore[no-any-return]
-            tape, dy, dstate, doutputs, dcells, need_dx, grads, retain, self._plan
+            tape, dy, dstate, doutputs, dstates, None, need_dx, grads, retain, self._plan
         )
 
 
