@@ -9,8 +9,9 @@ import numpy as np
 
 from . import _core
 from ._checks import caller_level, check_flag, check_number, check_rng, check_size, check_tokens
-from ._masks import dropout_mask, zoneout_mask
-from .module import Array, Module, drawn
+from ._masks import chosen, dropout_mask
+from .masked import RECURRENT_MASK, masked, zone_of
+from .module import Array, Module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,13 +126,11 @@ class Recurrent(Module):
         )
 
     def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
-        base = name.rpartition("_l")[0] if not name.endswith("_reverse") else name.rpartition("_l")[0]
-        declared = self._formula.initial_values.get(base)
-        if declared is not None:
-            return declared_value(declared, rng, value)
-        if base == "":  # a learned initial state, which has no suffix
+        """Weights and biases uniform in ±1/√H, units and scalars as the formula declares, learned states zero."""
+        base = name.rpartition("_l")[0]
+        if self.learned_state and not base:
             return np.zeros_like(value)
-        return super()._initial(name, value, rng, bound)
+        return initial_value(self._formula, base or name, value, rng) or super()._initial(name, value, rng, bound)
 
     @property
     def dropout(self) -> float:
@@ -162,3 +161,192 @@ class Recurrent(Module):
     @zoneout.setter
     def zoneout(self, value: float | Mapping[str, float]) -> None:
         self._zoneout = self._check_zoneout(value)
+
+    def __call__(
+        self,
+        x: Array,
+        hx: State = None,
+        *,
+        lengths: Array | None = None,
+        out: Array | None = None,
+        inputs: Mapping[str, Array] | None = None,
+        resets: Array | None = None,
+    ) -> tuple[Array, State]:
+        """Runs the network and keeps nothing; without dropout and zoneout.
+
+        Args:
+            x: (T, B, input_size), with `batch_first` (B, T, input_size), or (T, input_size) for one sequence.
+            hx: the initial state, None for zeros (or the learned one): h0 (L*D, B, P), or a tuple of the cell's states,
+                (h0, c0) of an LSTM, each of which may be None; all but h are (L*D, B, H). (L*D, P) if x has no batch.
+            lengths: (B,) integers in 0..T, how many steps each sequence has; None for T.
+            out: where to put y: of its shape and dtype, any strides.
+            inputs: what a formula's cell reads besides x, by name: (T, B, H), (T, B) of a number per step, or (B, H) of
+                what stays the same; or for each layer and direction one, (L*D, …).
+            resets: (T, B) of bool, laid out as x: before which steps the state becomes zero, as if a sequence began.
+
+        Returns:
+            y, of x's shape but with D*P features (forward first, then reverse), zero beyond a sequence's end; and the
+            state after each sequence's last step (reverse: after its step 0), as h_n or a tuple, like hx.
+
+        Raises:
+            TypeError: an argument isn't an array, or has another dtype than the layer.
+            ValueError: a shape or a length is wrong, or an input is missing.
+            KeyboardInterrupt: Ctrl-C; `out` may be half written then.
+        """
+        return self._call(x, hx, lengths, out, None, inputs, resets)
+
+    def _call(
+        self,
+        x: Array,
+        hx: State,
+        lengths: Array | None,
+        out: Array | None,
+        table: Array | None,
+        inputs: Mapping[str, Array] | None = None,
+        resets: Array | None = None,
+    ) -> tuple[Array, State]:
+        """With a table (num_embeddings, input_size), x is tokens that stand for its rows."""
+        return self._core.call(  # type: ignore[no-any-return]
+            x, hx, lengths, out, self.batch_first, table, inputs, resets, self._plan
+        )
+
+    def forward(
+        self,
+        x: Array,
+        hx: State = None,
+        *,
+        lengths: Array | None = None,
+        rng: Seed = None,
+        inputs: Mapping[str, Array] | None = None,
+        resets: Array | None = None,
+    ) -> tuple[Array, State, Tape]:
+        """The same, keeping on a tape what `backward` needs; with dropout and zoneout, if there is any.
+
+        Args:
+            x, hx, lengths, inputs, resets: as for a plain call. The tape has copies, so they may change afterwards.
+            rng: where masks come from, an integer or a generator; needed if `dropout` is above 0 and there is more than
+                one layer, or `recurrent_dropout` or `zoneout` is above 0.
+
+        Returns:
+            y, the state, and the tape. `tape.outputs[l]` is h_t of layer l at every step (before dropout), of y's
+            shape, and `tape.states["c"][l]` that of another state; all are arrays made when asked for.
+        """
+        return self._forward(x, hx, lengths, rng, None, inputs, resets)
+
+    def _forward(
+        self,
+        x: Array,
+        hx: State,
+        lengths: Array | None,
+        rng: Seed,
+        table: Array | None,
+        inputs: Mapping[str, Array] | None = None,
+        resets: Array | None = None,
+    ) -> tuple[Array, State, Tape]:
+        """With a table (num_embeddings, input_size), x is tokens for its rows, and `backward` returns its gradient."""
+        core, draw = self._core, None
+        if self._draws:
+            if rng is None:
+                raise ValueError("rng: expected an integer or a numpy.random.Generator, as dropout is on, got None")
+            core, draw = self._masked_core(), self._drawing(check_rng("rng", rng))
+        return core.forward(  # type: ignore[no-any-return]
+            x, hx, lengths, self.batch_first, draw, table, inputs, resets, self._plan
+        )
+
+    def backward(
+        self,
+        tape: Tape,
+        dy: Array | None = None,
+        dstate: State = None,
+        *,
+        doutputs: Mapping[int, Array] | None = None,
+        dstates: Mapping[str, Mapping[int, Array]] | None = None,
+        dinputs: Mapping[str, Array] | None = None,
+        need_dx: bool = True,
+        grads: dict[str, Array] | None = None,
+        retain: bool = False,
+    ) -> tuple[Array | None, State]:
+        """Back-propagation through time. Gradients of None are zeros; what stands beyond a sequence's end is ignored.
+
+        Args:
+            tape: from `forward`; it serves once, unless `retain` is set.
+            dy: gradient of y, of its shape.
+            dstate: gradient of the final state, like it: dh_n, or a tuple, (dh_n, dc_n) of an LSTM.
+            doutputs: gradients of `tape.outputs[l]`, by layer.
+            dstates: gradients of `tape.states[name][l]`, by name and layer.
+            dinputs: what the gradients of inputs are added to, by name, of the shapes that `forward` was given.
+            need_dx: whether to compute the gradient of x.
+            grads: what the gradients of the parameters are added to, by name; `self.grads` if None.
+            retain: keep the tape for another backward.
+
+        Returns:
+            The gradient of x (None without need_dx), and that of the initial state, like it.
+
+        Raises:
+            RuntimeError: the tape is of another layer, has been consumed, or is from before the weights changed.
+            TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then, nor after Ctrl-C.
+        """
+        grads = self.grads if grads is None else grads
+        return self._core.backward(  # type: ignore[no-any-return]
+            tape, dy, dstate, doutputs, dstates, dinputs, need_dx, grads, retain, self._plan
+        )
+
+    @property
+    def _zoned(self) -> dict[str, float]:
+        """The rates of zoneout above 0, by state."""
+        rates = self._zoneout
+        if not isinstance(rates, dict):
+            rates = dict.fromkeys(self._formula.states, rates)
+        return {name: rate for name, rate in rates.items() if rate}
+
+    @property
+    def _draws(self) -> bool:
+        """Whether `forward` draws masks."""
+        between = self._dropout and self.num_layers > 1
+        return bool(between or self._recurrent_dropout or self._zoned)
+
+    def _masked_core(self) -> Any:
+        """The network whose cell takes masks as inputs, on the same parameters."""
+        key = bool(self._recurrent_dropout), tuple(self._zoned)
+        if not any(key):
+            return self._core
+        if key not in self._variants:
+            self._variants[key] = self._core.with_cell(masked(self._formula, *key).core)
+        return self._variants[key]
+
+    def _drawing(self, rng: np.random.Generator) -> Callable[[int, int], Drawn]:
+        """A function of (T, B) that draws masks, once the core has checked the arguments.
+
+        Between layers (T, B, D*P); for what recurrent products read (L*D, B, H); for zoneout (L*D, T, B, H).
+        """
+        directions = 2 if self.bidirectional else 1
+        rate, recurrent, zoned = self._dropout, self._recurrent_dropout, self._zoned
+
+        def draw(steps: int, batch: int) -> Drawn:
+            stacked, masks, inputs = self.num_layers * directions, None, {}
+            if rate and self.num_layers > 1:
+                shape = steps, batch, directions * (self.proj_size or self.hidden_size)
+                masks = [dropout_mask(rng, shape, rate, self.dtype) for _ in range(self.num_layers - 1)]
+            if recurrent:
+                inputs[RECURRENT_MASK] = dropout_mask(rng, (stacked, batch, self.hidden_size), recurrent, self.dtype)
+            for name, kept in zoned.items():
+                inputs[zone_of(name)] = chosen(rng, (stacked, steps, batch, self.hidden_size), kept, self.dtype)
+            return masks, inputs
+
+        return draw
+
+    def _build(self) -> None:
+        super()._build()
+        self._variants: dict[Any, Any] = {}  # networks of the masked cells, made when needed
+
+
+def _check_rate(value: object, num_layers: int) -> float:
+    rate = check_number("dropout", value, "a number in [0, 1)", 0, 1)
+    if rate and num_layers == 1:
+        warnings.warn(
+            f"dropout: expected num_layers above 1 beside it, as it acts between layers, got dropout={rate} and "
+            f"num_layers=1, where it does nothing",
+            UserWarning,
+            stacklevel=caller_level(),  # whoever made the layer, or set the attribute
+        )
+    return rate
