@@ -1,4 +1,4 @@
-// Which memory the instructions of a direction may read and write.
+// What instructions are: how much they read, and which memory those of a direction may read and write.
 #pragma once
 
 #include "cells.h"
@@ -12,6 +12,12 @@ enum class Access {
   kReadWriteOnce,  // the same, then read
   kReadWrite,      // written any number of times, each read after the first
 };
+
+// How many of its `from` an operation reads.
+int arity(std::int32_t operation);
+
+// How many there are of a kind of memory in a direction; of means, whose number is a stage's own, 0.
+std::int32_t slots(const Cell &cell, std::int32_t kind, bool backward);
 
 constexpr bool is_read(Access access) { return access != Access::kNone && access != Access::kWriteOnce; }
 constexpr bool is_written(Access access) { return access != Access::kNone && access != Access::kRead; }

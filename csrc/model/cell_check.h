@@ -55,9 +55,6 @@ class Consecutive {
   std::int64_t size_, next_ = 0;
 };
 
-// How many of its `from` an operation reads.
-int arity(std::int32_t operation);
-
 // The counts, each within its limit, and the arrays, of exactly these sizes.
 void read_code(const std::vector<std::int32_t> &code, std::vector<double> constants, NamedCell &to);
 void point_to_arrays(NamedCell &named);

@@ -7,29 +7,6 @@
 
 namespace recurra {
 
-int arity(std::int32_t operation) {
-  switch (operation) {
-    case kAdd:
-    case kSubtract:
-    case kMultiply:
-    case kDivide:
-    case kMinimum:
-    case kMaximum:
-    case kLess:
-    case kLessEqual:
-    case kEqual:
-    case kNotEqual:
-      return 2;
-    case kFma:
-    case kFms:
-    case kFnma:
-    case kSelect:
-      return 3;
-    default:
-      return 1;
-  }
-}
-
 namespace {
 
 constexpr int kNever = -1;
@@ -50,10 +27,10 @@ struct Place {
 class Walk {
  public:
   Walk(const NamedCell &named, bool backward) : cell_(named.cell), arrays_(named.arrays), backward_(backward) {
-    for (int kind = 0; kind < kKindCount; ++kind) written_[kind].assign(static_cast<std::size_t>(count(kind)), kNever);
-    read_kept_.assign(static_cast<std::size_t>(cell_.kept), false);
+    for (int kind = 0; kind < kKindCount; ++kind) written_[kind].assign(index(slots(cell_, kind, backward)), kNever);
+    read_kept_.assign(index(cell_.kept), false);
     multiplied_.assign(written_[kStaged].size(), false);
-    last_product_.assign(static_cast<std::size_t>(cell_.column_count), kNever);
+    last_product_.assign(index(cell_.column_count), kNever);
     for (int s = 0; s < cell_.stage_count; ++s) {
       const Range &products = cell_.stages[s].products;
       for (int p = products.first; p < products.first + products.count; ++p) {
@@ -83,36 +60,8 @@ class Walk {
   static std::size_t index(std::int32_t value) { return static_cast<std::size_t>(value); }
   Access access(std::int32_t kind) const { return backward_ ? kKindRules[kind].backward : kKindRules[kind].forward; }
 
-  // How many there are of a kind in this direction.
   std::int32_t count(std::int32_t kind) const {
-    switch (kind) {
-      case kTemporary:
-        return backward_ ? cell_.back_temporaries : cell_.temporaries;
-      case kColumn:
-        return cell_.column_count;
-      case kGradient:
-        return cell_.states + cell_.staged;
-      case kKept:
-        return cell_.kept;
-      case kHeld:
-        return backward_ ? cell_.back_held : cell_.held;
-      case kStaged:
-        return backward_ ? cell_.back_staged : cell_.staged;
-      case kMean:
-        return stage_ ? stage_->means.count : 0;
-      case kUnit:
-        return cell_.unit_count;
-      case kNumber:
-        return cell_.scalar_count + cell_.constant_count;
-      case kInput:
-        return cell_.input_count;
-      case kRaw:
-        return cell_.raw;
-      case kDelta:
-        return cell_.delta_count;
-      default:
-        return cell_.states;
-    }
+    return kind == kMean ? stage_->means.count : slots(cell_, kind, backward_);
   }
 
   // Products, means and gradients of a stage read what earlier stages have completed.

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "model/cell_access.h"
 #include "model/cell_check.h"
 
 namespace recurra {

@@ -302,8 +302,39 @@ inline CellWriter centred_code() {
   return w;
 }
 
+// h' = the sum of the means of as many staged vectors as there may be, all of which are W_ih x + b_hh + W_hh h.
+inline CellWriter means_code() {
+  constexpr int kMeans = kMaxSources - 1;
+  CellWriter w;
+  w.words = {"means", {"v"}, {"h"}, {"weight_ih", "weight_hh", "bias_hh"}, {}};
+  w.arrays.parameters = {{kInputWeight, 1, 1}, {kRecurrentWeight, 1, 1}, {kRecurrentBias, 1, 1}};
+  w.arrays.columns = {{kHidden, 0, -1, 0}};
+  w.arrays.products = {{0, 1, 0, 1, 0}};
+  w.arrays.blocks = {0};
+  for (int i = 0; i < kMeans; ++i) {
+    w.arrays.staged_kept.push_back(-1);
+    w.arrays.means.push_back(i);
+    w.instruct(kMove, staged(i), {column(0)});
+  }
+  w.end_stage(1);
+  w.instruct(kMove, temporary(0), {mean(0)});
+  for (int i = 1; i < kMeans; ++i) w.instruct(kAdd, temporary(0), {temporary(0), mean(i)});
+  w.instruct(kMove, after(0), {temporary(0)});
+  w.end_stage(0, kMeans);
+  w.begin_backward();
+  w.arrays.deltas = {{kOfColumn, 0}};
+  w.arrays.sources = {0};
+  w.arrays.means.push_back(0);
+  w.arrays.constants = {kMeans};
+  w.instruct(kMove, staged(0), {incoming(0)});
+  w.end_back_stage(1);
+  w.instruct(kMultiply, delta(0), {mean(0), number(0)});
+  w.end_back_stage(0, 1);
+  return w;
+}
+
 inline std::vector<CellWriter> good_codes() {
-  return {elman_code(), lstm_code(), staged_code(), projected_code(), centred_code()};
+  return {elman_code(), lstm_code(), staged_code(), projected_code(), centred_code(), means_code()};
 }
 
 inline std::shared_ptr<const NamedCell> checked(const std::vector<std::int32_t> &code,
