@@ -14,7 +14,7 @@
 namespace recurra {
 
 constexpr int kMaxStates = 8;
-constexpr int kMaxSources = 16;
+constexpr int kMaxSources = 32;  // states and staged vectors; an LSTM that normalizes both halves of its gates has 20
 constexpr int kMaxColumns = 32;
 constexpr int kMaxStages = 32;  // of a step, forward; as many more backward
 constexpr int kMaxDeltas = 64;
