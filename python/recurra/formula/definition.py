@@ -35,9 +35,7 @@ class Formula:
         heads: int = 1,
     ) -> None:
         self.function = function
-        self.declared: Declaration = declare(
-            function, gates, states, units or {}, scalars or {}, inputs, output, heads
-        )
+        self.declared: Declaration = declare(function, gates, states, units or {}, scalars or {}, inputs, output, heads)
         self._graph = Graph()
         self.layout: Layout  # names, roles and blocks of the parameters
         self.layout, self._roots = arrange(self.declared, self._graph, trace(self._graph, self.declared))
