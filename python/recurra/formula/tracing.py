@@ -93,6 +93,5 @@ def _check_used(graph: Graph, declared: Declaration, roots: list[Node]) -> None:
     ):
         for index, name in enumerate(names):
             if graph.operand(kind, index) not in used:
-                raise ValueError(
-                    f"{what}: expected names that the returned values depend on, got {name} {declared.place}"
-                )
+                message = f"{what}: expected names that the returned values depend on, got {name} {declared.place}"
+                raise ValueError(message)
