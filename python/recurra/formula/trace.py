@@ -42,6 +42,8 @@ class Gate(Expression):
         return self._compute("", v._value() if isinstance(v, Expression) else v)
 
     def __getattr__(self, part: str) -> Any:
+        if part.startswith("_"):
+            raise AttributeError(part)  # Python's own questions, asked before there are parts too
         if part not in self._parts:
             raise AttributeError(f"a.{self._name}: expected one of the parts {', '.join(self._parts)}, got {part}")
         return self._compute(part, None)
@@ -57,6 +59,8 @@ class Names:
         self._value = value
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         if name not in self._names:
             declared = ", ".join(self._names) or "none"
             raise AttributeError(f"{self._letter}.{name}: expected one of the declared {self._what} ({declared})")
