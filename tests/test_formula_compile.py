@@ -10,7 +10,20 @@ from formula_cells import CELLS
 from formula_checks import Problem, check
 from formulas_random import random_formula
 from program_numpy import Code
-from recurra.formula import Formula, elu, gelu, log_sigmoid, mean, sigmoid, silu, softplus, tanh, where
+from recurra.formula import (
+    Formula,
+    elu,
+    gelu,
+    given_slope,
+    log_sigmoid,
+    mean,
+    project,
+    sigmoid,
+    silu,
+    softplus,
+    tanh,
+    where,
+)
 from recurra.formula.operations import DeltaOf, Kind, Operation, Size
 
 
@@ -177,6 +190,16 @@ def test_programs_do_not_depend_on_the_order_of_lines():
     np.testing.assert_array_equal(constants, numbers)
 
 
+def test_random_programs_do_not_depend_on_the_order_of_lines():
+    rng = np.random.default_rng(0)
+    for seed in range(3000, 3060):
+        random = random_formula(seed)
+        code, constants = random.make().program.encode()
+        other, numbers = random.shuffled(rng).make().program.encode()
+        assert np.array_equal(code, other), f"seed {seed}: {random}"
+        assert np.array_equal(constants, numbers)
+
+
 def operations(formula):
     stage = formula.program.stages[0]
     return [formula.program.instructions[n].operation for n in stage.instructions]
@@ -248,6 +271,10 @@ def test_a_relu_keeps_nothing():
     assert formula_cells.rnn_relu.program.forward.kept == {}
 
 
+def test_a_value_is_held_only_if_it_cannot_be_computed_later():
+    assert formula_cells.lem.program.forward.held == 1  # step_y, of which 1 - step_y is computed in the second stage
+
+
 def test_temporaries_are_reused():
     @declared(gates="g")
     def long(a):
@@ -284,6 +311,54 @@ def _of_one(function):
         return function(s.h)
 
     return Formula(step)
+
+
+def test_two_gates_read_a_value_and_another_slope_of_it():
+    """They have the same numbers for a source, but its gradients go different ways."""
+
+    @declared(gates="g k")
+    def both(a, s):
+        v = tanh(s.h) * 0.5
+        return a.g(v) * a.k(given_slope(v, s.h * s.h))
+
+    pytest.importorskip("torch")
+    check(both)
+    assert len(both.program.staged_kept) == 2
+
+
+def test_a_slope_is_given_by_a_later_stage():
+    @declared(gates="g k", states="h c")
+    def late(a, s):
+        v = given_slope(s.c * 2.0, a.g(tanh(s.h)))
+        return tanh(a.k(v)), 0.5 * s.c
+
+    pytest.importorskip("torch")
+    check(late)
+
+
+def test_a_mean_of_a_mean_and_of_states():
+    @declared(gates="g", states="h c", units={"p": 0.0}, inputs="e:step")
+    def means(a, s, u, x):
+        m = mean(a.g * u.p)
+        return tanh(s.h - mean(s.c) * m), mean(m * x.e) + 0.5 * a.g.x * mean(u.p)
+
+    check(means, gradients="differences")
+
+
+def test_projection_with_gates_that_read_what_it_projects():
+    @declared(gates={"g": "h", "k": "c"}, states="h c", heads=2)
+    def of_both(a, s):
+        c = sigmoid(a.k) * s.c + tanh(a.g)
+        return project(c * c), c
+
+    check(of_both, gradients="differences")
+
+    @declared(gates={"g": "c"}, states="h c")
+    def h_for_c(a, s):
+        return project(tanh(a.g(s.h))), 0.5 * s.c
+
+    assert h_for_c.layout.reads_projected("weight_hh")
+    check(h_for_c, gradients="differences")
 
 
 def test_float32_stays_float32():

@@ -149,7 +149,7 @@ CONTRADICTIONS = {
     "a vector and a half": (lambda a, s: a.g(s.h * 2) + a.g.h, "g", "expected one vector .*, got 2 different"),
     "a projection of one": (lambda a: tanh(project(a.g)), "g", "project: expected to be the first state"),
     "h of another size": (lambda a, s: project(a.g + s.h), "g", r"s\.h: expected to be read by gates only"),
-    "rows of two lengths": (lambda a, s: project(a.g + a.k(tanh(a.g))), "g k", "weight_hh: expected gates that all"),
+    "rows of two lengths": (lambda a: project(a.g + a.k(tanh(a.g))), "g k", "weight_hh: expected gates that all"),
 }
 
 

@@ -94,7 +94,9 @@ class Layout:
     def reads_projected(self, name: str) -> bool:
         """Whether a recurrent weight's products read the first state where that has a size of its own."""
         gates = self.parameters[self.number[name]].gates
-        return self.projects and name == "weight_hh" and all(self.uses[g].called is None for g in gates)
+        called = [self.uses[g].called for g in gates]
+        of_h = all(v is None or (is_old_state(v) and v.data[1] == 0) for v in called)
+        return self.projects and name == "weight_hh" and of_h
 
     def block(self, name: str, gate: int) -> int:
         """Which block of a parameter's rows is a gate's; -1 if none is."""

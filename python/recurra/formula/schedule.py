@@ -97,6 +97,8 @@ class Scheduler:
                 self._readers[arg].append(node)
         for node in reversed(self._nodes):
             place[node] = self._needed(node) if early[node] == ALWAYS or node.op == Special.MEAN else early[node]
+        for node in reversed(self._nodes):
+            place[node] = self._deferred(node)
         for node in self._nodes:
             if node.op == Special.MEAN:
                 self._means[place[node]].append(node)
@@ -112,6 +114,23 @@ class Scheduler:
         if self._targets[node] or not first:
             first.append(max(self._early[node], self._base))
         return min(first)
+
+    def _deferred(self, node: Node) -> int:
+        """The stage of the first reader, if all that the value is computed from is still there then."""
+        place = self._place
+        readers = self._readers[node]
+        if self._is_leaf(node) or self._targets[node] or any(self._is_leaf(r) for r in readers):
+            return place[node]
+        first = min(place[r] for r in readers)
+
+        def lasts(arg: Node) -> bool:
+            if self._is_leaf(arg) and self._early[arg] == ALWAYS:
+                return True
+            if any(kind in _LASTING for kind, _ in self._targets[arg]):
+                return True
+            return any(self._is_leaf(r) or place[r] >= first for r in self._readers[arg] if r is not node)
+
+        return first if all(lasts(arg) for arg in node.args) else place[node]
 
     def _stage_means(self) -> None:
         """Means read staged vectors; some are staged for products already."""
