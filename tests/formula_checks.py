@@ -1,4 +1,4 @@
-"""Compares the program of a formula with the formula itself: answers with NumPy, gradients with torch or differences."""
+"""Compares the program of a formula with the formula itself; gradients by torch or by differences."""
 
 import numpy as np
 
@@ -24,10 +24,7 @@ def random_params(formula, rng, hidden=6, projected=4, input_size=5, scale=0.5):
         if parameter.role == Role.INPUT_WEIGHT:
             shape = (parameter.blocks * hidden, input_size)
         elif parameter.role == Role.RECURRENT_WEIGHT:
-            z = parameter.name[len("weight_") : -1]
-            width = hidden
-            if z == "h" and all(layout.uses[g].called is None for g in parameter.gates):
-                width = states[0]
+            width = states[0] if layout.reads_projected(parameter.name) else hidden
             shape = (parameter.blocks * hidden, width // heads)
         elif parameter.role in {Role.INPUT_BIAS, Role.RECURRENT_BIAS}:
             shape = (parameter.blocks * hidden,)

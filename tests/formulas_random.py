@@ -1,5 +1,6 @@
 """Random formulas, as the source text of a function and its declarations."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,18 @@ class RandomFormula:
         names = {name: getattr(formula, name) for name in formula.__all__}
         exec(self.source, names)
         return formula.Formula(names["step"], **self.declarations)
+
+    def shuffled(self, rng):
+        """The same with its lines in another order, each after those that it reads."""
+        head, *lines, result = self.source.splitlines()
+        written, order = set(), []
+        while lines:
+            ready = [line for line in lines if set(re.findall(r"\bv\d+", line.split(" = ", 1)[1])) <= written]
+            line = str(rng.choice(ready))
+            lines.remove(line)
+            order.append(line)
+            written.add(line.split(maxsplit=1)[0])
+        return RandomFormula("\n".join([head, *order, result, ""]), self.declarations)
 
     def __str__(self):
         return f"{self.declarations}\n{self.source}"

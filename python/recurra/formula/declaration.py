@@ -42,7 +42,10 @@ class Declaration:
 
 
 def _names(what: str, names: Any) -> tuple[str, ...]:
-    listed = tuple(names.split()) if isinstance(names, str) else tuple(names)
+    try:
+        listed = tuple(names.split()) if isinstance(names, str) else tuple(names)
+    except TypeError:
+        raise TypeError(f"{what}: expected names, got {type(names).__name__}") from None
     for name in listed:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
             raise ValueError(f"{what}: expected names (identifiers that don't begin with _), got {name!r}")
@@ -59,7 +62,7 @@ def _reads(gates: Any, states: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
         for name in _names(f"gates[{gate!r}]", read):
             if name not in states:
                 raise ValueError(f"gates[{gate!r}]: expected states ({', '.join(states)}), got {name}")
-        result.append(tuple(k for k, name in enumerate(states) if name in read.split()))
+        result.append(tuple(k for k, name in enumerate(states) if name in _names(gate, read)))
     return tuple(result)
 
 
@@ -120,9 +123,8 @@ def declare(
         raise ValueError("states: expected at least one name, got none")
     for name in state_names:
         if name in {"x", "i"} or (name == "h" and state_names[0] != "h"):
-            raise ValueError(
-                f"states: expected names but x and i, and h only as the first, got {', '.join(state_names)}"
-            )
+            listed = ", ".join(state_names)
+            raise ValueError(f"states: expected other names than x and i, and h only as the first, got {listed}")
     gate_names = _names("gates", gates)
     for what, mapping in (("units", units), ("scalars", scalars)):
         if not isinstance(mapping, Mapping):

@@ -1,12 +1,11 @@
 """The reverse of a step, as a graph: gradients of columns, states, parameters and inputs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from .graph import Graph, Node
 from .layout import Layout, is_old_state
 from .operations import DeltaOf, Kind, Operation, Special
-from .rules import RULES, Gradient, derived_gradients
+from .rules import DERIVED_RULES, RULES, Gradient
 from .stages import Stages
 
 
@@ -69,8 +68,10 @@ def _gradients(graph: Graph, node: Node, gradient: Node, low: dict[Node, Node]) 
     if node.op == Special.MEAN:
         return [(node.args[0], False, graph.node(Special.MEAN, gradient))]
     if node.op == Special.DERIVED:
-        return derived_gradients(graph, node, gradient, low)
-    rule: Callable[..., list[Gradient]] | None = RULES.get(node.op)
+        name, *numbers = node.data
+        argument = node.args[1]
+        return [(argument, False, DERIVED_RULES[name](graph, low[argument], low[node], gradient, *numbers))]
+    rule = RULES.get(node.op)
     return [] if rule is None else rule(graph, node.args, [low[a] for a in node.args], low[node], gradient)
 
 

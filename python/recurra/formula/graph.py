@@ -23,7 +23,7 @@ class Node:
 
 
 class Graph:
-    """Makes nodes, each once. Products are the same in either order; sums aren't, since contraction tells their sides."""
+    """Makes nodes, each once. Factors have no order; what is added has, since contraction tells the sides."""
 
     def __init__(self) -> None:
         self._nodes: dict[tuple[Hashable, ...], Node] = {}

@@ -91,6 +91,13 @@ class Layout:
             return "weight_hh"
         return f"weight_{self.declared.states[half]}h"
 
+    def reads_projected(self, name: str) -> bool:
+        """Whether a recurrent weight's products read the first state where that has a size of its own."""
+        gates = self.parameters[self.number[name]].gates
+        called = [self.uses[g].called for g in gates]
+        of_h = all(v is None or (is_old_state(v) and v.data[1] == 0) for v in called)
+        return self.projects and name == "weight_hh" and of_h
+
     def block(self, name: str, gate: int) -> int:
         """Which block of a parameter's rows is a gate's; -1 if none is."""
         number = self.number.get(name)
@@ -135,7 +142,7 @@ def gate_uses(declared: Declaration, nodes: list[Node]) -> dict[int, GateUse]:
 
 
 def resolved(graph: Graph, layout: Layout, nodes: list[Node]) -> dict[Node, Node]:
-    """The successors of traced nodes: columns in the place of gates, and sums of them where a gate is used in both ways."""
+    """The successors of traced nodes: columns, and sums of them where a gate is used whole and in parts."""
     made: dict[Node, Node] = {}
 
     def column(gate: int, part: int) -> Node:

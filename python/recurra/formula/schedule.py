@@ -96,21 +96,41 @@ class Scheduler:
             for arg in node.args:
                 self._readers[arg].append(node)
         for node in reversed(self._nodes):
-            place[node] = early[node]
-            if early[node] == ALWAYS or node.op == Special.MEAN:
-                # No need to compute it before something reads it.
-                first = [place[r] if r.op < Special.OPERAND else self._base for r in self._readers[node]]
-                if node.op == Special.MEAN:
-                    first = [place[r] for r in self._readers[node] if r.op < Special.OPERAND]
-                if self._targets[node] or not first:
-                    first.append(max(early[node], self._base))
-                place[node] = min(first)
+            place[node] = self._needed(node) if early[node] == ALWAYS or node.op == Special.MEAN else early[node]
+        for node in reversed(self._nodes):
+            place[node] = self._deferred(node)
         for node in self._nodes:
             if node.op == Special.MEAN:
                 self._means[place[node]].append(node)
             (self._leaves if self._is_leaf(node) else self._members)[place[node]].append(node)
         for members in (*self._means, *self._leaves, *self._members):
             members.sort(key=self._numbers.__getitem__)
+
+    def _needed(self, node: Node) -> int:
+        """The stage of the first reader of a value that is available earlier."""
+        first = [self._place[r] for r in self._readers[node] if r.op < Special.OPERAND]
+        if node.op != Special.MEAN and len(first) < len(self._readers[node]):
+            first.append(self._base)  # products and means read it
+        if self._targets[node] or not first:
+            first.append(max(self._early[node], self._base))
+        return min(first)
+
+    def _deferred(self, node: Node) -> int:
+        """The stage of the first reader, if all that the value is computed from is still there then."""
+        place = self._place
+        readers = self._readers[node]
+        if self._is_leaf(node) or self._targets[node] or any(self._is_leaf(r) for r in readers):
+            return place[node]
+        first = min(place[r] for r in readers)
+
+        def lasts(arg: Node) -> bool:
+            if self._is_leaf(arg) and self._early[arg] == ALWAYS:
+                return True
+            if any(kind in _LASTING for kind, _ in self._targets[arg]):
+                return True
+            return any(self._is_leaf(r) or place[r] >= first for r in self._readers[arg] if r is not node)
+
+        return first if all(lasts(arg) for arg in node.args) else place[node]
 
     def _stage_means(self) -> None:
         """Means read staged vectors; some are staged for products already."""
@@ -191,20 +211,19 @@ class Scheduler:
         last = {place: at for at, step in enumerate(steps) for place in step.args if place[0] == Kind.TEMPORARY}
         numbers: dict[Place, Place] = {}
         free: list[int] = []
+        used = 0
         result = []
         for at, step in enumerate(steps):
             args = tuple(numbers.get(place, place) for place in step.args)
-            for place in dict.fromkeys(step.args):
-                if last.get(place) == at:
-                    free.append(int(numbers[place][1]))
+            free += [int(numbers[place][1]) for place in dict.fromkeys(step.args) if last.get(place) == at]
             to = step.to
             if to[0] == Kind.TEMPORARY:
-                if free:
-                    free.sort(reverse=True)
-                    slot = free.pop()
+                slot = min(free, default=used)
+                if slot == used:
+                    used += 1
                 else:
-                    slot = self.programs.temporaries
-                    self.programs.temporaries += 1
+                    free.remove(slot)
                 to = numbers[step.to] = (Kind.TEMPORARY, slot)
             result.append(Step(step.operation, to, args))
+        self.programs.temporaries = max(self.programs.temporaries, used)
         return result

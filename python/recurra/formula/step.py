@@ -55,7 +55,7 @@ class _Sums:
         weight = self._rows(name, gate)
         size = weight.shape[-1] * heads
         if not getattr(source, "shape", None) or source.shape[-1] != size:
-            source = source + 0 * self._states[-1]
+            source = source + 0 * self._rows("bias_hh", gate)  # one number for all units, or for those of a row
         if heads == 1:
             return source @ weight.T
         parts = source.reshape(*source.shape[:-1], heads, 1, weight.shape[-1])

@@ -24,6 +24,8 @@ class Tape:
 
     def keeps(self, node: Node) -> bool:
         """Whether the reverse, where it needs this value, reads it from the tape."""
+        if node.op == Special.CONSTANT:
+            return False
         if node in self._staged:
             return True
         if node.op in {Special.COLUMN, Special.MEAN}:

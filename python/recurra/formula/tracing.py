@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any
 
 from .declaration import Declaration
+from .expression import Expression
 from .graph import Graph, Node, in_order
 from .layout import INPUT, SUM, half_part, part_names
 from .operations import Kind, Operation, Special
@@ -20,7 +21,7 @@ def call(declared: Declaration, given: Mapping[str, Any]) -> tuple[Any, ...]:
             f"{declared.name}: expected {len(declared.states)} returned values ({', '.join(declared.states)}), "
             f"got {len(results)}"
         )
-    return tuple(value.value() if isinstance(value, Gate) else value for value in results)
+    return tuple(value._value() if isinstance(value, Expression) else value for value in results)
 
 
 def _gate(graph: Graph, declared: Declaration, name: str) -> Gate:
@@ -107,6 +108,5 @@ def _check_used(graph: Graph, declared: Declaration, roots: list[Node]) -> None:
     ):
         for index, name in enumerate(names):
             if graph.operand(kind, index) not in used:
-                raise ValueError(
-                    f"{what}: expected names that the returned values depend on, got {name} {declared.place}"
-                )
+                message = f"{what}: expected names that the returned values depend on, got {name} {declared.place}"
+                raise ValueError(message)
