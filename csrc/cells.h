@@ -129,6 +129,7 @@ struct Cell {
 
   const std::int32_t *means;  // of all stages, forward and backward: staged vectors
   const Operand *operands;
+  std::int32_t operand_count;
   const Instruction *instructions;
   const double *constants;
   std::int32_t constant_count;

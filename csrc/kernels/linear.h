@@ -50,7 +50,7 @@ struct LinearWork {
   explicit LinearWork(Arena &arena)
       : accumulators(arena.take<T>(kLinearRows * kPanelVectors * Vec<T>::size)),
         rows(arena.take<const T *>(kLinearRows)),
-        gradient(arena) {}
+        gradient(arena, 1) {}
 };
 
 template <class T>
@@ -132,7 +132,7 @@ bool linear_backward(const LinearTask<T> *task) {
     for (Index i = first * in; i < last * in; ++i) task->dweight[i] = 0;
     for (Index i = first; bias && i < last; ++i) task->dbias[i] = 0;
   }
-  const Operand<T> side{in, work.gradient.rows[0], nullptr};
+  const Side<T> side{in, work.gradient.rows[0], 0};
   const DeltaColumns<T> strip{first, last, {task->dweight + first * in}, {bias}};
   for (Index from = 0; from < task->rows; from += kBlockRows) {
     const Index count = smaller(kBlockRows, task->rows - from);

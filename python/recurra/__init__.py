@@ -11,7 +11,7 @@ Layers, losses and optimizers are here; `recurra.functional` has the networks as
 
 from . import _openmp, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
-from .cells import GRUCell, LSTMCell, RNNCell
+from .single_steps import GRUCell, LSTMCell, RNNCell
 from .composite import Composite
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh

@@ -85,7 +85,7 @@ class _Tape:
     @property
     def outputs(self) -> LayerArrays: ...
     @property
-    def cells(self) -> LayerArrays: ...
+    def states(self) -> dict[str, LayerArrays]: ...
 
 class _Network:
     def __init__(
@@ -98,7 +98,11 @@ class _Network:
         bias: bool,
         single: bool,
         tokens: bool | None,
+        proj_size: int = 0,
+        reverse: bool = False,
+        learned_state: bool = False,
     ) -> None: ...
+    def tape_bytes(self, steps: int, batch: int) -> int: ...
     def cell(self, layer: int, direction: int) -> Any: ...
     @property
     def parameters(self) -> _Parameters: ...
@@ -111,6 +115,8 @@ class _Network:
         out: _Array | None,
         batch_first: bool,
         table: _Array | None,
+        inputs: Mapping[str, _Array] | None,
+        resets: _Array | None,
         plan: _Plan,
     ) -> Any: ...
     def forward(
@@ -121,6 +127,8 @@ class _Network:
         batch_first: bool,
         masks: _Masks,
         table: _Array | None,
+        inputs: Mapping[str, _Array] | None,
+        resets: _Array | None,
         plan: _Plan,
     ) -> Any: ...
     def backward(
@@ -129,7 +137,8 @@ class _Network:
         dy: _Array | None,
         dstate: _State,
         doutputs: Mapping[int, _Array] | None,
-        dcells: Mapping[int, _Array] | None,
+        dstates: Mapping[str, Mapping[int, _Array]] | None,
+        dinputs: Mapping[str, _Array] | None,
         need_dx: bool,
         grads: Mapping[str, _Array],
         retain: bool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._checks import shown
-from .cells import _Cell
+from .single_steps import _Cell
 from .composite import missing_of_layer
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh

@@ -14,13 +14,14 @@ namespace RECURRA_ISA_NAMESPACE {
 constexpr Index kGroupPanels = 512 / kVectorBytes;  // panels packed at once: a quarter of a megabyte
 constexpr Index kBandColumns = 96;  // delta columns that pass all panels of a group; whole tiles of 3 rows and of 6
 constexpr Index kPackedRows = kBlockRows + 1;  // of a packed panel; 16 KB apart, all would fight for a few lines of L1
-constexpr int kOperands = 3;                   // at most: x_t, h_{t-1}, and with reset before r ∘ h_{t-1}
+constexpr int kMaxSides = 1 + kMaxSources;     // x and the sources of products
 
-// The rows by which a block's deltas are multiplied; a null row is zeros. With factors it is row ∘ factor.
+// By what a block's deltas are multiplied: columns [first, first + columns) of rows, of which a null one is zeros.
 template <class T>
-struct Operand {
+struct Side {
   Index columns;
-  const T *const *rows, *const *factors;
+  const T *const *rows;
+  Index first;
 };
 
 // Delta columns [first, last), and for each side where the gradient of the first column's weights begins, in rows of
@@ -28,7 +29,7 @@ struct Operand {
 template <class T>
 struct DeltaColumns {
   Index first, last;
-  T *weight[kOperands];
+  T *weight[kMaxSides];
   T *bias[2];
 };
 
@@ -36,14 +37,14 @@ template <class T>
 struct GradientWork {
   T *inputs;  // packed sides of a block, [panel][row][column]
   T *band;    // columns of its deltas, [row][kBandColumns]
-  const T **rows[kOperands];
+  const T **rows[kMaxSides];
   Index *tokens;  // of a block
 
-  explicit GradientWork(Arena &arena) {
+  GradientWork(Arena &arena, int sides) {
     inputs = arena.take<T>(kGroupPanels * kPackedRows * kPanelVectors * Vec<T>::size);
     band = arena.take<T>(kBlockRows * kBandColumns);
-    for (const T **&pointers : rows) {
-      pointers = arena.take<const T *>(kBlockRows);
+    for (int side = 0; side < sides; ++side) {
+      rows[side] = arena.take<const T *>(kBlockRows);
     }
     tokens = arena.take<Index>(kBlockRows);
   }
@@ -52,25 +53,20 @@ struct GradientWork {
 // Packs the columns [begin, end) of a side as panels, row by row, and prefetches some rows ahead. Panel by panel, each
 // row's 128 bytes had come from memory at 1.7 bytes per cycle.
 template <class T>
-void pack_side(const Operand<T> &side, Index count, Index begin, Index end, T *to) {
+void pack_side(const Side<T> &side, Index count, Index begin, Index end, T *to) {
   constexpr Index V = Vec<T>::size, full = kPanelVectors * V;
   constexpr Index line = kLineBytes / static_cast<Index>(sizeof(T));
   const Index ahead = end - begin > full ? 4 : count;  // short rows lie close together
   for (Index n = 0; n < count; ++n) {
-    const T *row = side.rows[n], *factors = side.factors ? side.factors[n] : nullptr;
-    const T *next = n + ahead < count ? side.rows[n + ahead] : nullptr;
+    const T *row = side.rows[n], *next = n + ahead < count ? side.rows[n + ahead] : nullptr;
     for (Index i = begin; next && i < end; i += line) {
-      fetch(next + i);
+      fetch(next + side.first + i);
     }
     for (Index column = begin; column < end; column += full) {
       const Index width = smaller(full, ceil_div(end - column, V) * V);
       T *at = to + (column - begin) * kPackedRows + n * width;
       for (Index i = column; i < column + width; i += V, at += V) {
-        Vec<T> v = row ? get(row + i, side.columns - i) : Vec<T>::zero();
-        if (factors) {
-          v = v * get(factors + i, side.columns - i);
-        }
-        v.store(at);
+        (row ? get(row + side.first + i, side.columns - i) : Vec<T>::zero()).store(at);
       }
     }
   }
@@ -119,7 +115,7 @@ void copy_band(const T *deltas, Index delta_stride, Index count, Index columns, 
 // One block's contribution to dW[row][column] = Σ_n deltas[n][row] * side[n][column], for all strips and the sides that
 // they are multiplied by, and to their biases. The first block overwrites, later ones add.
 template <class T>
-bool block_gradient(GradientWork<T> &work, const Operand<T> *sides, int side_count, const DeltaColumns<T> *strips,
+bool block_gradient(GradientWork<T> &work, const Side<T> *sides, int side_count, const DeltaColumns<T> *strips,
                     int strip_count, Index count, const T *deltas, Index delta_stride, bool add, Worker *worker) {
   constexpr Index V = Vec<T>::size;
   constexpr Index full = kPanelVectors * V;

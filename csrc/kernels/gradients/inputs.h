@@ -3,8 +3,8 @@
 
 #include "kernels/interrupt.h"
 #include "kernels/product/panel_product.h"
+#include "kernels/recurrent/deltas.h"
 #include "kernels/recurrent/order.h"
-#include "kernels/recurrent/packing.h"
 #include "kernels/rows.h"
 
 namespace recurra {
@@ -31,6 +31,24 @@ Index input_gradient_work() {
   return arena.used / static_cast<Index>(sizeof(T));
 }
 
+// Where the chains of a cell that reads x itself begin, for columns [column, column + width) of `count` rows: the
+// gradient of x by that way, of the forward direction plus the other.
+template <class T>
+void begin_at_raw(const InputGradientTask<T> &task, const InputGradientWork<T> &work, Index raw_at, Index count,
+                  Index column, Index width) {
+  constexpr Index V = Vec<T>::size;
+  const Index left = task.shape.input_size - column;
+  for (Index i = 0; i < count; ++i) {
+    for (Index c = 0; c < width; c += V) {
+      Vec<T> sum = get(work.deltas[0][i] + raw_at + column + c, left - c);
+      if (task.directions == 2) {
+        sum = sum + get(work.deltas[1][i] + raw_at + column + c, left - c);
+      }
+      sum.store(work.accumulators + i * width + c);
+    }
+  }
+}
+
 // dx_t = Σ over both directions of δ_t · W_ih: one chain, the forward direction's first.
 template <class T>
 bool input_gradient(const InputGradientTask<T> *task) {
@@ -38,10 +56,17 @@ bool input_gradient(const InputGradientTask<T> *task) {
   constexpr Index full = kPanelVectors * V;
   alignas(64) static const T zeros[full] = {};
   const Rows &rows = task->rows;
-  const CellDescription &cell = kCells[task->cell];
-  const Index I = task->input_size, H = task->hidden_size;
+  const Cell &cell = *task->shape.cell;
+  const Index I = task->shape.input_size, depth = cell.input_columns * task->shape.hidden_size;
+  const int raw = delta_of(cell, kOfRaw, 0);
+  const Index raw_at = raw < 0 ? 0 : delta_at(task->shape, raw);
   Arena arena{reinterpret_cast<char *>(task->work)};
   InputGradientWork<T> work(arena, kInputGradientRows);
+  const T *packed[2];
+  for (int d = 0; d < task->directions; ++d) {
+    Arena packed_arena{reinterpret_cast<char *>(const_cast<T *>(task->packed[d]))};
+    packed[d] = BackwardLayout<T>(task->shape, packed_arena).input;
+  }
   for (Index begin = task->first; begin < task->last; begin += kInputGradientRows) {
     const Index count = smaller(kInputGradientRows, task->last - begin);
     const Index first_t = step_of(rows, begin);
@@ -50,26 +75,25 @@ bool input_gradient(const InputGradientTask<T> *task) {
         ++at;
       }
       for (int d = 0; d < task->directions; ++d) {
-        work.deltas[d][i] = delta_row(task->deltas[d], visited_row(rows, d == 1, at, begin + i - rows.offset[at]));
+        const bool reverse = d == 1 || task->reverse;
+        work.deltas[d][i] = delta_row(task->deltas[d], visited_row(rows, reverse, at, begin + i - rows.offset[at]));
       }
     }
     for (Index column = 0; column < I; column += full) {
       const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(I - column, V)));
       const Index width = vectors * V;
-      Term<T> terms[2 * kMaxInputRanges];
-      int term_count = 0;
+      const T *from = zeros;
+      if (raw >= 0) {
+        begin_at_raw(*task, work, raw_at, count, column, width);
+        from = work.accumulators;
+      }
+      Term<T> terms[2];  // of no depth where the cell has no W_ih
       for (int d = 0; d < task->directions; ++d) {
-        Arena packed_arena{reinterpret_cast<char *>(const_cast<T *>(task->packed[d]))};
-        const BackwardLayout<T> packed(task->cell, packed_arena, I, H);
-        for (int r = 0; r < cell.input_range_count; ++r) {
-          const GateRange &range = cell.input_ranges[r];
-          terms[term_count++] = {work.deltas[d], range.delta * H,
-                                 packed.input + column * cell.gates * H + range.gate * H * width, range.count * H};
-        }
+        terms[d] = {work.deltas[d], 0, packed[d] + column * depth, depth};
       }
       Index at = first_t;
-      panel_product(PanelProduct<T>{count, vectors, zeros, 0, terms, term_count, task->plan->depth_block,
-                                    task->plan->tile_rows, work.accumulators, nullptr, false},
+      panel_product(PanelProduct<T>{count, vectors, from, raw < 0 ? 0 : width, terms, task->directions,
+                                    task->plan->depth_block, task->plan->tile_rows, work.accumulators, nullptr, false},
                     [&](Index first, Index n, const T *sums) {
                       for (Index r = 0; r < n; ++r) {
                         const Index row = begin + first + r;
@@ -82,7 +106,7 @@ bool input_gradient(const InputGradientTask<T> *task) {
                         }
                       }
                     });
-      if (interrupted(task->worker, count * width * task->directions * cell.gates * H)) {
+      if (interrupted(task->worker, count * width * task->directions * depth)) {
         return false;
       }
     }

@@ -1,156 +1,91 @@
 // Gradients of weights: large products over many time steps at once, after BPTT has computed the deltas.
 #pragma once
 
-#include "kernels/cells/cell.h"
-#include "kernels/gradients/block.h"
-#include "kernels/gradients/tokens.h"
-#include "kernels/recurrent/order.h"
+#include "kernels/gradients/input_tokens.h"
+#include "kernels/gradients/strips.h"
+#include "kernels/row_sums.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// Iterates over the rows in the order in which BPTT visited them.
-struct Visit {
-  const Rows &rows;
-  bool reverse;
-  Index t, b;
+template <class T>
+struct WeightGradientWork {
+  GradientWork<T> block;
+  TokenWork<T> tokens;
+  T *unit_sums;  // of a block, for a parameter that is one number
 
-  Visit(const Rows &of, bool backwards, Index row) : rows(of), reverse(backwards) {
-    t = step_of(rows, reverse ? row : rows.offset[rows.steps] - 1 - row);
-    b = reverse ? row - rows.offset[t] : row - (rows.offset[rows.steps] - rows.offset[t + 1]);
-  }
-  void settle() {
-    while (t >= 0 && t < rows.steps && b >= rows.alive[t]) {
-      t += reverse ? 1 : -1;
-      b = 0;
-    }
-  }
-  void next() {
-    ++b;
-    settle();
-  }
+  WeightGradientWork(Arena &arena, const CellShape &shape, Index alphabet)
+      : block(arena, 1 + shape.cell->states + shape.cell->staged),
+        tokens(arena, alphabet),
+        unit_sums(arena.take<T>(shape.cell->scalar_count ? shape.hidden_size : 0)) {}
 };
 
 template <class T>
 struct WeightGradients {
   const GradientTask<T> &task;
-  const CellDescription &cell;
+  const CellShape &shape;
+  const Cell &cell;
   const Index H;
 
-  explicit WeightGradients(const GradientTask<T> &of) : task(of), cell(kCells[of.cell]), H(of.hidden_size) {}
+  explicit WeightGradients(const GradientTask<T> &of)
+      : task(of), shape(of.shape), cell(*of.shape.cell), H(of.shape.hidden_size) {}
 
-  // This part's share of a range's columns.
-  Index first(const GateRange &range) const { return share(range.count * H, task.part, task.parts); }
-  Index last(const GateRange &range) const { return share(range.count * H, task.part + 1, task.parts); }
-
-  void clear(Index columns, T *weight, T *bias) const {
-    const GateRange all{0, 0, cell.gates};
-    for (Index row = first(all); row < last(all); ++row) {
-      for (Index i = 0; i < columns; ++i) {
-        weight[row * columns + i] = 0;
-      }
-      if (bias) {
-        bias[row] = 0;
-      }
-    }
-  }
-
-  // The gates whose weights, side by side, delta columns from delta * H on belong to; -1: none.
-  struct Gates {
-    int of[kOperands] = {-1, -1, -1};
-
-    Gates(const CellDescription &cell, int delta) {
-      for (int i = 0; i < cell.input_range_count; ++i) {
-        find(cell.input_ranges[i], delta, of[0]);
-      }
-      for (int p = 0; p < cell.phase_count; ++p) {
-        find(cell.phases[p].gates, delta, of[1 + p]);
-      }
-    }
-    static void find(const GateRange &range, int delta, int &gate) {
-      if (delta >= range.delta && delta < range.delta + range.count) {
-        gate = range.gate + delta - range.delta;
-      }
-    }
-    // Whether `next`, `count` deltas further on, are the next gates of the same weights.
-    bool goes_on(const Gates &next, int count) const {
-      bool same = true;
-      for (int side = 0; side < kOperands; ++side) {
-        same = same && next.of[side] == (of[side] < 0 ? -1 : of[side] + count);
-      }
-      return same;
-    }
-  };
-
-  // This part's share of all delta columns, as few strips as may be; returns their number.
-  int cut(DeltaColumns<T> *strips) const {
-    const Index I = task.input_size;
-    int count = 0;
-    for (int delta = 0, width; delta < cell.deltas; delta += width) {
-      const Gates gates(cell, delta);
-      for (width = 1; delta + width < cell.deltas && gates.goes_on(Gates(cell, delta + width), width);) {
-        ++width;
-      }
-      const Index first = share(width * H, task.part, task.parts), last = share(width * H, task.part + 1, task.parts);
-      const auto begin = [&](int side, Role role, Index columns) {
-        T *gradient = task.gradients[role];
-        return gradient && gates.of[side] >= 0 ? gradient + (gates.of[side] * H + first) * columns : nullptr;
-      };
-      T *bias_hh = begin(1, kRecurrentBias, 1);
-      strips[count++] = {delta * H + first,
-                         delta * H + last,
-                         {begin(0, kInputWeight, I), begin(1, kRecurrentWeight, H), begin(2, kRecurrentWeight, H)},
-                         {begin(0, kInputBias, 1), bias_hh ? bias_hh : begin(2, kRecurrentBias, 1)}};
-    }
-    return count;
-  }
-
-  // Instead of W_ih's gradient: a block's deltas are summed in token_sums, where this part's columns are its own.
-  bool add_token_block(GradientWork<T> &work, TokenWork<T> &token_work, const GateRange &range, Index from,
-                       Index count) const {
-    const T *deltas = delta_row(task.deltas, from) + range.delta * H;
-    block_token_gradient(token_work, work.tokens, count, deltas, task.deltas.stride, first(range), last(range),
-                         task.token_sums + range.delta * H + first(range), sums_width());
-    return !interrupted(task.worker, count * (last(range) - first(range)));
-  }
-
-  Index sums_width() const { return cell.deltas * H; }
-
-  void start_tokens(TokenWork<T> &token_work) const {
-    for (Index token = 0; token < task.alphabet; ++token) {
-      token_work.slot[token] = -1;
-    }
-    for (Index token = 0; task.from == 0 && token < task.alphabet; ++token) {
-      for (int r = 0; r < cell.input_range_count; ++r) {
-        const GateRange &range = cell.input_ranges[r];
-        T *sums = task.token_sums + token * sums_width() + range.delta * H;
-        for (Index i = first(range); i < last(range); ++i) {
-          sums[i] = 0;
+  // Elements of a parameter.
+  Index size_of_parameter(int number) const {
+    const ParameterDescription &parameter = cell.parameters[number];
+    switch (parameter.role) {
+      case kInputWeight:
+        return parameter.blocks * H * shape.input_size;
+      case kRecurrentWeight:
+        for (const Product *p = cell.products; p < cell.products + cell.product_count; ++p) {
+          if (p->parameter == number) {
+            return parameter.blocks * H * (source_size(shape, p->source) / parameter.heads);
+          }
         }
-      }
+        return 0;
+      case kProjection:
+        return shape.projected_size * H;
+      case kScalar:
+        return 1;
+      default:
+        return parameter.blocks * H;
     }
   }
 
-  // W_ih's gradient from the sums: for one-hot rows their transpose, else their product with the table.
-  bool finish_tokens(GradientWork<T> &work) const {
-    for (int r = 0; r < cell.input_range_count; ++r) {
-      const GateRange &range = cell.input_ranges[r];
-      const Index rows = last(range) - first(range);
-      const T *sums = task.token_sums + range.delta * H + first(range);
-      T *weight = task.gradients[kInputWeight] + (range.gate * H + first(range)) * task.input_size;
-      if (!task.table) {
-        turn_token_sums(sums, sums_width(), rows, task.input_size, weight);
-        continue;
-      }
-      const Operand<T> side{task.input_size, work.rows[0], nullptr};
-      const DeltaColumns<T> strip{0, rows, {weight}, {}};
-      for (Index from = 0; from < task.alphabet; from += kBlockRows) {
-        const Index count = smaller(kBlockRows, task.alphabet - from);
-        for (Index i = 0; i < count; ++i) {
-          work.rows[0][i] = task.table + (from + i) * task.input_size;
+  void clear(int number) const {
+    const Index size = task.gradients[number] ? size_of_parameter(number) : 0;
+    for (Index i = size * task.part / task.parts; i < size * (task.part + 1) / task.parts; ++i) {
+      task.gradients[number][i] = 0;
+    }
+  }
+
+  // Whether the parameter has a gradient: a number that is only compared with others has none.
+  bool has_delta(int number) const {
+    const std::int32_t role = cell.parameters[number].role;
+    int same = 0;
+    for (int p = 0; p < number; ++p) {
+      same += cell.parameters[p].role == role ? 1 : 0;
+    }
+    return (role != kUnitVector || delta_of(cell, kOfUnit, same) >= 0) &&
+           (role != kScalar || delta_of(cell, kOfScalar, same) >= 0);
+  }
+
+  // A block's share of weights with heads, of which each has its own columns of the source and rows of the weight.
+  bool add_heads(GradientWork<T> &work, const Sides<T> &sides, Index from, Index count) const {
+    const Index first = share(H, task.part, task.parts), last = share(H, task.part + 1, task.parts);  // units
+    for (const Product *p = cell.products; p < cell.products + cell.product_count; ++p) {
+      const Index heads = cell.parameters[p->parameter].heads, units = H / heads;
+      const Index columns = source_size(shape, p->source) / heads;
+      for (Index head = 0; heads > 1 && head < heads; ++head) {
+        const Side<T> side{columns, work.rows[sides.of[p->source]], head * columns};
+        const Index begin = larger(first, head * units), end = smaller(last, (head + 1) * units);
+        DeltaColumns<T> strips[kMaxProductColumns];
+        for (int i = 0; i < p->count; ++i) {
+          const Index at = delta_at(shape, p->column + i), row = cell.blocks[p->first_block + i] * H + begin;
+          strips[i] = {at + begin, at + end, {task.gradients[p->parameter] + row * columns}, {}};
         }
-        if (!block_gradient(work, &side, 1, &strip, 1, count, sums + from * sums_width(), sums_width(), from > 0,
-                            task.worker)) {
+        if (begin < end && !block_gradient(work, &side, 1, strips, p->count, count, delta_row(task.deltas, from),
+                                           task.deltas.stride, from > 0, task.worker)) {
           return false;
         }
       }
@@ -158,51 +93,55 @@ struct WeightGradients {
     return true;
   }
 
-  bool run() const {
-    const Rows &rows = task.rows;
-    const Index total = rows.offset[rows.steps];
-    Arena arena{reinterpret_cast<char *>(task.work)};
-    GradientWork<T> work(arena);
-    TokenWork<T> token_work(arena, task.tokens ? task.alphabet : 0);
-    if (total == 0) {
-      clear(task.input_size, task.gradients[kInputWeight], task.gradients[kInputBias]);
-      clear(H, task.gradients[kRecurrentWeight], task.gradients[kRecurrentBias]);
-      return true;
-    }
-    if (task.tokens) {
-      start_tokens(token_work);
-    }
-    const Operand<T> sides[kOperands] = {{task.tokens ? 0 : task.input_size, work.rows[0], nullptr},
-                                         {H, work.rows[1], nullptr},
-                                         {H, work.rows[1], work.rows[2]}};
-    const Index factor = cell.phase_count > 1 ? cell.phases[1].factor * H : 0;
-    DeltaColumns<T> strips[kMaxDeltas];
-    const int strip_count = cut(strips);
-    Visit visit(rows, task.reverse, task.from);
-    for (Index from = task.from; from < task.to; from += kBlockRows) {
-      const Index count = smaller(kBlockRows, task.to - from);
-      for (Index i = 0; i < count; ++i, visit.next()) {
-        const Index row = rows.offset[visit.t] + visit.b;
-        if (task.tokens) {
-          work.tokens[i] = task.tokens[row];
-        } else {
-          work.rows[0][i] = row_at(task.x, rows, visit.t, visit.b);
-        }
-        work.rows[1][i] =
-            entering(rows, task.reverse, visit.t, visit.b, task.out.base, task.out.row_stride, task.h0, H);
-        work.rows[2][i] = task.saved + row * task.saved_stride + factor;
+  // A block's share of parameters that are one number: summed over its rows unit by unit, then over the units.
+  bool add_scalars(T *unit_sums, Index from, Index count) const {
+    for (int d = 0; d < cell.delta_count; ++d) {
+      const DeltaDescription &delta = cell.deltas[d];
+      T *gradient = delta.of == kOfScalar ? gradient_of(task, kScalar, delta.index) : nullptr;
+      if (!gradient || delta.index % task.parts != task.part) {
+        continue;
       }
-      for (int r = 0; task.tokens && r < cell.input_range_count; ++r) {
-        if (!add_token_block(work, token_work, cell.input_ranges[r], from, count)) {
-          return false;
-        }
-      }
-      if (!block_gradient(work, sides, 1 + cell.phase_count, strips, strip_count, count, delta_row(task.deltas, from),
-                          task.deltas.stride, from > 0, task.worker)) {
+      block_sums(delta_row(task.deltas, from) + delta_at(shape, d), task.deltas.stride, count, H, unit_sums, false);
+      const T sum = sum_of(unit_sums, H);
+      *gradient = from > 0 ? *gradient + sum : sum;
+      if (interrupted(task.worker, count * H)) {
         return false;
       }
     }
-    return !task.tokens || task.to < total || finish_tokens(work);
+    return true;
+  }
+
+  bool run() const {
+    const Index total = task.rows.offset[task.rows.steps];
+    for (int p = 0; p < cell.parameter_count; ++p) {
+      if (total == 0 || (task.from == 0 && !has_delta(p))) {
+        clear(p);
+      }
+    }
+    if (total == 0) {
+      return true;
+    }
+    Arena arena{reinterpret_cast<char *>(task.work)};
+    WeightGradientWork<T> work(arena, shape, task.tokens ? task.alphabet : 0);
+    const Sides<T> sides(task, work.block);
+    Strips<T> strips(sides.all, sides.count);
+    cut(task, sides, strips);
+    const InputTokens<T> tokens(task, work.block, work.tokens);
+    if (task.tokens) {
+      tokens.start();
+    }
+    Visit visit(task.rows, task.reverse, task.from);
+    for (Index from = task.from; from < task.to; from += kBlockRows) {
+      const Index count = smaller(kBlockRows, task.to - from);
+      sides.find_rows(visit, count);
+      if ((task.tokens && !tokens.add_block(from, count)) ||
+          !block_gradient(work.block, sides.all, sides.count, strips.all, strips.count, count,
+                          delta_row(task.deltas, from), task.deltas.stride, from > 0, task.worker) ||
+          !add_heads(work.block, sides, from, count) || !add_scalars(work.unit_sums, from, count)) {
+        return false;
+      }
+    }
+    return !task.tokens || task.to < total || tokens.finish();
   }
 };
 
@@ -212,10 +151,9 @@ bool gradient(const GradientTask<T> *task) {
 }
 
 template <class T>
-Index gradient_work(Index alphabet) {
+Index gradient_work(const CellShape *shape, Index alphabet) {
   Arena arena{nullptr};
-  GradientWork<T>{arena};
-  TokenWork<T>(arena, alphabet);
+  WeightGradientWork<T>(arena, *shape, alphabet);
   return arena.used / static_cast<Index>(sizeof(T));
 }
 

@@ -1,81 +1,71 @@
-// A cell's weights as panels, in the order in which the loops read them.
-//
-// Forward, a panel covers `unit_vectors` vectors of hidden units with all gates of a phase side by side, so that a
-// register tile ends up with everything that the cell needs of those units. Backward, the same weights are used as they
-// stand, (gate * hidden_size + unit, column), in panels of kPanelVectors.
+// Writes a layer's parameters in the order in which the kernels read them.
 #pragma once
 
-#include "kernels.h"
-#include "kernels/arena.h"
-#include "kernels/integers.h"
+#include "kernels/interrupt.h"
 #include "kernels/product/panels.h"
-#include "kernels/product/tile_shapes.h"
+#include "kernels/recurrent/layout.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
+// The parameter of a role that there is one of at most, or null.
 template <class T>
-struct ForwardLayout {
-  static constexpr Index V = Vec<T>::size;
-
-  const CellDescription &cell;
-  const Index hidden_size;
-  const Index units;  // hidden units in a whole panel
-  const Index panels;
-  // Vectors that a projected row holds per vector of units. The projection of a split gate comes first and the sum of
-  // its recurrent half, which begins as b_hh, last, [n_x r z n_h], so that the products go on over r, z and n_h.
-  // Otherwise they are the gates in order.
-  const int projected_gates;
-
-  T *input;               // [panel][input_size][gate][unit]
-  T *bias;                // [panel][gate][unit], b_ih + b_hh, rounded once
-  T *hidden[kMaxPhases];  // [panel][hidden_size][gate of the phase][unit]
-  T *split_bias;          // [panel][unit], b_hh of a split gate
-
-  ForwardLayout(CellId id, Arena &arena, Index input_size, Index size)
-      : cell(kCells[id]),
-        hidden_size(size),
-        units(cell.unit_vectors * V),
-        panels(ceil_div(size, units)),
-        projected_gates(cell.gates + (cell.split_gate ? 1 : 0)) {
-    const Index width = padded();
-    input = arena.take<T>(width * cell.gates * input_size);
-    bias = arena.take<T>(width * cell.gates);
-    for (int p = 0; p < kMaxPhases; ++p) {
-      hidden[p] = arena.take<T>(p < cell.phase_count ? width * cell.phases[p].gates.count * hidden_size : 0);
+const T *parameter_of(const PackTask<T> &task, Role role) {
+  for (int i = 0; i < task.shape.cell->parameter_count; ++i) {
+    if (task.shape.cell->parameters[i].role == role) {
+      return task.parameters[i];
     }
-    split_bias = arena.take<T>(cell.split_gate ? width : 0);
   }
-
-  Index padded() const { return ceil_div(hidden_size, V) * V; }
-  int unit_vectors(Index panel) const {
-    return cell.unit_vectors == 1
-               ? 1
-               : static_cast<int>(smaller(cell.unit_vectors, ceil_div(hidden_size - panel * units, V)));
-  }
-  // Which gate a column of the input panel belongs to.
-  int input_gate(int column) const { return cell.split_gate ? (column + cell.gates - 1) % cell.gates : column; }
-  // Where the sums of a phase begin in a projected row, in vectors.
-  int first_column(int phase) const { return cell.phases[phase].gates.gate + (cell.split_gate ? 1 : 0); }
-};
-
-template <class T>
-Index packed_forward_size(CellId cell, Index input_size, Index hidden_size) {
-  Arena arena{nullptr};
-  ForwardLayout<T>(cell, arena, input_size, hidden_size);
-  return arena.used / static_cast<Index>(sizeof(T));
+  return nullptr;
 }
 
-// The biases of one vector of units of a gate.
 template <class T>
-void pack_bias(const PackTask<T> &task, bool split, Index row, Index lanes, T *bias, T *split_bias) {
-  const T *ih = task.parameters[kInputBias], *hh = task.parameters[kRecurrentBias];
+void pack_values(const PackTask<T> &task, const PackedValues<T> &to) {
+  const Cell &cell = *task.shape.cell;
+  T *unit = to.units, *number = to.numbers;
+  const auto fill = [&number](T value) {
+    for (int lane = 0; lane < Vec<T>::size; ++lane) {
+      *number++ = value;
+    }
+  };
+  for (int i = 0; i < cell.parameter_count; ++i) {
+    if (cell.parameters[i].role == kUnitVector) {
+      for (Index k = 0; k < to.width; ++k) {
+        *unit++ = k < task.shape.hidden_size ? task.parameters[i][k] : T(0);
+      }
+    } else if (cell.parameters[i].role == kScalar) {
+      fill(*task.parameters[i]);
+    }
+  }
+  for (int i = 0; i < cell.constant_count; ++i) {
+    fill(static_cast<T>(cell.constants[i]));
+  }
+}
+
+// The bias with which the chains of one vector of units begin.
+template <class T>
+void pack_bias(const T *ih, const T *hh, const Column &column, Index H, Index unit, Index lanes, T *to) {
   for (Index lane = 0; lane < Vec<T>::size; ++lane) {
-    const bool real = lane < lanes && ih;
-    const T value = !real ? T(0) : split ? ih[row + lane] : ih[row + lane] + hh[row + lane];
-    bias[lane] = value + T(0);  // no -0, which a token's chain would keep and a row's zeros would not
-    if (split) {
-      split_bias[lane] = real ? hh[row + lane] : T(0);
+    const bool real = lane < lanes;
+    const T from_ih = real && ih && column.input_bias >= 0 ? ih[column.input_bias * H + unit + lane] : T(0);
+    const T from_hh = real && hh && column.recurrent_bias >= 0 ? hh[column.recurrent_bias * H + unit + lane] : T(0);
+    to[lane] = from_ih + from_hh + T(0);  // no -0, which a token's chain would keep and a row's zeros would not
+  }
+}
+
+// Rows [unit, unit + lanes) of a block of a weight, `depth` wide, as one vector column of a panel. With heads a row
+// has only the columns of its own head, and zeros stand for the others.
+template <class T>
+void pack_units(const T *weight, Index block_row, Index unit, Index lanes, Index units, Index depth, Index heads,
+                Index width, T *to) {
+  if (heads == 1) {
+    return pack_transposed(weight + (block_row + unit) * depth, lanes, depth, depth, width, to);
+  }
+  const Index part = depth / heads, head_units = units / heads;
+  for (Index k = 0; k < depth; ++k) {
+    for (Index lane = 0; lane < Vec<T>::size; ++lane) {
+      const bool own = lane < lanes && (unit + lane) / head_units == k / part;
+      to[k * width + lane] = own ? weight[(block_row + unit + lane) * part + k % part] : T(0);
     }
   }
 }
@@ -83,69 +73,129 @@ void pack_bias(const PackTask<T> &task, bool split, Index row, Index lanes, T *b
 template <class T>
 bool pack_forward(const PackTask<T> *task) {
   constexpr Index V = Vec<T>::size;
-  const Index I = task->input_size, H = task->hidden_size;
+  const Index I = task->shape.input_size, H = task->shape.hidden_size;
   Arena arena{reinterpret_cast<char *>(task->to)};
-  ForwardLayout<T> at(task->cell, arena, I, H);
-  const CellDescription &cell = at.cell;
-  for (Index panel = 0; panel < at.panels; ++panel) {
-    const int vectors = at.unit_vectors(panel);
-    const Index width = vectors * cell.gates * V;
+  const ForwardLayout<T> at(task->shape, arena);
+  const Cell &cell = at.cell;
+  const T *weight_ih = parameter_of(*task, kInputWeight);
+  const T *bias_ih = parameter_of(*task, kInputBias), *bias_hh = parameter_of(*task, kRecurrentBias);
+  pack_values(*task, at.values);
+  for (Index panel = 0; panel < at.hidden.panels; ++panel) {
+    const int vectors = at.hidden.vectors_of(panel);
+    T *input = at.input + panel * at.hidden.units * cell.input_columns * I;
+    T *bias = at.bias + panel * at.hidden.units * at.columns;
     for (int v = 0; v < vectors; ++v) {
-      const Index unit = panel * at.units + v * V;
-      const Index lanes = smaller(V, H - unit);
-      for (int column = 0; column < cell.gates; ++column) {
-        const int gate = at.input_gate(column);
-        const Index row = gate * H + unit, to = (v * cell.gates + column) * V;
-        pack_transposed(task->parameters[kInputWeight] + row * I, lanes, I, I, width, at.input + to);
-        pack_bias(*task, cell.split_gate && gate == cell.gates - 1, row, lanes, at.bias + to, at.split_bias + unit);
+      const Index unit = panel * at.hidden.units + v * V, lanes = smaller(V, H - unit);
+      for (int c = 0; c < at.columns; ++c) {
+        pack_bias(bias_ih, bias_hh, cell.columns[c], H, unit, lanes, bias + (c * vectors + v) * V);
       }
-      for (int p = 0; p < cell.phase_count; ++p) {
-        const GateRange &gates = cell.phases[p].gates;
-        for (int i = 0; i < gates.count; ++i) {
-          pack_transposed(task->parameters[kRecurrentWeight] + ((gates.gate + i) * H + unit) * H, lanes, H, H,
-                          vectors * gates.count * V, at.hidden[p] + (v * gates.count + i) * V);
+      for (int g = 0; g < at.groups(); ++g) {
+        const int first = at.group_at(g), count = at.group_at(g + 1) - first;
+        for (int i = 0; i < count; ++i) {
+          pack_transposed(weight_ih + (cell.columns[first + i].input_block * H + unit) * I, lanes, I, I,
+                          count * vectors * V, input + first * vectors * V * I + (i * vectors + v) * V);
         }
       }
     }
-    at.input += width * I;
-    at.bias += width;
-    for (int p = 0; p < cell.phase_count; ++p) {
-      at.hidden[p] += vectors * cell.phases[p].gates.count * V * H;
+    if (interrupted(task->worker, kPackingWork * vectors * V * cell.input_columns * I)) {
+      return false;
     }
-    if (interrupted(task->worker, kPackingWork * width * (I + H))) {
+  }
+  for (int p = 0; p < cell.product_count; ++p) {
+    const Product &product = cell.products[p];
+    const PanelGrid &grid = at.grid_of(product);
+    const Index depth = at.depth_of(product);
+    for (Index panel = 0; panel < grid.panels; ++panel) {
+      const int vectors = grid.vectors_of(panel);
+      T *to = at.products + at.product_at(p) + panel * at.panel_stride(product);
+      for (int v = 0; v < vectors; ++v) {
+        const Index unit = panel * grid.units + v * V;
+        for (int i = 0; i < product.count; ++i) {
+          pack_units(task->parameters[product.parameter], cell.blocks[product.first_block + i] * H, unit,
+                     smaller(V, grid.size - unit), grid.size, depth, cell.parameters[product.parameter].heads,
+                     product.count * vectors * V, to + (i * vectors + v) * V);
+        }
+      }
+      if (interrupted(task->worker, kPackingWork * vectors * V * product.count * depth)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+// Rows of a matrix as rows [first, first + rows) of panels that are `depth` rows deep.
+template <class T>
+bool pack_among(const T *from, Index rows, Index columns, Index stride, Index first, Index depth, T *to,
+                Worker *worker) {
+  constexpr Index V = Vec<T>::size, full = kPanelVectors * V;
+  for (Index column = 0; column < columns; column += full) {
+    const Index count = smaller(full, columns - column);
+    if (!pack_rows(from + column, rows, count, stride, kPanelVectors,
+                   to + column * depth + first * padded_units<T>(count), worker)) {
       return false;
     }
   }
   return true;
 }
 
+// The same of a block whose rows have the columns of their own head alone: zeros stand for the others.
 template <class T>
-struct BackwardLayout {
-  T *input;   // weight_ih: [panel of input columns][gate * hidden_size + unit][column]
-  T *hidden;  // weight_hh: the same over hidden columns
-
-  BackwardLayout(CellId cell, Arena &arena, Index input_size, Index hidden_size) {
-    constexpr Index V = Vec<T>::size;
-    const Index depth = kCells[cell].gates * hidden_size;
-    input = arena.take<T>(ceil_div(input_size, V) * V * depth);
-    hidden = arena.take<T>(ceil_div(hidden_size, V) * V * depth);
+void pack_heads(const T *from, Index rows, Index columns, Index heads, Index first, Index depth, T *to) {
+  constexpr Index V = Vec<T>::size, full = kPanelVectors * V;
+  const Index part = columns / heads, head_rows = rows / heads;
+  for (Index column = 0; column < columns; column += full) {
+    const Index width = padded_units<T>(smaller(full, columns - column));
+    for (Index row = 0; row < rows; ++row) {
+      T *at = to + column * depth + (first + row) * width;
+      for (Index i = 0; i < width; ++i) {
+        const Index k = column + i;
+        const bool own = k < columns && k / part == row / head_rows;
+        at[i] = own ? from[row * part + k % part] : T(0);
+      }
+    }
   }
-};
-
-template <class T>
-Index packed_backward_size(CellId cell, Index input_size, Index hidden_size) {
-  Arena arena{nullptr};
-  BackwardLayout<T>(cell, arena, input_size, hidden_size);
-  return arena.used / static_cast<Index>(sizeof(T));
 }
 
 template <class T>
 bool pack_backward(const PackTask<T> *task) {
-  const Index I = task->input_size, H = task->hidden_size, depth = kCells[task->cell].gates * H;
+  const CellShape &shape = task->shape;
+  const Cell &cell = *shape.cell;
+  const Index I = shape.input_size, H = shape.hidden_size;
   Arena arena{reinterpret_cast<char *>(task->to)};
-  BackwardLayout<T> at(task->cell, arena, I, H);
-  return pack_rows(task->parameters[kInputWeight], depth, I, I, kPanelVectors, at.input, task->worker) &&
-         pack_rows(task->parameters[kRecurrentWeight], depth, H, H, kPanelVectors, at.hidden, task->worker);
+  const BackwardLayout<T> at(shape, arena);
+  pack_values(*task, at.values);
+  const T *weight_ih = parameter_of(*task, kInputWeight);
+  for (int c = 0; c < cell.input_columns; ++c) {
+    if (!pack_among(weight_ih + cell.columns[c].input_block * H * I, H, I, I, c * H, cell.input_columns * H, at.input,
+                    task->worker)) {
+      return false;
+    }
+  }
+  for (int s = 0; s < cell.states + cell.staged; ++s) {
+    const SourceRuns runs(shape, s);
+    const Index columns = source_size(shape, s);
+    Index first = 0;
+    for (int c = 0; c < cell.column_count; ++c) {
+      const Product *product = SourceRuns::product_of(cell, c, s);
+      if (!product) {
+        continue;
+      }
+      const Index rows = size_of(shape, cell.columns[c].size), heads = cell.parameters[product->parameter].heads;
+      const Index row = cell.blocks[product->first_block + c - product->column] * H;
+      const T *from = task->parameters[product->parameter] + row * (columns / heads);
+      if (heads > 1) {
+        pack_heads(from, rows, columns, heads, first, runs.depth, at.source[s]);
+        if (interrupted(task->worker, kPackingWork * rows * columns)) {
+          return false;
+        }
+      } else if (!pack_among(from, rows, columns, columns, first, runs.depth, at.source[s], task->worker)) {
+        return false;
+      }
+      first += rows;
+    }
+  }
+  return true;
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE
