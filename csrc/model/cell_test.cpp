@@ -50,6 +50,7 @@ TEST_CASE("cell: descriptions written by hand are accepted, and run") {
     REQUIRE_NOTHROW(named = checked(writer));
     CHECK(named->name == writer.words.name);
     CHECK(named->cell.parameters == named->arrays.parameters.data());
+    CHECK(named->cell.operand_count == static_cast<std::int32_t>(named->arrays.operands.size()));
     check_run(named->cell);
   }
 }
@@ -236,6 +237,8 @@ TEST_CASE("cell: the compiled cells are recognized, and their descriptions agree
     CHECK(a.raw == b.raw);
     CHECK(a.input_count == b.input_count);
     CHECK(a.kept == b.kept);
+    CHECK(a.held >= b.held);
+    CHECK(a.untaped_held >= b.untaped_held);
     CHECK(a.staged == b.staged);
     CHECK(a.swapped == b.swapped);
     CHECK(a.input_columns == b.input_columns);
