@@ -134,16 +134,16 @@ class _Recurrent(Module):
             x, hx, lengths, self.batch_first, masks, table, None, None, self._plan
         )
 
-    def _masks(self, rng: Seed) -> Callable[[int, int], list[Array]]:
+    def _masks(self, rng: Seed) -> Callable[[int, int], tuple[list[Array], None]]:
         """A function that draws inverted dropout's masks, once the core has checked the arguments."""
         if rng is None:
             raise ValueError("rng: expected an integer or a numpy.random.Generator, as dropout is on, got None")
         generator, rate = check_rng("rng", rng), self._dropout
         features = self.hidden_size * (2 if self.bidirectional else 1)
 
-        def draw(steps: int, batch: int) -> list[Array]:
+        def draw(steps: int, batch: int) -> tuple[list[Array], None]:
             shape = steps, batch, features
-            return [dropout_mask(generator, shape, rate, self.dtype) for _ in range(self.num_layers - 1)]
+            return [dropout_mask(generator, shape, rate, self.dtype) for _ in range(self.num_layers - 1)], None
 
         return draw
 
