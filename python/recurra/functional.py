@@ -13,13 +13,14 @@ import numpy as np
 
 from . import _core
 from ._checks import check_array, check_flag, check_size, check_tokens, shown
-from .layers import CELLS, MOST_LAYERS, NETWORKS
+from .definitions import FORMULAS
+from .recurrent import MOST_LAYERS, NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .layers import State
     from .module import Array
+    from .recurrent import State
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,10 +28,9 @@ NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.f
 
 SIZES: dict[str, object] = {"input_size": ..., "hidden_size": ..., "num_layers": 1}
 COMMON: dict[str, object] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-LAST: dict[str, object] = {
+OPTIONS: dict[str, object] = {
     "dtype": np.dtype(np.float32),
     "tokens": None,
-    "proj_size": 0,
     "reverse": False,
     "recurrent_dropout": 0.0,
     "zoneout": 0.0,
@@ -39,13 +38,45 @@ LAST: dict[str, object] = {
 }
 
 
-class Recurrent(Module):
+class WithFormula(Module):
+    """What layers and single steps of any cell share: the formula, and with it the parameters' initial values."""
+
+    input_size: int
+    hidden_size: int
+
+    @property
+    def _formula(self) -> Formula:
+        """What the cell computes."""
+        raise NotImplementedError
+
+    @property
+    def _can_project(self) -> bool:
+        """Whether h may have a size of its own."""
+        return False
+
+    def _check_projection(self, proj_size: int) -> int:
+        """The size of h where the cell projects, else 0."""
+        if type(proj_size) is not int or proj_size < 0:
+            check_size("proj_size", proj_size)
+        if proj_size and not self._can_project:
+            raise ValueError(f"proj_size: expected 0, as a {type(self).__name__} has no projection, got {proj_size}")
+        if proj_size >= self.hidden_size:
+            raise ValueError(f"proj_size: expected less than hidden_size = {self.hidden_size}, got {proj_size}")
+        return int(proj_size)
+
+    def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
+        """Weights and biases uniform in ±1/√H, units and scalars as the formula declares."""
+        declared = self._formula.initial_value(name.rpartition("_l")[0] or name, rng, self.hidden_size)
+        if declared is None:
+            return super()._initial(name, value, rng, bound)
+        return np.array(np.broadcast_to(declared, value.shape), self.dtype)
+
+
+class Recurrent(WithFormula):
     """A stack of recurrent layers. Sizes: T steps, B sequences, H hidden_size, L num_layers, D directions (1 or 2).
 
     h has P features: proj_size where the cell projects, else H.
     """
-
-    _formula: Formula | ClassVar[Formula]
 
     def __init__(
         self,
@@ -83,20 +114,6 @@ class Recurrent(Module):
         self._plan: Mapping[str, int] | None = None
         super().__init__(dtype, seed, self.hidden_size**-0.5)
 
-    def _check_projection(self, proj_size: int) -> int:
-        """The size of h where the cell projects, else 0."""
-        if type(proj_size) is not int or proj_size < 0:
-            check_size("proj_size", proj_size)
-        if proj_size and not self._can_project:
-            raise ValueError(f"proj_size: expected 0, as a {type(self).__name__} has no projection, got {proj_size}")
-        if proj_size >= self.hidden_size:
-            raise ValueError(f"proj_size: expected less than hidden_size = {self.hidden_size}, got {proj_size}")
-        return int(proj_size)
-
-    @property
-    def _can_project(self) -> bool:
-        return False
-
     def _check_zoneout(self, zoneout: object) -> float | dict[str, float]:
         if not hasattr(zoneout, "keys"):
             return check_number("zoneout", zoneout, "a number in [0, 1), or one for each of some states", 0, 1)
@@ -126,11 +143,10 @@ class Recurrent(Module):
         )
 
     def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
-        """Weights and biases uniform in ±1/√H, units and scalars as the formula declares, learned states zero."""
-        base = name.rpartition("_l")[0]
-        if self.learned_state and not base:
+        """The same, and learned states zero, whose names have no layer's suffix."""
+        if self.learned_state and "_l" not in name:
             return np.zeros_like(value)
-        return initial_value(self._formula, base or name, value, rng) or super()._initial(name, value, rng, bound)
+        return super()._initial(name, value, rng, bound)
 
     @property
     def dropout(self) -> float:
@@ -338,6 +354,11 @@ class Recurrent(Module):
     def _build(self) -> None:
         super()._build()
         self._variants: dict[Any, Any] = {}  # networks of the masked cells, made when needed
+
+
+def is_layer_type(kind: type) -> bool:
+    """Whether it is a class of recurrent layers of ours or of a formula, and no subclass, which may compute otherwise."""
+    return issubclass(kind, Recurrent) and "_formula" in vars(kind)
 
 
 def _check_rate(value: object, num_layers: int) -> float:

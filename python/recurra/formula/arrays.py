@@ -125,7 +125,9 @@ def torch_functions() -> dict[str, Callable[..., Any]]:
     from torch.nn import functional
 
     def tensor(v: Any) -> Any:
-        return v if isinstance(v, torch.Tensor) else torch.tensor(v, dtype=step_dtype.get() or torch.get_default_dtype())
+        return (
+            v if isinstance(v, torch.Tensor) else torch.tensor(v, dtype=step_dtype.get() or torch.get_default_dtype())
+        )
 
     def of_one(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda v, *options: function(tensor(v), *options)
@@ -144,11 +146,19 @@ def torch_functions() -> dict[str, Callable[..., Any]]:
             a = tensor(a)
         return torch.where(condition, a, b) if isinstance(condition, torch.Tensor) else (a if condition else b)
 
+    class GivenSlope(torch.autograd.Function):  # type: ignore[misc]
+        """The value exactly, where slope_of + (value - slope_of) is off by a rounding."""
+
+        @staticmethod
+        def forward(_context: Any, value: Any, slope_of: Any) -> Any:
+            return value.to(slope_of.dtype, copy=True)
+
+        @staticmethod
+        def backward(_context: Any, gradient: Any) -> Any:
+            return None, gradient
+
     def given_slope(value: Any, slope_of: Any) -> Any:
-        slope_of = tensor(slope_of)
-        value = value.to(slope_of.dtype) if isinstance(value, torch.Tensor) else value
-        # The same numbers as `value` to the last bit where the difference is exact; the gradient is slope_of's alone.
-        return slope_of + (value - slope_of).detach()
+        return GivenSlope.apply(*torch.broadcast_tensors(tensor(value), tensor(slope_of)))
 
     functions = dict(NUMPY)
     for name in ("abs", "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "erf", "sigmoid", "tanh", "relu"):
@@ -170,7 +180,8 @@ def torch_functions() -> dict[str, Callable[..., Any]]:
         "log_sigmoid": of_one(functional.logsigmoid),
         "silu": of_one(functional.silu),
         "gelu": lambda v, approximate: functional.gelu(tensor(v), approximate=approximate),
-        "hard_sigmoid": of_one(functional.hardsigmoid),
+        # hardsigmoid itself has a sixth in float32.
+        "hard_sigmoid": lambda v: functional.hardtanh(tensor(v) + 3, 0, 6) * (1 / 6),
         "hard_tanh": of_one(functional.hardtanh),
         "given_slope": given_slope,
         "mean": lambda v: v.mean(-1, keepdim=True) if v.ndim else v,

@@ -27,6 +27,7 @@ class Declaration:
     inputs: dict[str, InputShape]
     output: str
     heads: int
+    recurrent_mask: str | None = None  # the input by which products' sources are multiplied
 
     @property
     def code(self) -> CodeType:
@@ -106,6 +107,7 @@ def declare(
     inputs: Any,
     output: str | None,
     heads: int,
+    recurrent_mask: str | None = None,
 ) -> Declaration:
     """Check what is declared; see `recurra.formula.formula`.
 
@@ -118,7 +120,9 @@ def declare(
         raise ValueError("states: expected at least one name, got none")
     for name in state_names:
         if name in {"x", "i"} or (name == "h" and state_names[0] != "h"):
-            raise ValueError(f"states: expected names but x and i, and h only as the first, got {', '.join(state_names)}")
+            raise ValueError(
+                f"states: expected names but x and i, and h only as the first, got {', '.join(state_names)}"
+            )
     gate_names = _names("gates", gates)
     for what, mapping in (("units", units), ("scalars", scalars)):
         if not isinstance(mapping, Mapping):
@@ -141,4 +145,5 @@ def declare(
         _inputs(inputs),
         output or state_names[0],
         heads,
+        recurrent_mask,
     )

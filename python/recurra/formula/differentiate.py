@@ -37,7 +37,7 @@ def differentiate(
     """
     parts: dict[Node, list[Contribution]] = {}
     for state, root in enumerate(roots):
-        order = (-stages.count - 1, 0, state)
+        order: tuple[int, ...] = (-stages.count - 1, 0, state)
         parts.setdefault(root, []).append(Contribution(order, False, graph.operand(Kind.INCOMING, state)))
     states = len(layout.declared.states)
     for source in stages.sources:
@@ -78,15 +78,14 @@ def _collect(graph: Graph, layout: Layout, stages: Stages, total: dict[Node, Nod
     zero = graph.constant(0)
     declared = layout.declared
     deltas = [(DeltaOf.COLUMN, n, total.get(node, zero)) for n, node in enumerate(stages.column_nodes)]
-    scalars = len(declared.scalars)
-    for of, kind, count, shift in (
-        (DeltaOf.UNIT, Kind.UNIT, len(declared.units), 0),
-        (DeltaOf.SCALAR, Kind.NUMBER, scalars, 0),
-        (DeltaOf.INPUT, Kind.INPUT, len(declared.inputs), 0),
+    for of, kind, declarations in (
+        (DeltaOf.UNIT, Kind.UNIT, declared.units),
+        (DeltaOf.SCALAR, Kind.NUMBER, declared.scalars),
+        (DeltaOf.INPUT, Kind.INPUT, declared.inputs),
     ):
-        deltas += [(of, n, total.get(graph.operand(kind, n + shift), zero)) for n in range(count)]
+        deltas += [(of, n, total.get(graph.operand(kind, n), zero)) for n in range(len(declarations))]
     raw = graph.operand(Kind.RAW, 0)
     if raw in stages.numbers:
         deltas.append((DeltaOf.RAW, 0, total.get(raw, zero)))
-    outgoing = [(node.data[1], total[node]) for node in total if is_old_state(node)]  # type: ignore[index]
+    outgoing = [(node.data[1], total[node]) for node in total if is_old_state(node)]
     return Reverse(deltas, sorted(outgoing, key=lambda pair: pair[0]))

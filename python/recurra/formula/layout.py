@@ -114,12 +114,12 @@ def gate_uses(declared: Declaration, nodes: list[Node]) -> dict[int, GateUse]:
     for node in nodes:
         if node.op != Special.GATE:
             continue
-        gate, part = node.data  # type: ignore[misc]
+        gate, part = node.data
         use = uses[gate]
         use.parts.add(part)
         source = node.args[0] if node.args else None
         if part == SUM or part >= HALF:
-            others = {n.args for n in nodes if n.op == Special.GATE and n.data[0] == gate and n.data[1] != INPUT}  # type: ignore[index]
+            others = {n.args for n in nodes if n.op == Special.GATE and n.data[0] == gate and n.data[1] != INPUT}
             if len(others) > 1:
                 raise ValueError(
                     f"a.{declared.gates[gate]}: expected one vector that its product reads, got {len(others)} "
@@ -147,7 +147,7 @@ def resolved(graph: Graph, layout: Layout, nodes: list[Node]) -> dict[Node, Node
         if node.op != Special.GATE:
             made[node] = graph.node(node.op, *(made[a] for a in node.args), data=node.data)
             continue
-        gate, part = node.data  # type: ignore[misc]
+        gate, part = node.data
         columns = layout.columns(gate)
         if part in columns or (part == SUM and len(columns) == 1):
             made[node] = column(gate, columns[0] if part not in columns else part)
@@ -161,7 +161,7 @@ def resolved(graph: Graph, layout: Layout, nodes: list[Node]) -> dict[Node, Node
 
 def is_old_state(node: Node) -> bool:
     """Whether a node is a state before the step, which products can read where it is."""
-    return node.op == Special.OPERAND and node.data[0] == Kind.OLD  # type: ignore[index]
+    return node.op == Special.OPERAND and node.data[0] == Kind.OLD
 
 
 def part_names(declared: Declaration, gate: int) -> list[str]:

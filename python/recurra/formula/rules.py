@@ -113,7 +113,7 @@ RULES: dict[Operation | Special, Rule] = {
 
 def derived_gradients(graph: Graph, node: Node, g: Node, low: dict[Node, Node]) -> list[Gradient]:
     """The gradient by the rule of a DERIVED node; where they can, rules look at the result, which is often kept."""
-    name, *numbers = node.data  # type: ignore[misc]
+    name, *numbers = node.data
     argument = node.args[1]
     v, result, zero = low[argument], low[node], graph.constant(0)
 
@@ -121,7 +121,9 @@ def derived_gradients(graph: Graph, node: Node, g: Node, low: dict[Node, Node]) 
         return graph.node(Operation.MULTIPLY, g, graph.node(Operation.SIGMOID, of))
 
     def scaled(factor: Node) -> Node:
-        return zero if factor.op == Special.CONSTANT and not constant_value(factor) else graph.node(Operation.MULTIPLY, g, factor)
+        # 0 · g isn't 0 where g isn't finite.
+        nothing = factor.op == Special.CONSTANT and not constant_value(factor)
+        return zero if nothing else graph.node(Operation.MULTIPLY, g, factor)
 
     def between(low_bound: float, value: Node, high_bound: float, less: Operation) -> Node:
         bounds = []

@@ -136,7 +136,7 @@ class Scheduler:
 
     def _leaf(self, node: Node, stage: int) -> Place:
         if node.op == Special.OPERAND:
-            kind, index = node.data  # type: ignore[misc]
+            kind, index = node.data
             return Kind(kind), index
         if node.op == Special.CONSTANT:
             return Kind.NUMBER, str(node.data)

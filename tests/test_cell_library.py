@@ -1,0 +1,149 @@
+"""`recurra.cells`: every formula's function, on NumPy arrays over several steps, against plain NumPy from the papers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import recurra.cells
+from cell_references import REFERENCES, formula_of
+from recurra.cells import continuous, diagonal
+
+T, B, I, H = 6, 3, 5, 8  # noqa: E741
+every_cell = pytest.mark.parametrize("name", REFERENCES)
+CELLS = [name for name in recurra.cells.__all__ if name != "legendre"]
+
+
+def test_every_cell_has_a_reference():
+    assert sorted(CELLS) == sorted(REFERENCES)
+
+
+def draw_steps(reference, rng, input_size):
+    """x and the inputs of all steps, as `run_step` takes them one by one."""
+    x = rng.normal(0, 1, (T, B, input_size))
+    shapes = {"unit": (T, B, H), "step": (T, B), "row": (B, H)}
+    inputs = {name: reference.draw(name, rng, shapes[shape]) for name, shape in reference.inputs.items()}
+    return x, [
+        {name: array if reference.inputs[name] == "row" else array[t] for name, array in inputs.items()}
+        for t in range(T)
+    ]
+
+
+@pytest.mark.parametrize("start", ["zeros", "anything"])
+@every_cell
+def test_function_against_the_paper(name, start):
+    cell, reference = getattr(recurra.cells, name), REFERENCES[name]
+    rng = np.random.default_rng(sorted(REFERENCES).index(name))
+    input_size = H if reference.square else I
+    params = reference.draw_params(rng, input_size, H)
+    states = tuple(
+        np.zeros((B, size)) if start == "zeros" else reference.draw(f"state {k}", rng, (B, size))
+        for k, size in enumerate(reference.sizes(H))
+    )
+    x, inputs = draw_steps(reference, rng, input_size)
+    expected = states
+    for t in range(T):
+        states = formula_of(cell).run_step(x[t], states, params, inputs[t])
+        expected = reference.step(params | {"H": H}, x[t], *expected, **inputs[t])
+        assert len(states) == len(expected)
+        for got, right in zip(states, expected, strict=True):
+            np.testing.assert_allclose(got, right, rtol=1e-9, atol=1e-11)
+
+
+@every_cell
+def test_parameters(name):
+    """The formula has the parameters that its reference takes, of the same shapes: the two orders of gates agree."""
+    reference = REFERENCES[name]
+    input_size = H if reference.square else I
+    cell = getattr(recurra.cells, name)
+    assert cell.formula.shapes(input_size, H, reference.projected) == reference.shapes(input_size, H)
+
+
+@every_cell
+def test_docstring(name):
+    """The first line says what it is; then come an equation and a paper's year."""
+    cell = getattr(recurra.cells, name)
+    first, blank, *rest = cell.__doc__.splitlines()
+    assert first.endswith(".")
+    assert not blank
+    assert any(line.startswith("        ") and "=" in line for line in rest)
+    assert any(f"({year})" in cell.__doc__ for year in range(1990, 2026))
+
+
+# ---- Initial values, and what the papers promise of them
+
+
+def test_decays_of_the_real_gated_unit():
+    a = np.exp(-np.log1p(np.exp(diagonal.slow_decays(np.random.default_rng(0), 10_000))))
+    assert a.min() > 0.9
+    assert a.max() < 0.999
+    np.testing.assert_allclose(np.mean(a**2), (0.9**2 + 0.999**2) / 2, rtol=1e-3)  # even over the ring's area
+
+
+def test_eigenvalues_of_the_linear_recurrent_unit():
+    rng = np.random.default_rng(0)
+    size = np.exp(-np.exp(diagonal.log_of_decays(rng, 10_000)))
+    angle = np.exp(diagonal.log_of_angles(rng, 10_000))
+    assert 0 < size.min() < size.max() < 1
+    np.testing.assert_allclose(np.mean(size**2), 0.5, atol=0.02)
+    assert 0 < angle.min() < angle.max() <= 2 * np.pi
+    np.testing.assert_allclose(np.mean(angle), np.pi, atol=0.1)
+
+
+def test_periods_of_the_phased_lstm():
+    drawn = continuous.periods(np.random.default_rng(0), 10_000)
+    assert 1 <= drawn.min() < drawn.max() <= 1000
+    np.testing.assert_allclose(np.median(drawn), np.sqrt(1000), rtol=0.1)
+
+
+@pytest.mark.parametrize(("order", "theta"), [(1, 1.0), (4, 10.0), (12, 60.0)])
+def test_legendre_matrices_are_exact(order, theta):
+    """Against the eigenvectors of the continuous system, which take no series."""
+    q = np.arange(order)
+    a = np.array([[(2 * i + 1) * (-1.0 if i < j else (-1.0) ** (i - j + 1)) for j in q] for i in q]) / theta
+    b = (2 * q + 1) * (-1.0) ** q / theta
+    values, vectors = np.linalg.eig(a)
+    exact = (vectors * np.exp(values)) @ np.linalg.inv(vectors)
+    discrete_a, discrete_b = recurra.cells.legendre(order, theta)
+    np.testing.assert_allclose(discrete_a, exact.real, atol=1e-7)
+    np.testing.assert_allclose(discrete_b, np.linalg.solve(a, (exact.real - np.eye(order)) @ b), atol=1e-7)
+
+
+def test_legendre_matrices_of_a_high_order():
+    """A step of a window is two of one twice as long, whatever the order; eigenvectors are too close to each other here."""
+    a, b = recurra.cells.legendre(64, 784.0)
+    half_a, half_b = recurra.cells.legendre(64, 2 * 784.0)
+    np.testing.assert_allclose(a, half_a @ half_a, atol=1e-12)
+    np.testing.assert_allclose(b, half_a @ half_b + half_b, atol=1e-12)
+
+
+def test_legendre_memory_remembers():
+    """From the memory of a slow signal its value half a window ago can be read: Legendre's polynomials at the middle."""
+    order, theta = 8, 40.0
+    a, b = recurra.cells.legendre(order, theta)
+    signal = np.sin(np.arange(200) / 15)
+    m, read = np.zeros(order), []
+    at_middle = np.array([np.polynomial.legendre.Legendre.basis(k)(0.0) for k in range(order)])
+    for value in signal:
+        m = a @ m + b * value
+        read.append(at_middle @ m)
+    np.testing.assert_allclose(read[60:], signal[40:-20], atol=0.04)
+
+
+@pytest.mark.parametrize("size", [1e-30, 80.0])
+def test_slstm_stays_finite(size):
+    """Exponents that overflow by themselves, up and down, in float32."""
+    rng = np.random.default_rng(0)
+    reference = REFERENCES["SLSTM"]
+    params = {name: array.astype(np.float32) for name, array in reference.draw_params(rng, I, H).items()}
+    params["bias_ih"] = np.repeat(rng.choice([-size, size], 4), H).astype(np.float32)
+    states = tuple(np.zeros((B, H), np.float32) for _ in range(4))
+    for _ in range(20):
+        x = rng.normal(0, 10, (B, I)).astype(np.float32)
+        states = formula_of(recurra.cells.SLSTM).run_step(x, states, params, {})
+        assert all(np.isfinite(state).all() for state in states)
+
+
+def test_fraction():
+    v = np.linspace(-7.99, 7.99, 1001)
+    np.testing.assert_allclose(continuous.fraction(v), v - np.floor(v), atol=1e-12)
