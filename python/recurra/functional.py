@@ -13,13 +13,14 @@ import numpy as np
 
 from . import _core
 from ._checks import check_array, check_flag, check_size, check_tokens, shown
-from .layers import CELLS, MOST_LAYERS, NETWORKS
+from .definitions import FORMULAS
+from .recurrent import MOST_LAYERS, NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .layers import State
     from .module import Array
+    from .recurrent import State
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def forward(
     network = make(cell, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False, tokens)
     network.parameters.load(params, "params")
     y, state, core = network.forward(
-        x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None, None, None, None
+        x, hx, lengths, False, None if masks is None else lambda *_: (list(masks), None), None, None, None, None
     )
     return y, state, Tape(core, network)
 

@@ -356,6 +356,11 @@ class Recurrent(WithFormula):
         self._variants: dict[Any, Any] = {}  # networks of the masked cells, made when needed
 
 
+def is_layer_type(kind: type) -> bool:
+    """Whether it is a class of recurrent layers of ours or of a formula, and no subclass, which may compute otherwise."""
+    return issubclass(kind, Recurrent) and "_formula" in vars(kind)
+
+
 def _check_rate(value: object, num_layers: int) -> float:
     rate = check_number("dropout", value, "a number in [0, 1)", 0, 1)
     if rate and num_layers == 1:

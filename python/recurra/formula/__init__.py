@@ -8,10 +8,12 @@
 The module is itself the decorator, `recurra.formula.formula`. Its functions are what formulas are written with.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .definition import Formula
 from .functions import (
@@ -45,6 +47,9 @@ from .functions import (
     tanh,
     where,
 )
+
+if TYPE_CHECKING:
+    from recurra.formula_layer import FormulaLayer
 
 __all__ = [
     "Formula",
@@ -90,8 +95,8 @@ def formula(
     inputs: str = "",
     output: str | None = None,
     heads: int = 1,
-) -> Callable[[Callable[..., Any]], Formula]:
-    """Make a formula of a function of a (gates), s (states), u (units and scalars), x (inputs): any of them, by name.
+) -> Callable[[Callable[..., Any]], type[FormulaLayer]]:
+    """Make layers of a function of a (gates), s (states), u (units and scalars), x (inputs): any of them, by name.
 
     Args:
         gates: Their names; a mapping, if some read other states than the first: {"z": "h", "g": "h z"}.
@@ -108,16 +113,20 @@ def formula(
         AttributeError: The function reads a name that isn't declared.
     """
 
-    def decorate(function: Callable[..., Any]) -> Formula:
-        return Formula(
-            function,
-            gates=gates,
-            states=states,
-            units=units,
-            scalars=scalars,
-            inputs=inputs,
-            output=output,
-            heads=heads,
+    def decorate(function: Callable[..., Any]) -> type[FormulaLayer]:
+        from recurra.formula_layer import layer_class  # noqa: PLC0415 (which is made of what is here)
+
+        return layer_class(
+            Formula(
+                function,
+                gates=gates,
+                states=states,
+                units=units,
+                scalars=scalars,
+                inputs=inputs,
+                output=output,
+                heads=heads,
+            )
         )
 
     return decorate
@@ -126,7 +135,7 @@ def formula(
 class _CallableModule(ModuleType):
     """So that `@recurra.formula(...)` works beside `recurra.formula.sigmoid`."""
 
-    def __call__(self, **declarations: Any) -> Callable[[Callable[..., Any]], Formula]:
+    def __call__(self, **declarations: Any) -> Callable[[Callable[..., Any]], type[FormulaLayer]]:
         return formula(**declarations)
 
 

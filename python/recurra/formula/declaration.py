@@ -27,6 +27,7 @@ class Declaration:
     inputs: dict[str, InputShape]
     output: str
     heads: int
+    recurrent_mask: str | None = None  # the input by which products' sources are multiplied
 
     @property
     def code(self) -> CodeType:
@@ -106,6 +107,7 @@ def declare(
     inputs: Any,
     output: str | None,
     heads: int,
+    recurrent_mask: str | None = None,
 ) -> Declaration:
     """Check what is declared; see `recurra.formula.formula`.
 
@@ -143,4 +145,5 @@ def declare(
         _inputs(inputs),
         output or state_names[0],
         heads,
+        recurrent_mask,
     )

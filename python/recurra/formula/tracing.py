@@ -7,7 +7,7 @@ from typing import Any
 from .declaration import Declaration
 from .graph import Graph, Node, in_order
 from .layout import INPUT, SUM, half_part, part_names
-from .operations import Kind, Special
+from .operations import Kind, Operation, Special
 from .trace import Gate, Names, Traced, node_of
 
 
@@ -27,10 +27,22 @@ def _gate(graph: Graph, declared: Declaration, name: str) -> Gate:
     number = declared.gates.index(name)
     reads = declared.reads[number]
 
+    def masked(source: Node) -> Node:
+        mask = graph.operand(Kind.INPUT, list(declared.inputs).index(str(declared.recurrent_mask)))
+        return graph.node(Operation.MULTIPLY, mask, source)
+
     def compute(part: str, v: Any) -> Traced:
         if v is None:
             code = half_part(declared, part)
             code = INPUT if code == SUM and not reads else code
+            if declared.recurrent_mask and code != INPUT:
+                if reads != (0,):
+                    raise ValueError(
+                        f"recurrent_dropout: expected a cell whose gates read {declared.states[0]} alone, got one "
+                        f"whose gate {name} reads {', '.join(declared.states[k] for k in reads)}"
+                    )
+                source = masked(graph.operand(Kind.OLD, 0))
+                return Traced(graph, graph.node(Special.GATE, source, data=(number, code)))
             return Traced(graph, graph.node(Special.GATE, data=(number, code)))
         if len(reads) != 1:
             raise TypeError(f"a.{name}(v): expected a gate that reads one state, got one that reads {len(reads)}")
@@ -38,6 +50,8 @@ def _gate(graph: Graph, declared: Declaration, name: str) -> Gate:
             raise TypeError(f"a.{name}(v): expected a value, got a condition; write where(condition, 1.0, 0.0)")
         source = node_of(graph, v)
         own = graph.operand(Kind.OLD, reads[0])
+        if declared.recurrent_mask:
+            return Traced(graph, graph.node(Special.GATE, masked(source), data=(number, SUM)))
         return Traced(graph, graph.node(Special.GATE, *(() if source is own else (source,)), data=(number, SUM)))
 
     return Gate(name, part_names(declared, number), compute)
