@@ -1,8 +1,10 @@
 #include "model/cell.h"
 
+#include <cstring>
 #include <utility>
 
 #include "model/cell_check.h"
+#include "model/known_cells.h"
 
 namespace recurra {
 namespace {
@@ -17,6 +19,22 @@ std::vector<std::string> words_of(const std::string &text) {
     }
   }
   return words;
+}
+
+template <class Number>
+bool same_bits(const std::vector<Number> &a, const Number *b, std::size_t count) {
+  return a.size() == count && (count == 0 || std::memcmp(a.data(), b, count * sizeof(Number)) == 0);
+}
+
+// Which of the compiled cells a description is of.
+std::int32_t recognized(const std::vector<std::int32_t> &code, const std::vector<double> &constants) {
+  for (std::int32_t id = 0; id < kCompiledCells; ++id) {
+    const KnownCell &known = kKnownCells[id];
+    if (same_bits(code, known.code, known.size) && same_bits(constants, known.constants, known.constant_count)) {
+      return id;
+    }
+  }
+  return kInterpreted;
 }
 
 }  // namespace
@@ -35,7 +53,9 @@ std::shared_ptr<const NamedCell> checked_cell(const std::int32_t *code, std::siz
                                               std::size_t constant_count, CellWords words) {
   const auto named = std::make_shared<NamedCell>();
   static_cast<CellWords &>(*named) = std::move(words);
-  read_code({code, code + size}, {constants, constants + constant_count}, *named);
+  const std::vector<std::int32_t> own_code(code, code + size);
+  const std::vector<double> own_constants(constants, constants + constant_count);
+  read_code(own_code, own_constants, *named);
   point_to_arrays(*named);
   check_columns(*named);
   check_products(*named);
@@ -43,6 +63,7 @@ std::shared_ptr<const NamedCell> checked_cell(const std::int32_t *code, std::siz
   check_programs(*named);
   check_words(*named);
   add_untaped(*named);
+  named->cell.compiled = recognized(own_code, own_constants);
   point_to_arrays(*named);
   return named;
 }

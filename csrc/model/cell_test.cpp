@@ -3,6 +3,7 @@
 #include <cstring>
 #include <set>
 
+#include "model/known_cells.h"
 #include "testing/cell_codes.h"
 #include "testing/cell_mutations.h"
 #include "testing/cell_run.h"
@@ -49,6 +50,7 @@ TEST_CASE("cell: descriptions written by hand are accepted, and run") {
     REQUIRE_NOTHROW(named = checked(writer));
     CHECK(named->name == writer.words.name);
     CHECK(named->cell.parameters == named->arrays.parameters.data());
+    CHECK(named->cell.operand_count == static_cast<std::int32_t>(named->arrays.operands.size()));
     check_run(named->cell);
   }
 }
@@ -207,6 +209,57 @@ TEST_CASE("cell: whatever is done to a description, it is refused or can run") {
   }
   CHECK(accepted > 100);  // else nothing is tested
   MESSAGE("accepted: ", accepted);
+}
+
+template <class Element>
+bool same_arrays(const Element *a, const Element *b, std::int32_t count) {
+  return count == 0 || std::memcmp(a, b, static_cast<std::size_t>(count) * sizeof(Element)) == 0;
+}
+
+// All that the loops of compiled cells read must be the same of a description that becomes one.
+TEST_CASE("cell: the compiled cells are recognized, and their descriptions agree with the compiled ones") {
+  for (int id = 0; id < kCompiledCells; ++id) {
+    const KnownCell &known = kKnownCells[id];
+    const auto compiled = compiled_cell(static_cast<CompiledCell>(id));
+    CAPTURE(compiled->name);
+    std::shared_ptr<const NamedCell> named;
+    REQUIRE_NOTHROW(named = checked_cell(known.code, known.size, known.constants, known.constant_count, *compiled));
+    check_run(named->cell);
+    for (std::size_t i = 0; i < known.constant_count; ++i) {
+      std::vector<double> others(known.constants, known.constants + known.constant_count);
+      others[i] = others[i] == 0 ? -0.0 : 2.0;
+      CHECK(checked({known.code, known.code + known.size}, others, *compiled)->cell.compiled == kInterpreted);
+    }
+    const Cell &a = named->cell, &b = compiled->cell;
+    CHECK(a.compiled == id);
+    CHECK(a.states == b.states);
+    CHECK(a.projects == b.projects);
+    CHECK(a.raw == b.raw);
+    CHECK(a.input_count == b.input_count);
+    CHECK(a.kept == b.kept);
+    CHECK(a.held >= b.held);
+    CHECK(a.untaped_held >= b.untaped_held);
+    CHECK(a.staged == b.staged);
+    CHECK(a.swapped == b.swapped);
+    CHECK(a.input_columns == b.input_columns);
+    REQUIRE(a.parameter_count == b.parameter_count);
+    REQUIRE(a.column_count == b.column_count);
+    REQUIRE(a.product_count == b.product_count);
+    REQUIRE(a.delta_count == b.delta_count);
+    REQUIRE(a.stage_count == b.stage_count);
+    REQUIRE(a.back_stage_count == b.back_stage_count);
+    CHECK(same_arrays(a.parameters, b.parameters, a.parameter_count));
+    CHECK(same_arrays(a.columns, b.columns, a.column_count));
+    CHECK(same_arrays(a.products, b.products, a.product_count));
+    CHECK(same_arrays(a.blocks, b.blocks, static_cast<std::int32_t>(named->arrays.blocks.size())));
+    CHECK(same_arrays(a.staged_kept, b.staged_kept, a.staged));
+    CHECK(same_arrays(a.deltas, b.deltas, a.delta_count));
+    CHECK(same_arrays(a.sources, b.sources, static_cast<std::int32_t>(named->arrays.sources.size())));
+    for (int s = 0; s < a.stage_count; ++s) CHECK(same_arrays(&a.stages[s].products, &b.stages[s].products, 1));
+    for (int s = 0; s < a.back_stage_count; ++s) {
+      CHECK(same_arrays(&a.back_stages[s].products, &b.back_stages[s].products, 1));
+    }
+  }
 }
 
 TEST_CASE("cell: compiled cells have names") {

@@ -52,12 +52,12 @@ class Untaped {
       }
       range.count = static_cast<std::int32_t>(named_.arrays.instructions.size()) - range.first;
     }
+    cell_.operand_count = static_cast<std::int32_t>(named_.arrays.operands.size());
     cell_.untaped_temporaries = temporaries_.most();
     cell_.untaped_held = held_.most();
     check_range("untaped_temporaries", cell_.untaped_temporaries, 0, kMaxSlots);
     check_range("untaped_held", cell_.untaped_held, 0, kMaxSlots);
-    check_range("operand_count with those of untaped calls", static_cast<std::int64_t>(named_.arrays.operands.size()),
-                0, kMaxOperands);
+    check_range("operand_count with those of untaped calls", cell_.operand_count, 0, kMaxOperands);
     check_range("instruction_count with those of untaped calls",
                 static_cast<std::int64_t>(named_.arrays.instructions.size()), 0, kMaxInstructions);
   }

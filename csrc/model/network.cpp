@@ -124,6 +124,17 @@ Network<T>::Network(const NetworkShape &of, TablePtr shared)
   backward_at_.push_back(backward_size);
 }
 
+bool fits(const NetworkShape &shape, const ParameterTable &table) {
+  const TablePtr own = table_of(shape);
+  return std::equal(own->entries.begin(), own->entries.end(), table.entries.begin(), table.entries.end(),
+                    [](const auto &a, const auto &b) { return a.name == b.name && a.shape == b.shape; });
+}
+
+std::size_t next_variant() {
+  static std::atomic<std::size_t> last{0};
+  return ++last;
+}
+
 template <class T>
 Index Network<T>::state_elements(int state, Index batch) const {
   return checked_product(checked_product(shape.states(), batch), shape.state_size(state));
@@ -157,8 +168,8 @@ PackedPtr<T> Network<T>::packed_forward(Parameters<T> &parameters, Signalled sig
     }
     return true;
   };
-  return parameters.packed[shape.part].forward.get(lock, parameters.version, parameters.unless_borrowed(signalled),
-                                                   forward_at_.back(), pack);
+  return parameters.packed[{shape.part, shape.variant}].forward.get(
+      lock, parameters.version, parameters.unless_borrowed(signalled), forward_at_.back(), pack);
 }
 
 template <class T>
@@ -176,7 +187,7 @@ PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long ve
     }
     return true;
   };
-  PackedPtr<T> packed = parameters.packed[shape.part].backward.get(
+  PackedPtr<T> packed = parameters.packed[{shape.part, shape.variant}].backward.get(
       lock, parameters.version, parameters.unless_borrowed(signalled), backward_at_.back(), pack);
   outdated = packed && packed->version != version;  // changed while Python was asked for signals
   return outdated ? nullptr : packed;

@@ -42,7 +42,9 @@ struct NetworkShape {
   Index projected_size;  // features of h: hidden_size, unless the cell projects
   bool reverse = false;  // the one direction goes from each sequence's end to its beginning
   bool learned = false;  // initial states are parameters, used where the caller gives none
-  std::size_t part = 0;  // of a cell that shares a layer's parameters: 1 + the place of its own first one among those
+  std::size_t part = 0;  // of a cell that shares a layer's parameters: 1 + the place of its first one among those
+  std::size_t variant =
+      0;  // of a network with the parameters of another one and a cell of its own: a number of its own
 
   const Cell &description() const { return cell->cell; }
   Index features() const { return directions * projected_size; }
@@ -51,6 +53,11 @@ struct NetworkShape {
   Index state_size(int state) const { return state == 0 ? projected_size : hidden_size; }
   bool reversed(Index direction) const { return reverse || direction == 1; }
 };
+
+// Whether a network of that shape has the parameters of a table, whatever it does with them.
+bool fits(const NetworkShape &shape, const ParameterTable &table);
+// A number that no variant of any network has.
+std::size_t next_variant();
 
 // What one layer saves for the backward pass; arrays are compact, (rows, …), see Rows.
 template <class T>
@@ -133,7 +140,7 @@ enum class Outcome { kDone, kInterrupted, kOutdated };
 template <class T>
 class Network {
  public:
-  // With a table of its own, or, for a cell that shares a layer's parameters, with that of the layer.
+  // With a table of its own, or with that of another network whose parameters it shares.
   explicit Network(const NetworkShape &shape, TablePtr shared = nullptr);
 
   // Fills y and the final states; `tape`, if given, has its sequences and nothing else yet.

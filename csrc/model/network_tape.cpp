@@ -110,9 +110,10 @@ RowView<const T> Network<T>::layer_input(const TapeMemory<T> &tape, Index layer)
 }
 
 #define RECURRA_INSTANTIATE(T)                                                                   \
+  template Index Network<T>::kept_stride() const;                                                \
+  template Index Network<T>::input_elements(int, Index, Index) const;                            \
   template Index Network<T>::tape_bytes(Index, Index) const;                                     \
   template void Network<T>::prepare(const ForwardCall<T> &, TapeMemory<T> &) const;              \
-  template Index Network<T>::kept_stride() const;                                                \
   template RowView<const T> Network<T>::given_input(const StridedInput<const T> &, Index) const; \
   template RowView<const T> Network<T>::taped_input(const TapeMemory<T> &, int, Index) const;    \
   template RowView<const T> Network<T>::layer_input(const TapeMemory<T> &, Index) const;

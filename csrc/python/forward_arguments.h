@@ -15,7 +15,7 @@ namespace recurra {
 struct ForwardObjects {
   py::handle x, hx, lengths, table, resets, wish;
   bool batch_first;
-  const std::vector<py::object> &inputs;
+  const InputObjects &inputs;
 };
 
 // (T, B) of bool in x's layout, as 0 and 1, sequence by sequence; empty for None.
@@ -144,6 +144,19 @@ struct ForwardArguments {
   Sequences sequences() const {
     return {layout.steps, layout.batch, lengths.empty() ? nullptr : lengths.data(),
             resets.empty() ? nullptr : resets.data()};
+  }
+  // Time-major masks, one between each two layers.
+  void take_masks(const py::list &masks, const char *symbol) {
+    const auto needed = static_cast<std::size_t>(shape.layers - 1);
+    if (masks.size() != needed) {
+      refuse_value("masks", std::to_string(needed) + " arrays, one between each two layers",
+                   std::to_string(masks.size()));
+    }
+    for (std::size_t i = 0; i < needed; ++i) {
+      if (masks[i].is_none()) refuse_type("masks", "arrays", "None");
+      call.masks.push_back(arguments.sequences(masks[i], "masks[" + std::to_string(i) + "]", time_major(layout), symbol,
+                                               shape.features()));
+    }
   }
   void allocate_final() { allocate_states(shape, layout, final, call.final); }
   py::object state() const { return joined_state(shape, final); }

@@ -61,6 +61,14 @@ inline std::vector<py::object> input_objects(const NamedCell &cell, py::handle m
   return objects;
 }
 
+// What there is of each of the cell's inputs: what the caller has given, and what has been drawn for the call.
+struct InputObjects {
+  std::vector<py::object> given, drawn;
+  bool incomplete = false;  // drawn ones are still to come
+};
+
+inline Layout time_major(const Layout &layout) { return {false, false, layout.single, layout.steps, layout.batch}; }
+
 template <class U>
 StridedInput<U> strided_input(const NetworkShape &shape, const Layout &layout, int input, bool layered,
                               const py::array &array) {
@@ -78,28 +86,35 @@ StridedInput<U> strided_input(const NetworkShape &shape, const Layout &layout, i
   return result;
 }
 
-// The arrays themselves, in place where that can be.
+// One of them, in place where that can be.
+template <class T>
+StridedInput<const T> input_of(const NetworkShape &shape, const Layout &layout, int input, py::handle object,
+                               Arguments<T> &arguments) {
+  const std::string name = item_name("inputs", shape.cell->inputs[static_cast<std::size_t>(input)]);
+  if (object.is_none()) refuse_value(name, "an array " + expected_input(shape, layout, input, false), "none");
+  const py::array array = typed_array<T>(object, name);
+  const bool layered = !shape.single && array.ndim() == input_shape(shape, layout, input, true).size();
+  if (!has_shape(array, input_shape(shape, layout, input, layered))) {
+    std::string expected = expected_input(shape, layout, input, false);
+    if (!shape.single) expected += " or " + expected_input(shape, layout, input, true);
+    refuse_value(name, expected, shape_text(array));
+  }
+  const bool of_steps = shape.description().inputs[input].shape == kPerStep;
+  const bool in_place = of_steps ? lies_well<T>(array) : readable_in_place<T>(array);
+  return strided_input<const T>(shape, layout, input, layered, arguments.keep(in_place ? array : copied(array)));
+}
+
+// All of them, in the order of the cell; drawn ones are time-major.
 template <class T>
 std::vector<StridedInput<const T>> inputs_of(const NetworkShape &shape, const Layout &layout,
-                                             const std::vector<py::object> &objects, Arguments<T> &arguments) {
+                                             const InputObjects &objects, Arguments<T> &arguments) {
   std::vector<StridedInput<const T>> result;
-  for (std::size_t i = 0; i < objects.size(); ++i) {
+  for (std::size_t i = 0; i < objects.given.size(); ++i) {
     const int input = static_cast<int>(i);
-    const std::string name = item_name("inputs", shape.cell->inputs[i]);
-    if (objects[i].is_none()) {
-      refuse_value(name, "an array " + expected_input(shape, layout, input, false), "none");
-    }
-    const py::array array = typed_array<T>(objects[i], name);
-    const bool layered = !shape.single && array.ndim() == input_shape(shape, layout, input, true).size();
-    if (!has_shape(array, input_shape(shape, layout, input, layered))) {
-      std::string expected = expected_input(shape, layout, input, false);
-      if (!shape.single) expected += " or " + expected_input(shape, layout, input, true);
-      refuse_value(name, expected, shape_text(array));
-    }
-    const bool of_steps = shape.description().inputs[input].shape == kPerStep;
-    const bool in_place = of_steps ? lies_well<T>(array) : readable_in_place<T>(array);
-    result.push_back(
-        strided_input<const T>(shape, layout, input, layered, arguments.keep(in_place ? array : copied(array))));
+    const bool drawn = i < objects.drawn.size() && !objects.drawn[i].is_none();
+    if (objects.incomplete && objects.given[i].is_none()) continue;
+    result.push_back(drawn ? input_of<T>(shape, time_major(layout), input, objects.drawn[i], arguments)
+                           : input_of<T>(shape, layout, input, objects.given[i], arguments));
   }
   return result;
 }

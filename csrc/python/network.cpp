@@ -42,6 +42,21 @@ class PyNetwork {
         PyNetwork(std::make_shared<Network<T>>(shape, network_->table), parameters_, integers_));
   }
 
+  // The same network with another cell, which has the same parameters and states but perhaps other inputs. Either of
+  // the two takes the other's tapes.
+  std::shared_ptr<PyNetwork> with_cell(py::handle cell) const {
+    NetworkShape shape = network_->shape;
+    if (!shape.cell->cell.projects) shape.projected_size = 0;
+    shape.cell = cell_of(cell);
+    shape = checked_shape(shape);
+    shape.variant = next_variant();
+    if (shape.part || shape.cell->states != network_->shape.cell->states || !fits(shape, *network_->table)) {
+      throw py::value_error("cell: expected one of the same states and parameters");
+    }
+    return std::make_shared<PyNetwork>(
+        PyNetwork(std::make_shared<Network<T>>(shape, network_->table), parameters_, integers_));
+  }
+
   ParametersPtr<T> parameters() const { return parameters_; }
 
   // The same network over the caller's arrays: themselves, where they are contiguous, else copies.
@@ -58,7 +73,7 @@ class PyNetwork {
   // A cell returns the state alone, here and below.
   py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
                   py::handle inputs, py::handle resets, py::handle wish) {
-    const std::vector<py::object> named = input_objects(*network_->shape.cell, inputs, "inputs");
+    const InputObjects named{input_objects(*network_->shape.cell, inputs, "inputs"), {}};
     ForwardArguments<T> run(network_->shape, *names_, integers_,
                             {x, hx, lengths, table, resets, wish, batch_first, named});
     const Sequences sequences = run.sequences();
@@ -86,38 +101,32 @@ class PyNetwork {
     return run.layout.single ? run.state() : py::object(py::make_tuple(y, run.state()));
   }
 
-  // `masks` is None or a function of (T, B) that returns one array (T, B, features) for each layer but the last.
-  py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle masks,
+  // `draw` is None or a function of (T, B) that returns two things, each of which may be None: a list of masks, one
+  // (T, B, features) for each layer but the last, and a dict of further inputs. All of them are time-major.
+  py::tuple forward(py::handle x, py::handle hx, py::handle lengths, bool batch_first, py::handle draw,
                     py::handle table, py::handle inputs, py::handle resets, py::handle wish) {
-    const std::vector<py::object> named = input_objects(*network_->shape.cell, inputs, "inputs");
+    InputObjects named{input_objects(*network_->shape.cell, inputs, "inputs"), {}};
     const ForwardObjects given{x, hx, lengths, table, resets, wish, batch_first, named};
-    py::list drawn;
-    if (!masks.is_none()) {  // before the arrays are held, as it may run any code
+    py::object masks = py::none();
+    if (!draw.is_none()) {  // before the arrays are held, as it may run any code
+      named.incomplete = true;
       const Layout of = ForwardArguments<T>(network_->shape, *names_, integers_, given).layout;
-      drawn = py::reinterpret_borrow<py::object>(masks)(of.steps, of.batch);
+      const py::object drawn = py::reinterpret_borrow<py::object>(draw)(of.steps, of.batch);
+      const auto [between, further] = py::cast<std::pair<py::object, py::object>>(drawn);
+      if (!between.is_none()) masks = py::list(between);
+      named.drawn = input_objects(*network_->shape.cell, further, "inputs");
+      named.incomplete = false;
     }
     ForwardArguments<T> run(network_->shape, *names_, integers_, given);
     const Layout &layout = run.layout;
-    if (!masks.is_none()) {
-      const auto needed = static_cast<std::size_t>(network_->shape.layers - 1);
-      if (drawn.size() != needed) {
-        refuse_value("masks", std::to_string(needed) + " arrays, one between each two layers",
-                     std::to_string(drawn.size()));
-      }
-      const Layout time_major{false, false, false, layout.steps, layout.batch};
-      for (std::size_t i = 0; i < needed; ++i) {
-        if (drawn[i].is_none()) refuse_type("masks", "arrays", "None");
-        run.call.masks.push_back(
-            run.arguments.sequences(drawn[i], "masks[" + std::to_string(i) + "]", time_major, symbol(), features()));
-      }
-    }
+    if (!masks.is_none()) run.take_masks(py::reinterpret_borrow<py::list>(masks), symbol());
     auto memory = std::make_shared<TapeMemory<T>>(run.sequences());
     run.allocate_final();
     const py::array y =
         layout.single ? py::reinterpret_borrow<py::array>(run.final[0]) : new_array<T>(layout.shape(features()));
     run.call.y = layout.template strided<T>(y);
     run.forward(*network_, parameters_, memory->sequences, memory.get());
-    const auto tape = std::make_shared<Tape<T>>(layout, network_->shape, std::move(memory));
+    const auto tape = std::make_shared<Tape<T>>(layout, network_, std::move(memory));
     if (layout.single) return py::make_tuple(run.state(), wrap(tape));
     return py::make_tuple(y, run.state(), wrap(tape));
   }
@@ -125,13 +134,13 @@ class PyNetwork {
   py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dstates,
                      py::handle dinputs, py::handle need_dx_flag, py::handle grads, py::handle retain_flag,
                      py::handle wish) {
-    const NetworkShape &shape = network_->shape;
     const bool need_dx = flag_of(need_dx_flag, "need_dx"), retain = flag_of(retain_flag, "retain");
     const TapePtr<T> tape_held = tape_of<Tape, T>(tape_object);
     Tape<T> &tape = *tape_held;
     const auto memory = tape.memory.hold();
     if (!memory) throw std::runtime_error(kConsumed);
-    const bool same_part = tape.shape.single == shape.single && tape.shape.part == shape.part;
+    const NetworkShape &shape = tape.shape();
+    const bool same_part = shape.single == network_->shape.single && shape.part == network_->shape.part;
     if (memory->parameters != parameters_ || !same_part) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
@@ -166,7 +175,7 @@ class PyNetwork {
     Outcome outcome{};
     {
       const WithoutGil released;
-      outcome = network_->backward(*taken, call);
+      outcome = tape.network->backward(*taken, call);
     }
     if (outcome == Outcome::kInterrupted) throw py::error_already_set();
     if (outcome == Outcome::kOutdated) throw std::runtime_error(kOutdatedTape);
@@ -209,13 +218,14 @@ void bind(py::module_ &module, const std::string &suffix) {
           py::arg("num_directions"), py::arg("bias"), py::arg("single"), py::arg("tokens"), py::arg("proj_size") = 0,
           py::arg("reverse") = false, py::arg("learned_state") = false)
       .def("cell", &Network::cell, py::arg("layer"), py::arg("direction"))
+      .def("with_cell", &Network::with_cell, py::arg("cell"))
       .def_property_readonly("parameters", &Network::parameters)
       .def("borrow", &Network::borrow, py::arg("params"), py::arg("version"))
       .def("tape_bytes", &Network::tape_bytes, py::arg("steps"), py::arg("batch"))
       .def("call", &Network::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
            py::arg("batch_first"), py::arg("table"), py::arg("inputs"), py::arg("resets"), py::arg("plan"))
       .def("forward", &Network::forward, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("batch_first"),
-           py::arg("masks"), py::arg("table"), py::arg("inputs"), py::arg("resets"), py::arg("plan"))
+           py::arg("draw"), py::arg("table"), py::arg("inputs"), py::arg("resets"), py::arg("plan"))
       .def("backward", &Network::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
            py::arg("dstates"), py::arg("dinputs"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"),
            py::arg("plan"));

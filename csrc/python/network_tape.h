@@ -14,11 +14,12 @@ namespace recurra {
 template <class T>
 struct Tape {
   Layout layout;
-  NetworkShape shape;
+  std::shared_ptr<const Network<T>> network;  // that forward ran
   Kept<TapeMemory<T>> memory;
 
-  Tape(const Layout &of, const NetworkShape &network, std::shared_ptr<const TapeMemory<T>> saved)
-      : layout(of), shape(network), memory(std::move(saved)) {}
+  Tape(const Layout &of, std::shared_ptr<const Network<T>> by, std::shared_ptr<const TapeMemory<T>> saved)
+      : layout(of), network(std::move(by)), memory(std::move(saved)) {}
+  const NetworkShape &shape() const { return network->shape; }
 };
 
 template <class T>
@@ -31,7 +32,7 @@ struct LayerArrays {
   TapePtr<T> tape;
   int state;
 
-  Index size() const { return tape->shape.layers; }
+  Index size() const { return tape->shape().layers; }
 
   py::array at(Index layer) const {
     if (layer < 0) layer += size();
@@ -40,12 +41,12 @@ struct LayerArrays {
     if (!memory) throw std::runtime_error(kConsumed);
     const LayerTape<T> &kept = memory->layers[static_cast<std::size_t>(layer)];
     const Rows &rows = memory->sequences.rows;
-    const Index width = tape->shape.state_size(state), D = tape->shape.directions, features = D * width;
+    const Index width = tape->shape().state_size(state), D = tape->shape().directions, features = D * width;
     const Layout &layout = tape->layout;
     py::array result = new_array<T>(layout.shape(features));
     const auto to = layout.strided<T>(result);
     std::fill(pointer<T>(result), pointer<T>(result) + result.size(), T(0));
-    const Index padded = kernels_of<T>().padded_units(tape->shape.hidden_size);
+    const Index padded = kernels_of<T>().padded_units(tape->shape().hidden_size);
     for_rows(rows, 0, rows.batch, [&](Index t, Index b, Index from) {
       T *row = caller_row(to, rows, t, b);
       if (state == 0) {
@@ -70,8 +71,8 @@ std::shared_ptr<LayerArrays<T>> outputs(const TapePtr<T> &tape) {
 template <class T>
 py::dict states(const TapePtr<T> &tape) {
   py::dict result;
-  for (int state = 1; state < tape->shape.description().states; ++state) {
-    const std::string &name = tape->shape.cell->states[static_cast<std::size_t>(state)];
+  for (int state = 1; state < tape->shape().description().states; ++state) {
+    const std::string &name = tape->shape().cell->states[static_cast<std::size_t>(state)];
     result[py::str(name)] = wrap(std::make_shared<LayerArrays<T>>(LayerArrays<T>{tape, state}));
   }
   return result;

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 _Array: TypeAlias = NDArray[Any]
 _State: TypeAlias = Any
 _Plan: TypeAlias = Mapping[str, int] | None
-_Masks: TypeAlias = Callable[[int, int], list[_Array]] | None
+_Drawn: TypeAlias = tuple[list[_Array] | None, Mapping[str, _Array] | None]
+_Draw: TypeAlias = Callable[[int, int], _Drawn] | None
 
 class _BuildInfo(TypedDict):
     version: str
@@ -90,7 +91,7 @@ class _Tape:
 class _Network:
     def __init__(
         self,
-        cell: str,
+        cell: str | Cell,
         input_size: int,
         hidden_size: int,
         num_layers: int,
@@ -104,6 +105,7 @@ class _Network:
     ) -> None: ...
     def tape_bytes(self, steps: int, batch: int) -> int: ...
     def cell(self, layer: int, direction: int) -> Any: ...
+    def with_cell(self, cell: Cell) -> Self: ...
     @property
     def parameters(self) -> _Parameters: ...
     def borrow(self, params: Mapping[str, _Array], version: int) -> Self: ...
@@ -125,7 +127,7 @@ class _Network:
         hx: _State,
         lengths: _Array | None,
         batch_first: bool,
-        masks: _Masks,
+        draw: _Draw,
         table: _Array | None,
         inputs: Mapping[str, _Array] | None,
         resets: _Array | None,

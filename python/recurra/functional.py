@@ -84,7 +84,7 @@ def forward(
     network = make(cell, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False, tokens)
     network.parameters.load(params, "params")
     y, state, core = network.forward(
-        x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None, None, None, None
+        x, hx, lengths, False, None if masks is None else lambda *_: (list(masks), None), None, None, None, None
     )
     return y, state, Tape(core, network)
 
