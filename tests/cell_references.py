@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recurra.formula import Formula
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,7 +21,7 @@ REFERENCES: dict[str, Reference] = {}
 
 def formula_of(cell):
     """The formula behind a class of layers, whose `run_step` calls the function."""
-    return cell.formula
+    return cell if isinstance(cell, Formula) else cell.formula
 
 
 @dataclass

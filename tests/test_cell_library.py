@@ -8,6 +8,7 @@ import pytest
 import recurra.cells
 from cell_references import REFERENCES, formula_of
 from recurra.cells import continuous, diagonal
+from recurra.formula.operations import Role
 
 T, B, I, H = 6, 3, 5, 8  # noqa: E741
 every_cell = pytest.mark.parametrize("name", REFERENCES)
@@ -55,19 +56,31 @@ def test_parameters(name):
     """The formula has the parameters that its reference takes, of the same shapes: the two orders of gates agree."""
     reference = REFERENCES[name]
     input_size = H if reference.square else I
-    cell = getattr(recurra.cells, name)
-    assert cell.formula.shapes(input_size, H, reference.projected) == reference.shapes(input_size, H)
+    layout = formula_of(getattr(recurra.cells, name)).layout
+    shapes = {}
+    for parameter in layout.parameters:
+        source = {Role.INPUT_WEIGHT: input_size, Role.RECURRENT_WEIGHT: H}.get(parameter.role)
+        if parameter.name == "weight_hh" and reference.projected:
+            source = reference.projected
+        rows = parameter.blocks * H
+        shapes[parameter.name] = (rows, source // parameter.heads) if source else (rows,)
+        if parameter.role == Role.PROJECTION:
+            shapes[parameter.name] = (reference.projected, H)
+        if parameter.role == Role.SCALAR:
+            shapes[parameter.name] = ()
+    assert shapes == reference.shapes(input_size, H)
 
 
 @every_cell
 def test_docstring(name):
     """The first line says what it is; then come an equation and a paper's year."""
     cell = getattr(recurra.cells, name)
-    first, blank, *rest = cell.__doc__.splitlines()
+    text = cell.function.__doc__
+    first, blank, *rest = text.splitlines()
     assert first.endswith(".")
     assert not blank
     assert any(line.startswith("        ") and "=" in line for line in rest)
-    assert any(f"({year})" in cell.__doc__ for year in range(1990, 2026))
+    assert any(f"({year})" in text for year in range(1990, 2026))
 
 
 # ---- Initial values, and what the papers promise of them

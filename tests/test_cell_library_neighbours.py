@@ -121,11 +121,7 @@ def test_onnx_gru(name):
 def keras():
     os.environ.setdefault("KERAS_BACKEND", "torch")
     neighbour("torch")
-    module = neighbour("keras")
-    before = module.config.floatx()
-    module.config.set_floatx("float64")  # some of its arrays have this type, whatever the layer's
-    yield module
-    module.config.set_floatx(before)
+    return neighbour("keras")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +138,7 @@ def test_keras(keras, name, kind, order):
         [np.concatenate(by_gate[key]).T for key in ("weight_ih", "weight_hh")] + [np.concatenate(bias)]
     )
     right = np.asarray(keras.ops.convert_to_numpy(layer(x.swapaxes(0, 1))))
-    assert_same(run(name, params, x)[0], right.swapaxes(0, 1))
+    assert_same(run(name, params, x)[0], right.swapaxes(0, 1), 1e-5)  # its GRU rounds to float32 somewhere
 
 
 # ---- Continuous time

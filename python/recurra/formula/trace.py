@@ -26,29 +26,36 @@ class Traced(Expression):
 
 
 class Gate(Expression):
-    """`a.g`: itself the whole sum, `.x` and `.h` its halves, and a call names what is multiplied instead of the state."""
+    """`a.g`: itself the whole sum, `.x` and `.h` its halves, and a call names what is multiplied instead of the state.
 
-    __slots__ = ("_compute", "_parts", "_sum", "name")
+    A half is one too, without parts: `a.g.h(v)` is W_hh v without W_ih x.
+    """
 
-    def __init__(self, name: str, parts: Sequence[str], compute: Callable[[str, Any], Any]) -> None:
+    __slots__ = ("_compute", "_part", "_parts", "_value", "name")
+
+    def __init__(self, name: str, parts: Sequence[str], compute: Callable[[str, Any], Any], part: str = "") -> None:
         self.name = name
         self._parts = parts
         self._compute = compute
-        self._sum: Any = None
+        self._part = part
+        self._value: Any = None
 
     def value(self) -> Any:
-        """The sum of all its parts."""
-        if self._sum is None:
-            self._sum = self._compute("", None)
-        return self._sum
+        """The sum of all its parts, or the half that it is."""
+        if self._value is None:
+            self._value = self._compute(self._part, None)
+        return self._value
 
     def __call__(self, v: Any) -> Any:
-        return self._compute("", v.value() if isinstance(v, Gate) else v)
+        if self._part == "x":
+            raise TypeError(f"{self.name}: expected to be read, as its product is always with x, got a call")
+        return self._compute(self._part, v.value() if isinstance(v, Gate) else v)
 
     def __getattr__(self, part: str) -> Any:
         if part not in self._parts:
-            raise AttributeError(f"a.{self.name}: expected one of the parts {', '.join(self._parts)}, got {part}")
-        return self._compute(part, None)
+            expected = f"one of the parts {', '.join(self._parts)}" if self._parts else "no part"
+            raise AttributeError(f"a.{self.name}: expected {expected}, got {part}")
+        return Gate(f"{self.name}.{part}", (), self._compute, part)
 
 
 class Names:

@@ -28,8 +28,8 @@ def _gate(graph: Graph, declared: Declaration, name: str) -> Gate:
     reads = declared.reads[number]
 
     def compute(part: str, v: Any) -> Traced:
+        code = half_part(declared, part)
         if v is None:
-            code = half_part(declared, part)
             code = INPUT if code == SUM and not reads else code
             return Traced(graph, graph.node(Special.GATE, data=(number, code)))
         if len(reads) != 1:
@@ -38,7 +38,7 @@ def _gate(graph: Graph, declared: Declaration, name: str) -> Gate:
             raise TypeError(f"a.{name}(v): expected a value, got a condition; write where(condition, 1.0, 0.0)")
         source = node_of(graph, v)
         own = graph.operand(Kind.OLD, reads[0])
-        return Traced(graph, graph.node(Special.GATE, *(() if source is own else (source,)), data=(number, SUM)))
+        return Traced(graph, graph.node(Special.GATE, *(() if source is own else (source,)), data=(number, code)))
 
     return Gate(name, part_names(declared, number), compute)
 
