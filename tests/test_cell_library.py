@@ -7,6 +7,7 @@ import pytest
 
 import recurra.cells
 from cell_references import REFERENCES, formula_of
+from formula_checks import Problem, assert_close
 from recurra.cells import continuous, diagonal
 from recurra.formula.operations import Role
 
@@ -49,6 +50,24 @@ def test_function_against_the_paper(name, start):
         assert len(states) == len(expected)
         for got, right in zip(states, expected, strict=True):
             np.testing.assert_allclose(got, right, rtol=1e-9, atol=1e-11)
+
+
+@every_cell
+def test_program_against_autograd(name):
+    """The compiled formula gives the states and gradients that PyTorch gets from the function."""
+    pytest.importorskip("torch")
+    formula, reference = formula_of(getattr(recurra.cells, name)), REFERENCES[name]
+    problem = Problem(formula, T=4, B=B, hidden=H)
+    rng = np.random.default_rng(0)
+    for key in problem.params.keys() & reference.ranges.keys():
+        problem.params[key] = reference.draw(key, rng, (H,))
+    problem.states = [reference.draw(f"state {k}", rng, state.shape) for k, state in enumerate(problem.states)]
+    states, gradients = problem.of_program()
+    expected = problem.steps(problem.arrays())
+    for got, right in zip(states, expected, strict=True):
+        assert_close(got, right, 1e-10, formula.declared.states)
+    names = [*problem.params, *formula.declared.states, *formula.declared.inputs, "x"]
+    assert_close(gradients, problem.by_torch(), 1e-10, names)
 
 
 @every_cell

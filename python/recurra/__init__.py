@@ -11,7 +11,6 @@ Layers, losses and optimizers are here; `recurra.functional` has the networks as
 
 from . import _openmp, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
-from .single_steps import GRUCell, LSTMCell, RNNCell
 from .composite import Composite
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
@@ -24,6 +23,7 @@ from .linear import Linear
 from .losses import binary_cross_entropy, cross_entropy, mse, softmax
 from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential
+from .single_steps import GRUCell, LSTMCell, RNNCell
 from .threads import get_num_threads, set_num_threads
 
 __version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
