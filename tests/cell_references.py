@@ -1,4 +1,4 @@
-"""The cells of `recurra.cells` once more, as plain NumPy: written from the papers, with stacked matrices and no formulas.
+"""The cells of `recurra.cells` once more, as plain NumPy: from the papers, with stacked matrices and no formulas.
 
 A reference takes the parameters by name, x (B, I) and the states (B, H) each, and returns the new states. Its decorator
 says what parameters there are: how many gates' rows each weight has, in the order in which the function splits them.
@@ -173,9 +173,11 @@ def working_memory_lstm(p, x, h, c):
     return sigma(o + np.tanh(times(p, 4, new, bias=6))) * np.tanh(new), new
 
 
-@reference("LayerNormLSTM", states=2, ih=4, hh=4, units=" ".join(
-    [f"gain_{half}{k}" for half in "xh" for k in "ifgo"] + [f"shift_{k}" for k in "ifgoc"] + ["gain_c"]
-))  # fmt: skip
+LSTM_NORMS = "gain_xi gain_xf gain_xg gain_xo gain_hi gain_hf gain_hg gain_ho gain_c"
+LSTM_SHIFTS = "shift_i shift_f shift_g shift_o shift_c"
+
+
+@reference("LayerNormLSTM", states=2, ih=4, hh=4, units=f"{LSTM_NORMS} {LSTM_SHIFTS}")
 def layer_norm_lstm(p, x, h, c):
     gains = [np.concatenate([p[f"gain_{half}{k}"] for k in "ifgo"]) for half in "xh"]
     shift = np.concatenate([p[f"shift_{k}"] for k in "ifgo"])
@@ -199,16 +201,20 @@ def projected_lstm(p, x, h, c):
     return h @ p["weight_hr"].T, c
 
 
-@reference("TimeAwareLSTM", states=2, ih=4, hh=4, bias_hh=5, other={"weight_ch": 1}, inputs={"dt": "step"},
-           ranges={"dt": (0, 9)})  # fmt: skip
+AFTER_C = {"other": {"weight_ch": 1}, "bias_hh": 5}
+
+
+@reference("TimeAwareLSTM", states=2, ih=4, hh=4, **AFTER_C, inputs={"dt": "step"}, ranges={"dt": (0, 9)})
 def time_aware_lstm(p, x, h, c, dt):
     short = np.tanh(times(p, 0, c, "weight_ch", bias=4))
     adjusted = (c - short) + short * (1 / np.log(np.exp(1) + dt[:, None]))
     return memory(*(v + times(p, k, h) for k, v in enumerate(of_x(p, x))), adjusted)
 
 
-@reference("PhasedLSTM", states=3, ih=4, hh=4, units="period shift open", inputs={"dt": "step"},
-           ranges={"period": (1, 9), "open": (0.1, 0.9), "shift": (-3, 3), "dt": (0, 5), "state 2": (0, 1)})  # fmt: skip
+PHASES = {"period": (1, 9), "open": (0.1, 0.9), "shift": (-3, 3), "dt": (0, 5), "state 2": (0, 1)}
+
+
+@reference("PhasedLSTM", states=3, ih=4, hh=4, units="period shift open", inputs={"dt": "step"}, ranges=PHASES)
 def phased_lstm(p, x, h, c, phase, dt):
     phase = np.mod(phase + dt[:, None] / p["period"], 1)
     cycle, r = np.mod(phase + p["shift"], 1), p["open"]
@@ -310,9 +316,10 @@ def augru(p, x, h, attention):
     return (h + update * (np.tanh(xn + sigma(xr + hr) * hn) - h),)
 
 
-@reference("LayerNormGRU", ih=3, hh=3,
-           units=" ".join([f"gain_{v}{k}" for v in "xh" for k in "rzn"] + ["shift_r", "shift_z", "shift_xn", "shift_hn"])
-)  # fmt: skip
+GRU_NORMS = "gain_xr gain_xz gain_xn gain_hr gain_hz gain_hn shift_r shift_z shift_xn shift_hn"
+
+
+@reference("LayerNormGRU", ih=3, hh=3, units=GRU_NORMS)
 def layer_norm_gru(p, x, h):
     (xr, xz, xn), (hr, hz, hn) = of_x(p, x), of_h(p, h)
     gates = 0
