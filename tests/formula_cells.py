@@ -1,6 +1,6 @@
 """Published cells as formulas, for the tests of the compiler."""
 
-import recurra.formula as formula
+from recurra import formula
 from recurra.formula import (
     exp,
     given_slope,

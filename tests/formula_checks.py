@@ -1,33 +1,30 @@
-"""Compares the program of a formula with the formula itself: answers with NumPy, gradients with torch or differences."""
+"""Compares the program of a formula with the formula itself; gradients by torch or by differences."""
 
 import numpy as np
-from program_numpy import Code, Machine
 
+from program_numpy import Code, Machine
 from recurra.formula.operations import InputShape, Role
 
 
-def sizes(formula, hidden=6, projected=4, input_size=None):
+def sizes(formula, hidden, projected, input_size):
     """The size of x and those of the states."""
     states = [hidden] * len(formula.declared.states)
     if formula.layout.projects:
         states[0] = projected
-    return (hidden if formula.program.raw else input_size or 5), states
+    return hidden if formula.program.raw else input_size, states
 
 
-def random_params(formula, rng, hidden=6, projected=4, scale=0.5):
+def random_params(formula, rng, hidden=6, projected=4, input_size=5, scale=0.5):
     """Parameters by name, in order."""
     layout = formula.layout
-    input_size, states = sizes(formula, hidden, projected)
+    input_size, states = sizes(formula, hidden, projected, input_size)
     result = {}
     for parameter in layout.parameters:
         heads = parameter.heads
         if parameter.role == Role.INPUT_WEIGHT:
             shape = (parameter.blocks * hidden, input_size)
         elif parameter.role == Role.RECURRENT_WEIGHT:
-            z = parameter.name[len("weight_") : -1]
-            width = hidden
-            if z == "h" and all(layout.uses[g].called is None for g in parameter.gates):
-                width = states[0]
+            width = states[0] if layout.reads_projected(parameter.name) else hidden
             shape = (parameter.blocks * hidden, width // heads)
         elif parameter.role in {Role.INPUT_BIAS, Role.RECURRENT_BIAS}:
             shape = (parameter.blocks * hidden,)
@@ -42,12 +39,12 @@ def random_params(formula, rng, hidden=6, projected=4, scale=0.5):
 class Problem:
     """A formula with random arrays for all it needs, T steps of B rows."""
 
-    def __init__(self, formula, seed=0, T=3, B=2, hidden=6):
+    def __init__(self, formula, seed=0, T=3, B=2, hidden=6, input_size=5):
         rng = np.random.default_rng(seed)
         self.formula = formula
         self.hidden = hidden
-        input_size, states = sizes(formula, hidden)
-        self.params = random_params(formula, rng, hidden)
+        input_size, states = sizes(formula, hidden, 4, input_size)
+        self.params = random_params(formula, rng, hidden, 4, input_size)
         self.xs = rng.normal(0, 1, (T, B, input_size))
         self.states = [rng.normal(0, 0.7, (B, n)) for n in states]
         shapes = {InputShape.PER_UNIT: (T, B, hidden), InputShape.PER_STEP: (T, B), InputShape.PER_ROW: (B, hidden)}
@@ -77,7 +74,8 @@ class Problem:
 
     def loss(self, arrays):
         outs = self.steps(arrays)
-        return sum((o * d).sum() for outs_t, ds in zip(outs, self.douts, strict=True) for o, d in zip(outs_t, ds, strict=True))
+        pairs = (pair for states, ds in zip(outs, self.douts, strict=True) for pair in zip(states, ds, strict=True))
+        return sum((state * d).sum() for state, d in pairs)
 
     def of_program(self):
         """(states after each step, gradients of `arrays`) by the encoded program."""
@@ -97,7 +95,9 @@ class Problem:
             loss = self.loss(tensors)
         finally:
             self.douts = douts
-        gradients = torch.autograd.grad(loss, tensors, allow_unused=True) if loss.requires_grad else [None] * len(tensors)
+        gradients = [None] * len(tensors)
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(loss, tensors, allow_unused=True)
         return [np.zeros(t.shape) if g is None else g.numpy() for g, t in zip(gradients, tensors, strict=True)]
 
     def by_differences(self, step=1e-5):

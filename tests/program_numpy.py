@@ -17,13 +17,12 @@ HEADER = [
     "instruction_count", "constant_count", "unit_count", "scalar_count",
 ]  # fmt: skip
 
-ARITY = {o: 1 for o in Operation} | {
-    o: 2
-    for o in (
-        Operation.ADD, Operation.SUBTRACT, Operation.MULTIPLY, Operation.DIVIDE, Operation.MINIMUM, Operation.MAXIMUM,
-        Operation.LESS, Operation.LESS_EQUAL, Operation.EQUAL, Operation.NOT_EQUAL,
-    )
-} | {o: 3 for o in (Operation.FMA, Operation.FMS, Operation.FNMA, Operation.SELECT)}  # fmt: skip
+OF_TWO = [
+    Operation.ADD, Operation.SUBTRACT, Operation.MULTIPLY, Operation.DIVIDE, Operation.MINIMUM, Operation.MAXIMUM,
+    Operation.LESS, Operation.LESS_EQUAL, Operation.EQUAL, Operation.NOT_EQUAL,
+]  # fmt: skip
+OF_THREE = [Operation.FMA, Operation.FMS, Operation.FNMA, Operation.SELECT]
+ARITY = dict.fromkeys(Operation, 1) | dict.fromkeys(OF_TWO, 2) | dict.fromkeys(OF_THREE, 3)
 
 FUNCTIONS = {
     Operation.MOVE: lambda a: a,
@@ -52,7 +51,7 @@ FUNCTIONS = {
     Operation.TANH: np.tanh,
     Operation.SIN: np.sin,
     Operation.COS: np.cos,
-    Operation.ERF: lambda a: np.vectorize(math.erf, otypes=[np.float64])(a),
+    Operation.ERF: np.vectorize(math.erf, otypes=[np.float64]),
 }
 
 
@@ -314,6 +313,11 @@ class Machine:
         return trail[1:], dparams, carried, dinputs, dxs
 
     def _accumulate(self, t, x, old, kept, deltas, dparams, dinputs, dxs):
+        self._accumulate_inputs(x, deltas, dparams, dxs[t])
+        self._accumulate_products(old, kept, deltas, dparams)
+        self._accumulate_others(t, deltas, dparams, dinputs, dxs)
+
+    def _accumulate_inputs(self, x, deltas, dparams, dx):
         code, hidden = self.code, self.hidden
 
         def rows(parameter, block):
@@ -323,11 +327,14 @@ class Machine:
             if input_block >= 0:
                 parameter = self.role[Role.INPUT_WEIGHT]
                 rows(parameter, input_block)[...] += delta.T @ x
-                dxs[t] += delta @ self.rows(parameter, input_block)
+                dx += delta @ self.rows(parameter, input_block)
             if input_bias >= 0:
                 rows(self.role[Role.INPUT_BIAS], input_bias)[...] += delta.sum(0)
             if recurrent_bias >= 0:
                 rows(self.role[Role.RECURRENT_BIAS], recurrent_bias)[...] += delta.sum(0)
+
+    def _accumulate_products(self, old, kept, deltas, dparams):
+        code, hidden = self.code, self.hidden
         for source, parameter, first, length, first_block in code.products:
             staged = source - code.count["states"]
             vector = old[source] if staged < 0 else kept[Kind.KEPT, code.staged_kept[staged]]
@@ -337,11 +344,15 @@ class Machine:
                 if role == Role.PROJECTION:
                     dparams[parameter] += full
                     continue
-                mine = rows(parameter, code.blocks[first_block + i])
+                block = code.blocks[first_block + i]
+                mine = dparams[parameter][block * hidden : (block + 1) * hidden]
                 for head in range(heads):
                     part = slice(head * hidden // heads, (head + 1) * hidden // heads)
                     width = mine.shape[1]
                     mine[part] += full[part, head * width : (head + 1) * width]
+
+    def _accumulate_others(self, t, deltas, dparams, dinputs, dxs):
+        code = self.code
         units = [n for n, (role, _, _) in enumerate(code.parameters) if role == Role.UNIT_VECTOR]
         scalars = [n for n, (role, _, _) in enumerate(code.parameters) if role == Role.SCALAR]
         for (of, index), delta in zip(code.deltas, deltas, strict=True):

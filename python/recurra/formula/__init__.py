@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from . import traced_functions  # noqa: F401 (traced values compute by them)
 from .definition import Formula
 from .functions import (
     clip,

@@ -1,4 +1,4 @@
-"""The functions of a formula on NumPy arrays and on torch tensors: what they mean, whoever compiles them."""
+"""The functions of a formula on NumPy arrays and on Python's numbers: what they mean, whoever compiles them."""
 
 import math
 import sys
@@ -119,59 +119,13 @@ NUMPY: dict[str, Callable[..., Any]] = {
 }
 
 
-def torch_functions() -> dict[str, Callable[..., Any]]:
-    """The same for tensors, with the gradients of autograd."""
-    import torch
-    from torch.nn import functional
+def compute(name: str, *args: Any) -> Any:
+    """The function of this name; constants stay Python's, so that they take the type of what they meet."""
+    if any(is_tensor(a) for a in args):
+        from .tensors import TORCH
 
-    def tensor(v: Any) -> Any:
-        return v if isinstance(v, torch.Tensor) else torch.tensor(v, dtype=step_dtype.get() or torch.get_default_dtype())
-
-    def of_one(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda v, *options: function(tensor(v), *options)
-
-    def of_two(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(v: Any, w: Any) -> Any:
-            like = v if isinstance(v, torch.Tensor) else w
-            v, w = (t if isinstance(t, torch.Tensor) else torch.tensor(t, dtype=like.dtype) for t in (v, w))
-            return function(v, w)
-
-        return call
-
-    def where(condition: Any, a: Any, b: Any) -> Any:
-        condition = condition != 0
-        if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor):
-            a = tensor(a)
-        return torch.where(condition, a, b) if isinstance(condition, torch.Tensor) else (a if condition else b)
-
-    def given_slope(value: Any, slope_of: Any) -> Any:
-        slope_of = tensor(slope_of)
-        value = value.to(slope_of.dtype) if isinstance(value, torch.Tensor) else value
-        # The same numbers as `value` to the last bit where the difference is exact; the gradient is slope_of's alone.
-        return slope_of + (value - slope_of).detach()
-
-    functions = dict(NUMPY)
-    for name in ("abs", "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "erf", "sigmoid", "tanh", "relu"):
-        functions[name] = of_one(getattr(torch, name))
-    for name in ("minimum", "maximum"):
-        functions[name] = of_two(getattr(torch, name))
-    for name, operator in (
-        ("less", torch.lt), ("less_equal", torch.le), ("greater", torch.gt), ("greater_equal", torch.ge),
-        ("equal", torch.eq), ("not_equal", torch.ne),
-    ):  # fmt: skip
-        functions[name] = of_two(operator)
-    return functions | {
-        "where": where,
-        "clip": of_one(torch.clamp),
-        "leaky_relu": of_one(functional.leaky_relu),
-        "elu": of_one(functional.elu),
-        # softplus itself is linear from 20 on.
-        "softplus": lambda v: -functional.logsigmoid(-tensor(v)),
-        "log_sigmoid": of_one(functional.logsigmoid),
-        "silu": of_one(functional.silu),
-        "gelu": lambda v, approximate: functional.gelu(tensor(v), approximate=approximate),
-        "hard_sigmoid": of_one(functional.hardsigmoid),
-        "hard_tanh": of_one(functional.hardtanh),
-        "given_slope": given_slope,
-        "mean": lambda v: v.mean(-1, keepdim=True) if v.ndim else v,
-    }
+        return TORCH[name](*args)
+    result = NUMPY[name](*args)
+    if all(a is None or isinstance(a, (bool, int, float, str)) for a in args) and np.ndim(result) == 0:
+        return bool(result) if isinstance(result, (bool, np.bool_)) else float(result)
+    return result

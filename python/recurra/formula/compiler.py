@@ -1,9 +1,9 @@
 """From the traced function to the program: stages, reverse, schedule."""
 
+from .contract import contract
 from .declaration import Declaration
 from .differentiate import Reverse, differentiate
 from .graph import Graph, Node, in_order
-from .contract import contract
 from .layout import Layout, gate_uses, resolved
 from .operations import Kind, Special
 from .program import Program

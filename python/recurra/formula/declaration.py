@@ -118,7 +118,8 @@ def declare(
         raise ValueError("states: expected at least one name, got none")
     for name in state_names:
         if name in {"x", "i"} or (name == "h" and state_names[0] != "h"):
-            raise ValueError(f"states: expected names but x and i, and h only as the first, got {', '.join(state_names)}")
+            listed = ", ".join(state_names)
+            raise ValueError(f"states: expected other names than x and i, and h only as the first, got {listed}")
     gate_names = _names("gates", gates)
     for what, mapping in (("units", units), ("scalars", scalars)):
         if not isinstance(mapping, Mapping):

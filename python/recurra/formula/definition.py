@@ -1,4 +1,4 @@
-"""Formulas: traced at once, compiled when their program is needed, and computed step by step as the reference of both."""
+"""Formulas: traced at once, compiled when their program is needed, and the reference of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -6,8 +6,8 @@ from typing import Any
 
 from .compiler import arrange, compile_formula
 from .declaration import Declaration, declare
+from .describe import describe_lines
 from .graph import Graph
-from .layout import Layout
 from .program import Program
 from .step import run_step
 from .tracing import trace
@@ -35,17 +35,18 @@ class Formula:
         heads: int = 1,
     ) -> None:
         self.function = function
-        self.declared: Declaration = declare(
-            function, gates, states, units or {}, scalars or {}, inputs, output, heads
-        )
+        self.declared: Declaration = declare(function, gates, states, units or {}, scalars or {}, inputs, output, heads)
         self._graph = Graph()
-        self.layout: Layout  # names, roles and blocks of the parameters
         self.layout, self._roots = arrange(self.declared, self._graph, trace(self._graph, self.declared))
 
     @cached_property
     def program(self) -> Program:
         """The compiled formula."""
         return compile_formula(self.layout, self._graph, self._roots)
+
+    def describe_lines(self) -> list[str]:
+        """Parameters, stages with their programs, what is kept and the work of a step, as text."""
+        return describe_lines(self.layout, self.program)
 
     def run_step(
         self, x: Any, states: Sequence[Any], params: Mapping[str, Any], inputs: Mapping[str, Any] | None = None

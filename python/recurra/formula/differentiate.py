@@ -1,12 +1,11 @@
 """The reverse of a step, as a graph: gradients of columns, states, parameters and inputs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from .graph import Graph, Node
 from .layout import Layout, is_old_state
 from .operations import DeltaOf, Kind, Operation, Special
-from .rules import RULES, Gradient, derived_gradients
+from .rules import DERIVED_RULES, RULES, Gradient
 from .stages import Stages
 
 
@@ -37,7 +36,7 @@ def differentiate(
     """
     parts: dict[Node, list[Contribution]] = {}
     for state, root in enumerate(roots):
-        order = (-stages.count - 1, 0, state)
+        order: tuple[int, ...] = (-stages.count - 1, 0, state)
         parts.setdefault(root, []).append(Contribution(order, False, graph.operand(Kind.INCOMING, state)))
     states = len(layout.declared.states)
     for source in stages.sources:
@@ -69,8 +68,10 @@ def _gradients(graph: Graph, node: Node, gradient: Node, low: dict[Node, Node]) 
     if node.op == Special.MEAN:
         return [(node.args[0], False, graph.node(Special.MEAN, gradient))]
     if node.op == Special.DERIVED:
-        return derived_gradients(graph, node, gradient, low)
-    rule: Callable[..., list[Gradient]] | None = RULES.get(node.op)
+        name, *numbers = node.data
+        argument = node.args[1]
+        return [(argument, False, DERIVED_RULES[name](graph, low[argument], low[node], gradient, *numbers))]
+    rule = RULES.get(node.op)
     return [] if rule is None else rule(graph, node.args, [low[a] for a in node.args], low[node], gradient)
 
 
@@ -78,15 +79,14 @@ def _collect(graph: Graph, layout: Layout, stages: Stages, total: dict[Node, Nod
     zero = graph.constant(0)
     declared = layout.declared
     deltas = [(DeltaOf.COLUMN, n, total.get(node, zero)) for n, node in enumerate(stages.column_nodes)]
-    scalars = len(declared.scalars)
-    for of, kind, count, shift in (
-        (DeltaOf.UNIT, Kind.UNIT, len(declared.units), 0),
-        (DeltaOf.SCALAR, Kind.NUMBER, scalars, 0),
-        (DeltaOf.INPUT, Kind.INPUT, len(declared.inputs), 0),
+    for of, kind, declarations in (
+        (DeltaOf.UNIT, Kind.UNIT, declared.units),
+        (DeltaOf.SCALAR, Kind.NUMBER, declared.scalars),
+        (DeltaOf.INPUT, Kind.INPUT, declared.inputs),
     ):
-        deltas += [(of, n, total.get(graph.operand(kind, n + shift), zero)) for n in range(count)]
+        deltas += [(of, n, total.get(graph.operand(kind, n), zero)) for n in range(len(declarations))]
     raw = graph.operand(Kind.RAW, 0)
     if raw in stages.numbers:
         deltas.append((DeltaOf.RAW, 0, total.get(raw, zero)))
-    outgoing = [(node.data[1], total[node]) for node in total if is_old_state(node)]  # type: ignore[index]
+    outgoing = [(node.data[1], total[node]) for node in total if is_old_state(node)]
     return Reverse(deltas, sorted(outgoing, key=lambda pair: pair[0]))

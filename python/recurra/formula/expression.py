@@ -1,15 +1,27 @@
 """What all values of a formula share: operators, and refusals of what would need a value while tracing."""
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NoReturn
+
+from .arrays import compute
 
 _UFUNCS = {
     "add": "add", "subtract": "subtract", "multiply": "multiply", "divide": "divide", "true_divide": "divide",
     "less": "less", "less_equal": "less_equal", "greater": "greater", "greater_equal": "greater_equal",
 }  # fmt: skip
 
-# Filled by .functions, which knows how to compute on anything.
-apply: "Callable[..., Any]"
+
+def apply(name: str, *values: Any) -> Any:
+    """The function of this name for what its arguments are: traced values, tensors, arrays or Python's numbers."""
+    args = tuple(v._value() if isinstance(v, Expression) else v for v in values)
+    for v in args:
+        if isinstance(v, Expression):
+            return v.functions[name](*args)
+    return compute(name, *args)
+
+
+def _refusal(what: str, instead: str) -> TypeError:
+    return TypeError(f"{what}: a formula's value is only known when a layer runs; {instead}")
 
 
 class Expression:
@@ -17,8 +29,11 @@ class Expression:
 
     __slots__ = ()
 
-    def _refuse(self, what: str, instead: str) -> NoReturn:
-        raise TypeError(f"{what}: a formula's value is only known when a layer runs; {instead}")
+    functions: ClassVar[Mapping[str, Callable[..., Any]]]  # of a subclass that isn't computed by those of arrays
+
+    def _value(self) -> Any:
+        """What functions compute with."""
+        return self
 
     def __add__(self, other: object) -> Any:
         return apply("add", self, other)
@@ -78,41 +93,41 @@ class Expression:
         return apply("logical_not", self)
 
     def __eq__(self, other: object) -> Any:
-        self._refuse("==", "write recurra.formula.equal(v, w)")
+        raise _refusal("==", "write recurra.formula.equal(v, w)")
 
     def __ne__(self, other: object) -> Any:
-        self._refuse("!=", "write recurra.formula.not_equal(v, w)")
+        raise _refusal("!=", "write recurra.formula.not_equal(v, w)")
 
     __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
-        self._refuse("a truth value (if, and, or, not)", "write recurra.formula.where(condition, v, w), or &, |, ~")
+        raise _refusal("a truth value (if, and, or, not)", "write recurra.formula.where(condition, v, w), or &, |, ~")
 
     def __float__(self) -> float:
-        self._refuse("float() or a function of `math`", "write recurra.formula.exp and its like")
+        raise _refusal("float() or a function of `math`", "write recurra.formula.exp and its like")
 
     def __int__(self) -> int:
-        self._refuse("int()", "write recurra.formula.where(condition, v, w)")
+        raise _refusal("int()", "write recurra.formula.where(condition, v, w)")
 
     def __index__(self) -> int:
-        self._refuse("an index", "write recurra.formula.where(condition, v, w)")
+        raise _refusal("an index", "write recurra.formula.where(condition, v, w)")
 
     def __len__(self) -> int:
-        self._refuse("len()", "equations are written for one unit, and hold for all")
+        raise _refusal("len()", "equations are written for one unit, and hold for all")
 
     def __iter__(self) -> NoReturn:
-        self._refuse("iteration", "equations are written for one unit, and hold for all")
+        raise _refusal("iteration", "equations are written for one unit, and hold for all")
 
     def __getitem__(self, key: object) -> NoReturn:
-        self._refuse("v[...]", "equations are written for one unit, and hold for all")
+        raise _refusal("v[...]", "equations are written for one unit, and hold for all")
 
     def __array__(self, *_args: object, **_kwargs: object) -> NoReturn:
-        self._refuse("an array", "write the functions of recurra.formula instead of NumPy's")
+        raise _refusal("an array", "write the functions of recurra.formula instead of NumPy's")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: object, **kwargs: object) -> Any:
         name = _UFUNCS.get(ufunc.__name__)
         if name is None or method != "__call__" or kwargs:
-            self._refuse(f"numpy.{ufunc.__name__}", f"write recurra.formula.{ufunc.__name__}, where there is one")
+            raise _refusal(f"numpy.{ufunc.__name__}", f"write recurra.formula.{ufunc.__name__}, where there is one")
         return apply(name, *inputs)
 
     @classmethod
@@ -122,7 +137,4 @@ class Expression:
         )
         if name in {"add", "subtract", "multiply", "divide"}:
             return apply(name, *args)
-        raise TypeError(
-            f"torch.{name}: a formula's value is only known when a layer runs; write recurra.formula.{name}, "
-            "where there is one"
-        )
+        raise _refusal(f"torch.{name}", f"write recurra.formula.{name}, where there is one")

@@ -1,34 +1,8 @@
 """The functions that formulas are written with; each computes on traced values, arrays, tensors and Python numbers."""
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from . import expression
-from .arrays import NUMPY, is_tensor, torch_functions
-from .trace import Gate, Traced, traced_functions
-
-_torch: dict[str, Callable[..., Any]] = {}
-
-
-def apply(name: str, *args: Any) -> Any:
-    """The function of this name for what its arguments are."""
-    args = tuple(a.value() if isinstance(a, Gate) else a for a in args)
-    if any(isinstance(a, Traced) for a in args):
-        return traced_functions[name](*args)
-    if any(is_tensor(a) for a in args):
-        if not _torch:
-            _torch.update(torch_functions())
-        return _torch[name](*args)
-    result = NUMPY[name](*args)
-    # Constants stay Python's, so that they take the type of what they are combined with.
-    if all(a is None or isinstance(a, (bool, int, float, str)) for a in args) and np.ndim(result) == 0:
-        return bool(result) if isinstance(result, (bool, np.bool_)) else float(result)
-    return result
-
-
-expression.apply = apply
+from .expression import apply
 
 
 def minimum(v: Any, w: Any) -> Any:

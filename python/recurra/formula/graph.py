@@ -1,6 +1,7 @@
 """Graphs of what a step computes: one node for each different value."""
 
 from collections.abc import Hashable, Iterable
+from typing import Any
 
 from .operations import Kind, Operation, Special
 
@@ -10,7 +11,7 @@ class Node:
 
     __slots__ = ("args", "data", "op", "serial")
 
-    def __init__(self, op: Operation | Special, args: "tuple[Node, ...]", data: Hashable, serial: int) -> None:
+    def __init__(self, op: Operation | Special, args: "tuple[Node, ...]", data: Any, serial: int) -> None:
         self.op = op
         self.args = args
         self.data = data
@@ -22,7 +23,7 @@ class Node:
 
 
 class Graph:
-    """Makes nodes, each once. Products are the same in either order; sums aren't, since contraction tells their sides."""
+    """Makes nodes, each once. Factors have no order; what is added has, since contraction tells the sides."""
 
     def __init__(self) -> None:
         self._nodes: dict[tuple[Hashable, ...], Node] = {}

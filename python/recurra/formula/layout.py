@@ -91,6 +91,11 @@ class Layout:
             return "weight_hh"
         return f"weight_{self.declared.states[half]}h"
 
+    def reads_projected(self, name: str) -> bool:
+        """Whether a recurrent weight's products read the first state where that has a size of its own."""
+        gates = self.parameters[self.number[name]].gates
+        return self.projects and name == "weight_hh" and all(self.uses[g].called is None for g in gates)
+
     def block(self, name: str, gate: int) -> int:
         """Which block of a parameter's rows is a gate's; -1 if none is."""
         number = self.number.get(name)
@@ -114,12 +119,12 @@ def gate_uses(declared: Declaration, nodes: list[Node]) -> dict[int, GateUse]:
     for node in nodes:
         if node.op != Special.GATE:
             continue
-        gate, part = node.data  # type: ignore[misc]
+        gate, part = node.data
         use = uses[gate]
         use.parts.add(part)
         source = node.args[0] if node.args else None
         if part == SUM or part >= HALF:
-            others = {n.args for n in nodes if n.op == Special.GATE and n.data[0] == gate and n.data[1] != INPUT}  # type: ignore[index]
+            others = {n.args for n in nodes if n.op == Special.GATE and n.data[0] == gate and n.data[1] != INPUT}
             if len(others) > 1:
                 raise ValueError(
                     f"a.{declared.gates[gate]}: expected one vector that its product reads, got {len(others)} "
@@ -135,7 +140,7 @@ def gate_uses(declared: Declaration, nodes: list[Node]) -> dict[int, GateUse]:
 
 
 def resolved(graph: Graph, layout: Layout, nodes: list[Node]) -> dict[Node, Node]:
-    """The successors of traced nodes: columns in the place of gates, and sums of them where a gate is used in both ways."""
+    """The successors of traced nodes: columns, and sums of them where a gate is used whole and in parts."""
     made: dict[Node, Node] = {}
 
     def column(gate: int, part: int) -> Node:
@@ -147,7 +152,7 @@ def resolved(graph: Graph, layout: Layout, nodes: list[Node]) -> dict[Node, Node
         if node.op != Special.GATE:
             made[node] = graph.node(node.op, *(made[a] for a in node.args), data=node.data)
             continue
-        gate, part = node.data  # type: ignore[misc]
+        gate, part = node.data
         columns = layout.columns(gate)
         if part in columns or (part == SUM and len(columns) == 1):
             made[node] = column(gate, columns[0] if part not in columns else part)
@@ -161,7 +166,7 @@ def resolved(graph: Graph, layout: Layout, nodes: list[Node]) -> dict[Node, Node
 
 def is_old_state(node: Node) -> bool:
     """Whether a node is a state before the step, which products can read where it is."""
-    return node.op == Special.OPERAND and node.data[0] == Kind.OLD  # type: ignore[index]
+    return node.op == Special.OPERAND and node.data[0] == Kind.OLD
 
 
 def part_names(declared: Declaration, gate: int) -> list[str]:

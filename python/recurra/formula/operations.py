@@ -1,4 +1,4 @@
-"""The numbers by which programs name memory, operations and parameters: csrc/program.h and csrc/cells.h have the same."""
+"""The numbers of kinds of memory, operations and roles, as csrc/program.h and csrc/cells.h have them."""
 
 from enum import IntEnum
 

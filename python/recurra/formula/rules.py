@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from .graph import Graph, Node, constant_value
+from .graph import Graph, Node
 from .operations import Operation, Special
 
 # (argument, whether to subtract, how much)
@@ -111,44 +111,48 @@ RULES: dict[Operation | Special, Rule] = {
 }
 
 
-def derived_gradients(graph: Graph, node: Node, g: Node, low: dict[Node, Node]) -> list[Gradient]:
-    """The gradient by the rule of a DERIVED node; where they can, rules look at the result, which is often kept."""
-    name, *numbers = node.data  # type: ignore[misc]
-    argument = node.args[1]
-    v, result, zero = low[argument], low[node], graph.constant(0)
+def _between(graph: Graph, less: Operation, bounds: Sequence[float], value: Node, g: Node) -> Node:
+    """`g` where the value is between the bounds, else 0."""
+    conditions = []
+    if bounds[0] > -math.inf:
+        conditions.append(graph.node(less, graph.constant(bounds[0]), value))
+    if bounds[1] < math.inf:
+        conditions.append(graph.node(less, value, graph.constant(bounds[1])))
+    if not conditions:
+        return g
+    both = conditions[0] if len(conditions) == 1 else graph.node(Operation.MULTIPLY, *conditions)
+    return graph.node(Operation.SELECT, both, g, graph.constant(0))
 
-    def sigmoid(of: Node) -> Node:
-        return graph.node(Operation.MULTIPLY, g, graph.node(Operation.SIGMOID, of))
 
-    def scaled(factor: Node) -> Node:
-        return zero if factor.op == Special.CONSTANT and not constant_value(factor) else graph.node(Operation.MULTIPLY, g, factor)
+def _softplus(graph: Graph, v: Node, _result: Node, g: Node) -> Node:
+    return graph.node(Operation.MULTIPLY, g, graph.node(Operation.SIGMOID, v))
 
-    def between(low_bound: float, value: Node, high_bound: float, less: Operation) -> Node:
-        bounds = []
-        if low_bound > -math.inf:
-            bounds.append(graph.node(less, graph.constant(low_bound), value))
-        if high_bound < math.inf:
-            bounds.append(graph.node(less, value, graph.constant(high_bound)))
-        if not bounds:
-            return g
-        both = bounds[0] if len(bounds) == 1 else graph.node(Operation.MULTIPLY, *bounds)
-        return graph.node(Operation.SELECT, both, g, zero)
 
-    if name == "given":
-        part = g
-    elif name == "softplus":
-        part = sigmoid(v)
-    elif name == "log_sigmoid":
-        part = sigmoid(graph.node(Operation.NEGATE, v))
-    elif name == "leaky":
-        # A result is positive where its argument is, unless the slope turns the negative ones round.
-        positive = graph.node(Operation.LESS, zero, result if numbers[0] >= 0 else v)
-        part = graph.node(Operation.SELECT, positive, g, scaled(graph.constant(numbers[0])))
-    elif name == "elu":
-        slope = graph.node(Operation.ADD, result, graph.constant(numbers[0]))
-        part = graph.node(Operation.SELECT, graph.node(Operation.LESS, zero, result), g, scaled(slope))
-    elif name == "inside":
-        part = between(numbers[0], result, numbers[1], Operation.LESS)
-    else:
-        part = between(numbers[0], v, numbers[1], Operation.LESS_EQUAL)
-    return [(argument, False, part)]
+def _log_sigmoid(graph: Graph, v: Node, _result: Node, g: Node) -> Node:
+    return graph.node(Operation.MULTIPLY, g, graph.node(Operation.SIGMOID, graph.node(Operation.NEGATE, v)))
+
+
+def _leaky(graph: Graph, v: Node, result: Node, g: Node, slope: float) -> Node:
+    # A result is positive where its argument is, unless the slope turns the negative ones round.
+    positive = graph.node(Operation.LESS, graph.constant(0), result if slope >= 0 else v)
+    # 0 · g isn't 0 where g isn't finite.
+    below = graph.node(Operation.MULTIPLY, g, graph.constant(slope)) if slope else graph.constant(0)
+    return graph.node(Operation.SELECT, positive, g, below)
+
+
+def _elu(graph: Graph, _v: Node, result: Node, g: Node, alpha: float) -> Node:
+    slope = graph.node(Operation.ADD, result, graph.constant(alpha))
+    positive = graph.node(Operation.LESS, graph.constant(0), result)
+    return graph.node(Operation.SELECT, positive, g, graph.node(Operation.MULTIPLY, g, slope))
+
+
+# Of DERIVED nodes. Where they can, they look at the result, which is often there in the reverse.
+DERIVED_RULES: dict[str, Callable[..., Node]] = {
+    "given": lambda _graph, _v, _result, g: g,
+    "softplus": _softplus,
+    "log_sigmoid": _log_sigmoid,
+    "leaky": _leaky,
+    "elu": _elu,
+    "between": lambda graph, v, _result, g, *bounds: _between(graph, Operation.LESS_EQUAL, bounds, v, g),
+    "inside": lambda graph, _v, result, g, *bounds: _between(graph, Operation.LESS, bounds, result, g),
+}

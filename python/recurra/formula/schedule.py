@@ -96,21 +96,22 @@ class Scheduler:
             for arg in node.args:
                 self._readers[arg].append(node)
         for node in reversed(self._nodes):
-            place[node] = early[node]
-            if early[node] == ALWAYS or node.op == Special.MEAN:
-                # No need to compute it before something reads it.
-                first = [place[r] if r.op < Special.OPERAND else self._base for r in self._readers[node]]
-                if node.op == Special.MEAN:
-                    first = [place[r] for r in self._readers[node] if r.op < Special.OPERAND]
-                if self._targets[node] or not first:
-                    first.append(max(early[node], self._base))
-                place[node] = min(first)
+            place[node] = self._needed(node) if early[node] == ALWAYS or node.op == Special.MEAN else early[node]
         for node in self._nodes:
             if node.op == Special.MEAN:
                 self._means[place[node]].append(node)
             (self._leaves if self._is_leaf(node) else self._members)[place[node]].append(node)
         for members in (*self._means, *self._leaves, *self._members):
             members.sort(key=self._numbers.__getitem__)
+
+    def _needed(self, node: Node) -> int:
+        """The stage of the first reader of a value that is available earlier."""
+        first = [self._place[r] for r in self._readers[node] if r.op < Special.OPERAND]
+        if node.op != Special.MEAN and len(first) < len(self._readers[node]):
+            first.append(self._base)  # products and means read it
+        if self._targets[node] or not first:
+            first.append(max(self._early[node], self._base))
+        return min(first)
 
     def _stage_means(self) -> None:
         """Means read staged vectors; some are staged for products already."""
@@ -136,7 +137,7 @@ class Scheduler:
 
     def _leaf(self, node: Node, stage: int) -> Place:
         if node.op == Special.OPERAND:
-            kind, index = node.data  # type: ignore[misc]
+            kind, index = node.data
             return Kind(kind), index
         if node.op == Special.CONSTANT:
             return Kind.NUMBER, str(node.data)
@@ -194,9 +195,7 @@ class Scheduler:
         result = []
         for at, step in enumerate(steps):
             args = tuple(numbers.get(place, place) for place in step.args)
-            for place in dict.fromkeys(step.args):
-                if last.get(place) == at:
-                    free.append(int(numbers[place][1]))
+            free += [int(numbers[place][1]) for place in dict.fromkeys(step.args) if last.get(place) == at]
             to = step.to
             if to[0] == Kind.TEMPORARY:
                 if free:

@@ -61,7 +61,7 @@ def find_stages(layout: Layout, roots: Sequence[Node]) -> Stages:
             if node.args:
                 before = 0 if is_old_state(node.args[0]) else max(before, 0) + 1
             else:
-                before = 0 if layout.halves(*node.data) else ALWAYS  # type: ignore[misc]
+                before = 0 if layout.halves(*node.data) else ALWAYS
         stage[node] = before
     if layout.projects:
         stage[roots[0]] = max(0, *(stage[n] for n in nodes if n is not roots[0])) + 1
@@ -77,7 +77,7 @@ def find_stages(layout: Layout, roots: Sequence[Node]) -> Stages:
 
 
 def _column(layout: Layout, found: Stages, node: Node) -> Column:
-    gate, part = node.data  # type: ignore[misc]
+    gate, part = node.data
     at = found.stage[node]
     states = len(layout.declared.states)
     if gate == len(layout.declared.gates):
@@ -88,7 +88,7 @@ def _column(layout: Layout, found: Stages, node: Node) -> Column:
         source = half
         if node.args:
             v = node.args[0]
-            source = v.data[1] if is_old_state(v) else states + found.sources.index(v)  # type: ignore[index]
+            source = v.data[1] if is_old_state(v) else states + found.sources.index(v)
         reads.append((source, layout.number[layout.weight(gate, half)]))
     input_block = layout.block("weight_ih", gate) if layout.has_input(part) else -1
     return Column(gate, part, Size.HIDDEN, input_block, layout.recurrent_bias(gate, part), at, tuple(sorted(reads)))
@@ -180,7 +180,5 @@ def projected(graph: Graph, layout: Layout, roots: list[Node]) -> list[Node]:
 def _reads_weight_hh(layout: Layout, node: Node) -> bool:
     if node.op != Special.COLUMN:
         return False
-    gate, part = node.data  # type: ignore[misc]
+    gate, part = node.data
     return any(layout.weight(gate, half) == "weight_hh" for half in layout.halves(gate, part))
-
-

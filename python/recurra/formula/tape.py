@@ -9,7 +9,9 @@ from .operations import COSTLY, Kind, Special
 class Tape:
     """Decides for each value of the forward pass."""
 
-    def __init__(self, new: dict[Node, int], staged: Iterable[Node], computed: set[Node], all_values: set[Node]) -> None:
+    def __init__(
+        self, new: dict[Node, int], staged: Iterable[Node], computed: set[Node], all_values: set[Node]
+    ) -> None:
         self._new = new
         self._staged = set(staged)
         self._computed = computed  # what the forward pass computes anyway

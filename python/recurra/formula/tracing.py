@@ -20,7 +20,7 @@ def call(declared: Declaration, given: Mapping[str, Any]) -> tuple[Any, ...]:
             f"{declared.name}: expected {len(declared.states)} returned values ({', '.join(declared.states)}), "
             f"got {len(results)}"
         )
-    return tuple(value.value() if isinstance(value, Gate) else value for value in results)
+    return tuple(value._value() if isinstance(value, Gate) else value for value in results)
 
 
 def _gate(graph: Graph, declared: Declaration, name: str) -> Gate:
@@ -93,4 +93,5 @@ def _check_used(graph: Graph, declared: Declaration, roots: list[Node]) -> None:
     ):
         for index, name in enumerate(names):
             if graph.operand(kind, index) not in used:
-                raise ValueError(f"{what}: expected names that the returned values depend on, got {name} {declared.place}")
+                message = f"{what}: expected names that the returned values depend on, got {name} {declared.place}"
+                raise ValueError(message)
