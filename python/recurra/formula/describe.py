@@ -23,6 +23,9 @@ _SIGNS = {
     Operation.SQUARE_ROOT: "sqrt({0})",
 }
 
+_MEMORY = {Kind.OLD: "{}", Kind.NEW: "{}'", Kind.INCOMING: "d{}'", Kind.OUTGOING: "d{}"}  # of states
+_SLOTS = {Kind.TEMPORARY: "t", Kind.KEPT: "kept", Kind.HELD: "held"}
+
 
 class _Names:
     """The names of operands, as a reader of the formula knows them."""
@@ -67,15 +70,19 @@ class _Names:
 
     def operand(self, operand: tuple[Kind, int], stage: Stage, back: bool) -> str:
         kind, index = operand
+        if kind in _MEMORY:
+            return _MEMORY[kind].format(self._states[index])
+        if kind in _SLOTS:
+            return f"{_SLOTS[kind]}{index}"
         staged = "w" if back else "v"
-        plain = {Kind.TEMPORARY: "t", Kind.KEPT: "kept", Kind.HELD: "held", Kind.STAGED: staged}
-        if kind in plain:
-            return f"{plain[kind]}{index}"
+        if kind == Kind.STAGED:
+            return f"{staged}{index}"
         if kind == Kind.MEAN:
             return f"mean({staged}{self._program.means[stage.means.start + index]})"
-        if kind in {Kind.OLD, Kind.NEW, Kind.INCOMING, Kind.OUTGOING}:
-            d = "d" if kind in {Kind.INCOMING, Kind.OUTGOING} else ""
-            return f"{d}{self._states[index]}{chr(39) * (kind in {Kind.NEW, Kind.INCOMING})}"
+        return self._given(kind, index)
+
+    def _given(self, kind: Kind, index: int) -> str:
+        """What no instruction of the pass has computed, and what is written for others."""
         if kind == Kind.COLUMN:
             return self.column(self._program.columns[index])
         if kind == Kind.GRADIENT:

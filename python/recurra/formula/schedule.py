@@ -192,18 +192,19 @@ class Scheduler:
         last = {place: at for at, step in enumerate(steps) for place in step.args if place[0] == Kind.TEMPORARY}
         numbers: dict[Place, Place] = {}
         free: list[int] = []
+        used = 0
         result = []
         for at, step in enumerate(steps):
             args = tuple(numbers.get(place, place) for place in step.args)
             free += [int(numbers[place][1]) for place in dict.fromkeys(step.args) if last.get(place) == at]
             to = step.to
             if to[0] == Kind.TEMPORARY:
-                if free:
-                    free.sort(reverse=True)
-                    slot = free.pop()
+                slot = min(free, default=used)
+                if slot == used:
+                    used += 1
                 else:
-                    slot = self.programs.temporaries
-                    self.programs.temporaries += 1
+                    free.remove(slot)
                 to = numbers[step.to] = (Kind.TEMPORARY, slot)
             result.append(Step(step.operation, to, args))
+        self.programs.temporaries = max(self.programs.temporaries, used)
         return result
