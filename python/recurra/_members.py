@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._checks import shown
-from .single_steps import _Cell
 from .composite import missing_of_layer
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .layers import LAYERS, _Recurrent
 from .linear import Linear
 from .module import Module
+from .single_steps import _Cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
