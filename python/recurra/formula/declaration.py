@@ -41,7 +41,10 @@ class Declaration:
 
 
 def _names(what: str, names: Any) -> tuple[str, ...]:
-    listed = tuple(names.split()) if isinstance(names, str) else tuple(names)
+    try:
+        listed = tuple(names.split()) if isinstance(names, str) else tuple(names)
+    except TypeError:
+        raise TypeError(f"{what}: expected names, got {type(names).__name__}") from None
     for name in listed:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
             raise ValueError(f"{what}: expected names (identifiers that don't begin with _), got {name!r}")
@@ -58,7 +61,7 @@ def _reads(gates: Any, states: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
         for name in _names(f"gates[{gate!r}]", read):
             if name not in states:
                 raise ValueError(f"gates[{gate!r}]: expected states ({', '.join(states)}), got {name}")
-        result.append(tuple(k for k, name in enumerate(states) if name in read.split()))
+        result.append(tuple(k for k, name in enumerate(states) if name in _names(gate, read)))
     return tuple(result)
 
 

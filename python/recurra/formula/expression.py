@@ -62,6 +62,9 @@ class Expression:
     def __pow__(self, exponent: object) -> Any:
         return apply("power", self, exponent)
 
+    def __rpow__(self, other: object) -> NoReturn:
+        raise _refusal("an exponent", "write recurra.formula.exp(v * math.log(base))")
+
     def __neg__(self) -> Any:
         return apply("negate", self)
 

@@ -76,7 +76,7 @@ class Program:
         places = {place for step in steps for place in (step.to, *step.args)}
         numbers = sorted(
             (place for place in places if isinstance(place[1], str)),
-            key=lambda place: (float.fromhex(str(place[1])), str(place[1])),
+            key=lambda place: (str(place[1]) == "nan", float.fromhex(str(place[1])), str(place[1])),
         )
         self.constants = [float.fromhex(str(text)) for _, text in numbers]
         known: dict[Place, tuple[Kind, int]] = {

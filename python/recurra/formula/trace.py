@@ -48,6 +48,8 @@ class Gate(Expression):
         return self._compute(self._part, v._value() if isinstance(v, Expression) else v)
 
     def __getattr__(self, part: str) -> Any:
+        if part.startswith("_"):
+            raise AttributeError(part)  # Python's own questions, asked before there are parts too
         if part not in self._parts:
             expected = f"one of the parts {', '.join(self._parts)}" if self._parts else "no part"
             raise AttributeError(f"a.{self._name}: expected {expected}, got {part}")
@@ -64,6 +66,8 @@ class Names:
         self._value = value
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         if name not in self._names:
             declared = ", ".join(self._names) or "none"
             raise AttributeError(f"{self._letter}.{name}: expected one of the declared {self._what} ({declared})")

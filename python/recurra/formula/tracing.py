@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any
 
 from .declaration import Declaration
+from .expression import Expression
 from .graph import Graph, Node, in_order
 from .layout import INPUT, SUM, half_part, part_names
 from .operations import Kind, Special
@@ -20,7 +21,7 @@ def call(declared: Declaration, given: Mapping[str, Any]) -> tuple[Any, ...]:
             f"{declared.name}: expected {len(declared.states)} returned values ({', '.join(declared.states)}), "
             f"got {len(results)}"
         )
-    return tuple(value._value() if isinstance(value, Gate) else value for value in results)
+    return tuple(value._value() if isinstance(value, Expression) else value for value in results)
 
 
 def _gate(graph: Graph, declared: Declaration, name: str) -> Gate:
