@@ -92,13 +92,12 @@ def UnICORNN(a, s, u):
 def LEM(a, s):
     """Long expressive memory: two states, each with steps in time that it chooses itself.
 
-        z_t = (1 − p) ∘ z_{t-1} + p ∘ tanh(a_z)                              p = Δt σ(a_p)
-        h_t = (1 − q) ∘ h_{t-1} + q ∘ tanh(W_in x_t + W_hn z_t + b)          q = Δt σ(a_q), Δt = 1
+        z_t = (1 − p) ∘ z_{t-1} + p ∘ tanh(a_z)                    p = Δt σ(a_p), Δt = 1
+        h_t = (1 − q) ∘ h_{t-1} + q ∘ tanh(a_n(z_t))               q = Δt σ(a_q)
 
     Rusch, Mishra, Erichson & Mahoney (2022). For processes with several time scales, and long sequences.
     """
-    dt = 1.0
-    p, q = dt * sigmoid(a.p), dt * sigmoid(a.q)
+    p, q = sigmoid(a.p), sigmoid(a.q)
     z = (1 - p) * s.z + p * tanh(a.z)
     return (1 - q) * s.h + q * tanh(a.n(z)), z
 

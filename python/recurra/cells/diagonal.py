@@ -50,7 +50,7 @@ def SRU(a, s, u, x):
         c_t = f ∘ c_{t-1} + (1 − f) ∘ a_n.x
         h_t = r ∘ c_t + (1 − r) ∘ x_t
 
-    Lei, Zhang, Wang, Dai & Artzi (2018). For text, several layers deep, several times faster than an LSTM.
+    Lei, Zhang, Wang, Dai & Artzi (2018). For text, in a stack of several layers.
     """
     f = sigmoid(a.f.x + u.v_f * s.c)
     r = sigmoid(a.r.x + u.v_r * s.c)

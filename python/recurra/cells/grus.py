@@ -76,8 +76,8 @@ def UGRNN(a, s):
 
         h_t = g ∘ h_{t-1} + (1 − g) ∘ tanh(a_c)           g = σ(a_g + 1)
 
-    Collins, Sohl-Dickstein & Sussillo (2017). As easily trained as a GRU where a task needs little. The 1 keeps h at
-    first.
+    Collins, Sohl-Dickstein & Sussillo (2017). For networks of one or two layers. The 1 keeps
+    h at first.
     """
     g = sigmoid(a.g + 1)
     return g * s.h + (1 - g) * tanh(a.c)
@@ -90,7 +90,8 @@ def MUT1(a, s, x):
         n   = tanh(W_hn (σ(a_r) ∘ h_{t-1}) + b_hn + tanh(x_t))
         h_t = σ(a_z.x) ∘ n + (1 − σ(a_z.x)) ∘ h_{t-1}
 
-    Jozefowicz, Zaremba & Sutskever (2015). For arithmetic and structured text, where it beat the LSTM and the GRU.
+    Jozefowicz, Zaremba & Sutskever (2015). For arithmetic and structured text, on
+    which the search was done.
     """
     z = sigmoid(a.z.x)
     n = tanh(a.n.h(sigmoid(a.r) * s.h) + tanh(x.x))
@@ -104,7 +105,7 @@ def MUT2(a, s, x):
         n   = tanh(a_n(σ(x_t + a_r.h) ∘ h_{t-1}))
         h_t = σ(a_z) ∘ n + (1 − σ(a_z)) ∘ h_{t-1}
 
-    Jozefowicz, Zaremba & Sutskever (2015).
+    Jozefowicz, Zaremba & Sutskever (2015). For what MUT1 is for.
     """
     z = sigmoid(a.z)
     n = tanh(a.n(sigmoid(x.x + a.r.h) * s.h))
@@ -118,7 +119,7 @@ def MUT3(a, s):
         n   = tanh(a_n(σ(a_r) ∘ h_{t-1}))
         h_t = z ∘ n + (1 − z) ∘ h_{t-1}           z = σ(a_z(tanh(h_{t-1})))
 
-    Jozefowicz, Zaremba & Sutskever (2015). The best of the three on language.
+    Jozefowicz, Zaremba & Sutskever (2015). For what MUT1 is for.
     """
     z = sigmoid(a.z(tanh(s.h)))
     n = tanh(a.n(sigmoid(a.r) * s.h))

@@ -7,14 +7,17 @@ What is normalised forgets its scale, so a gain and a shift per unit follow it. 
 from recurra.formula import formula, mean, relu, sigmoid, sqrt, square, tanh
 
 
+def mean_of(values):
+    """The mean over all units of all values of a row."""
+    total = sum(values[1:], values[0])
+    return mean(total * (1 / len(values)) if len(values) > 1 else total)
+
+
 def normalised(*values):
     """The values less their mean, over their standard deviation; both are of all units of all values of a row."""
-    count = len(values)
-    centre = mean(sum(values[1:], values[0])) / count
+    centre = mean_of(values)
     centred = [value - centre for value in values]
-    squares = [square(value) for value in centred]
-    variance = mean(sum(squares[1:], squares[0])) / count
-    scale = 1 / sqrt(variance + 1e-5)
+    scale = 1 / sqrt(mean_of([square(value) for value in centred]) + 1e-5)
     return [value * scale for value in centred]
 
 

@@ -83,8 +83,8 @@ def FastGRNN(a, s, u):
         z   = σ(a_n + b_z)
         h_t = (σ(ζ) (1 − z) + σ(ν)) ∘ tanh(a_n + b_h) + z ∘ h_{t-1}           ζ = 1 and ν = −4 at first
 
-    Kusupati, Singh, Bhatia, Kumar, Jain & Varma (2018). For microcontrollers: a GRU's accuracy for a third of its
-    weights.
+    Kusupati, Singh, Bhatia, Kumar, Jain & Varma (2018). For microcontrollers: a gate, for hardly more weights
+    than Elman's.
     """
     z = sigmoid(a.n + u.b_z)
     return (sigmoid(u.zeta) * (1 - z) + sigmoid(u.nu)) * tanh(a.n + u.b_h) + z * s.h

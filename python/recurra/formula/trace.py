@@ -21,32 +21,39 @@ class Traced(Expression):
 
 
 class Gate(Expression):
-    """`a.g`: itself the whole sum; `.x` and `.h` are its halves; called with what is multiplied instead of h."""
+    """`a.g`: itself the whole sum; `.x` and `.h` are its halves; called with what is multiplied instead of h.
 
-    __slots__ = ("_compute", "_name", "_parts", "_sum")
+    A half is one too, without parts of its own: `a.g.h(v)` is W_hh v + b_hh.
+    """
 
-    def __init__(self, name: str, parts: Sequence[str], compute: Callable[[str, Any], Any]) -> None:
+    __slots__ = ("_compute", "_name", "_part", "_parts", "_sum")
+
+    def __init__(self, name: str, parts: Sequence[str], compute: Callable[[str, Any], Any], part: str = "") -> None:
         self._name = name
         self._parts = parts
         self._compute = compute  # of "" (the sum) or a part, and of what is multiplied, if that isn't the state
+        self._part = part
         self._sum: Any = None
 
     def _value(self) -> Any:
-        """The sum of all its parts."""
+        """The sum of all its parts, or the half that it is."""
         if self._sum is None:
-            self._sum = self._compute("", None)
+            self._sum = self._compute(self._part, None)
         return self._sum
 
     def __call__(self, v: Any) -> Any:
-        """The sum with v in the place of the state."""
-        return self._compute("", v._value() if isinstance(v, Expression) else v)
+        """The sum, or the half, with v in the place of the state."""
+        if self._part == "x":
+            raise TypeError(f"a.{self._name}: expected to be read only, since it is the product with x, got a call")
+        return self._compute(self._part, v._value() if isinstance(v, Expression) else v)
 
     def __getattr__(self, part: str) -> Any:
         if part.startswith("_"):
             raise AttributeError(part)  # Python's own questions, asked before there are parts too
         if part not in self._parts:
-            raise AttributeError(f"a.{self._name}: expected one of the parts {', '.join(self._parts)}, got {part}")
-        return self._compute(part, None)
+            expected = f"one of the parts {', '.join(self._parts)}" if self._parts else "no part"
+            raise AttributeError(f"a.{self._name}: expected {expected}, got {part}")
+        return Gate(f"{self._name}.{part}", (), self._compute, part)
 
 
 class Names:

@@ -33,8 +33,8 @@ def _gate(graph: Graph, declared: Declaration, name: str) -> Gate:
         return graph.node(Operation.MULTIPLY, mask, source)
 
     def compute(part: str, v: Any) -> Traced:
+        code = half_part(declared, part)
         if v is None:
-            code = half_part(declared, part)
             code = INPUT if code == SUM and not reads else code
             if declared.recurrent_mask and code != INPUT:
                 if reads != (0,):
@@ -52,8 +52,8 @@ def _gate(graph: Graph, declared: Declaration, name: str) -> Gate:
         source = node_of(graph, v)
         own = graph.operand(Kind.OLD, reads[0])
         if declared.recurrent_mask:
-            return Traced(graph, graph.node(Special.GATE, masked(source), data=(number, SUM)))
-        return Traced(graph, graph.node(Special.GATE, *(() if source is own else (source,)), data=(number, SUM)))
+            return Traced(graph, graph.node(Special.GATE, masked(source), data=(number, code)))
+        return Traced(graph, graph.node(Special.GATE, *(() if source is own else (source,)), data=(number, code)))
 
     return Gate(name, part_names(declared, number), compute)
 
