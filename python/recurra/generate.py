@@ -17,7 +17,7 @@ from .sequential import Sequential, as_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .layers import Seed
+    from .recurrent import Seed
     from .module import Array
 
 

@@ -28,8 +28,8 @@ NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.f
 
 SIZES: dict[str, object] = {"input_size": ..., "hidden_size": ..., "num_layers": 1}
 COMMON: dict[str, object] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-OPTIONS: dict[str, object] = {
-    "dtype": np.dtype(np.float32),
+DTYPE: dict[str, object] = {"dtype": np.dtype(np.float32)}
+OPTIONS: dict[str, object] = DTYPE | {
     "tokens": None,
     "reverse": False,
     "recurrent_dropout": 0.0,
@@ -43,6 +43,7 @@ class WithFormula(Module):
 
     input_size: int
     hidden_size: int
+    _proj_size: int
 
     @property
     def _formula(self) -> Formula:
@@ -53,6 +54,11 @@ class WithFormula(Module):
     def _can_project(self) -> bool:
         """Whether h may have a size of its own."""
         return False
+
+    @property
+    def proj_size(self) -> int:
+        """P, the features of h, where the cell projects; else 0."""
+        return self._proj_size
 
     def _check_projection(self, proj_size: int) -> int:
         """The size of h where the cell projects, else 0."""
@@ -108,7 +114,7 @@ class Recurrent(WithFormula):
         if self.reverse and self.bidirectional:
             raise ValueError("reverse: expected False, as the layer is bidirectional, got True")
         self.learned_state = check_flag("learned_state", learned_state)
-        self.proj_size = self._check_projection(proj_size)
+        self._proj_size = self._check_projection(proj_size)
         self._recurrent_dropout = check_number("recurrent_dropout", recurrent_dropout, "a number in [0, 1)", 0, 1)
         self._zoneout = self._check_zoneout(zoneout)
         self._plan: Mapping[str, int] | None = None
