@@ -46,7 +46,7 @@ class WithFormula(Module):
     _proj_size: int
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         """What the cell computes."""
         raise NotImplementedError
 
@@ -72,7 +72,7 @@ class WithFormula(Module):
 
     def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
         """Weights and biases uniform in ±1/√H, units and scalars as the formula declares."""
-        declared = self._formula.initial_value(name.rpartition("_l")[0] or name, rng, self.hidden_size)
+        declared = self.formula.initial_value(name.rpartition("_l")[0] or name, rng, self.hidden_size)
         if declared is None:
             return super()._initial(name, value, rng, bound)
         return np.array(np.broadcast_to(declared, value.shape), self.dtype)
@@ -125,13 +125,13 @@ class Recurrent(WithFormula):
             return check_number("zoneout", zoneout, "a number in [0, 1), or one for each of some states", 0, 1)
         rates: dict[str, Any] = dict(zoneout)
         for name, rate in rates.items():
-            if name not in self._formula.states:
-                raise ValueError(f"zoneout: expected some of {', '.join(self._formula.states)}, got {name!r}")
+            if name not in self.formula.states:
+                raise ValueError(f"zoneout: expected some of {', '.join(self.formula.states)}, got {name!r}")
             rates[name] = check_number(f"zoneout[{name!r}]", rate, "a number in [0, 1)", 0, 1)
         return rates
 
     def _make_core(self) -> Any:
-        return self._network(self._formula)
+        return self._network(self.formula)
 
     def _network(self, formula: Formula) -> Any:
         return NETWORKS[self.dtype](
@@ -318,7 +318,7 @@ class Recurrent(WithFormula):
         """The rates of zoneout above 0, by state."""
         rates = self._zoneout
         if not isinstance(rates, dict):
-            rates = dict.fromkeys(self._formula.states, rates)
+            rates = dict.fromkeys(self.formula.states, rates)
         return {name: rate for name, rate in rates.items() if rate}
 
     @property
@@ -333,7 +333,7 @@ class Recurrent(WithFormula):
         if not any(key):
             return self._core
         if key not in self._variants:
-            self._variants[key] = self._core.with_cell(masked(self._formula, *key).core)
+            self._variants[key] = self._core.with_cell(masked(self.formula, *key).core)
         return self._variants[key]
 
     def _drawing(self, rng: np.random.Generator) -> Callable[[int, int], Drawn]:
@@ -364,7 +364,7 @@ class Recurrent(WithFormula):
 
 def is_layer_type(kind: type) -> bool:
     """Whether it is a class of recurrent layers of ours or of a formula, and no subclass, which may compute otherwise."""
-    return issubclass(kind, Recurrent) and "_formula" in vars(kind)
+    return issubclass(kind, Recurrent) and "formula" in vars(kind)
 
 
 def _check_rate(value: object, num_layers: int) -> float:

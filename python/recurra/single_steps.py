@@ -87,7 +87,7 @@ class SingleStep(WithFormula):
         self._core = self._source._core.cell(layer, direction)
         self._parameters = self._source._parameters
         suffix = f"_l{layer}" + "_reverse" * direction
-        names = [name for name in self._formula.parameters if name + suffix in self._source.params]
+        names = [name for name in self.formula.parameters if name + suffix in self._source.params]
         self._names = {name: name + suffix for name in names}
         self._params = MappingProxyType({name: self._source.params[long] for name, long in self._names.items()})
 
@@ -135,7 +135,7 @@ class SingleStep(WithFormula):
 
     def _make_core(self) -> Any:
         return NETWORKS[self.dtype](
-            self._formula.core,
+            self.formula.core,
             self.input_size,
             self.hidden_size,
             1,
@@ -202,7 +202,7 @@ class RNNCell(SingleStep):
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         return FORMULAS["rnn_" + self.nonlinearity]
 
 
@@ -224,7 +224,7 @@ class LSTMCell(SingleStep):
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         return FORMULAS["lstm_projected" if self.proj_size else "lstm"]
 
     @property
@@ -252,5 +252,5 @@ class GRUCell(SingleStep):
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         return FORMULAS["gru" if self.reset_after else "gru_reset_before"]
