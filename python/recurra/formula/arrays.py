@@ -64,6 +64,8 @@ def _project(v: Any) -> Any:
     weight = step_projection.get()
     if weight is None:
         raise TypeError("project: is computed by run_step, which has weight_hr, got arrays alone")
+    if not np.ndim(v) or v.shape[-1] != weight.shape[-1]:
+        v = v + 0 * weight[0]  # one number for all units, or for those of a row
     return v @ weight.T
 
 
