@@ -26,7 +26,7 @@ from recurra.formula import (
     tanh,
     where,
 )
-from recurra.formula.operations import DeltaOf, Kind, Operation, Size
+from recurra.formula.operations import DeltaOf, InputShape, Kind, Operation, Size
 
 
 def declared(**declarations):
@@ -417,6 +417,19 @@ def test_float32_stays_float32():
         problem = Problem(formula)
         arrays = [a.astype(np.float32) for a in problem.arrays()]
         assert all(state.dtype == np.float32 for state in problem.steps(arrays)[0])
+
+
+@pytest.mark.parametrize("name", ["lstm", "chain", "layer_norm_lstm", "projected_lstm", "s_lstm"])
+def test_one_row_is_a_row_of_a_batch(name):
+    formula = CELLS[name]
+    problem = Problem(formula)
+    kinds = formula.declared.inputs
+    inputs = {n: v if kinds[n] == InputShape.PER_ROW else v[0] for n, v in problem.inputs.items()}
+    batch = formula.run_step(problem.xs[0], problem.states, problem.params, inputs)
+    one = {n: v[1] for n, v in inputs.items()}
+    row = formula.run_step(problem.xs[0, 1], [state[1] for state in problem.states], problem.params, one)
+    for of_batch, of_row in zip(batch, row, strict=True):
+        np.testing.assert_allclose(of_row, of_batch[1], rtol=1e-12)
 
 
 def test_a_choice_between_constants_has_the_type_of_the_step():
