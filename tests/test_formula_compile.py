@@ -1,6 +1,8 @@
 """The compiler of formulas: programs do what the functions say, and look as they should."""
 
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from recurra.formula import (
     tanh,
     where,
 )
-from recurra.formula.operations import DeltaOf, Kind, Operation, Size
+from recurra.formula.operations import DeltaOf, InputShape, Kind, Operation, Size
 
 
 def declared(**declarations):
@@ -237,6 +239,13 @@ def test_the_left_product_is_contracted():
     assert expanded(body(Formula(turned, states="h c d e"), "stage 1"))["h'"] == "fma(d, e, (h * c))"
 
 
+def test_factors_have_no_order():
+    def step(s):
+        return tanh(s.h * s.c) + s.c * s.h, s.c
+
+    assert Operation.FMA not in operations(Formula(step, states="h c"))  # since it is one product, read twice
+
+
 def test_every_delta_is_written_once():
     for formula in CELLS.values():
         program = formula.program
@@ -313,6 +322,39 @@ def _of_one(function):
     return Formula(step)
 
 
+def test_a_called_gate_and_its_half():
+    @declared(gates="g")
+    def apart(a, s):
+        return tanh(a.g(s.h * s.h) * sigmoid(a.g.x))
+
+    check(apart, gradients="differences")
+    assert [column.reads for column in apart.program.columns] == [(), ((1, 1),)]
+
+
+def test_gates_without_states_and_halves_of_the_first_state():
+    @declared(gates={"g": "", "k": "y z"}, states="y z")
+    def parts(a):
+        return tanh(a.g + a.k.h * a.k.z), tanh(a.k.y) * a.k.x
+
+    check(parts, gradients="differences")
+    assert [p.name for p in parts.layout.parameters] == ["weight_ih", "weight_hh", "weight_zh", "bias_ih", "bias_hh"]
+    assert [column.recurrent_bias for column in parts.program.columns] == [-1, -1, 0, -1]
+
+
+def test_formulas_without_gates_or_states_that_matter():
+    @declared(states="h c")
+    def none(s):
+        return s.c, s.h
+
+    @declared(inputs="e")
+    def stateless(x):
+        return x.e * x.x
+
+    check(none, gradients="differences")
+    check(stateless, gradients="differences")
+    assert none.program.parameters == []
+
+
 def test_two_gates_read_a_value_and_another_slope_of_it():
     """They have the same numbers for a source, but its gradients go different ways."""
 
@@ -344,6 +386,14 @@ def test_a_mean_of_a_mean_and_of_states():
 
     check(means, gradients="differences")
 
+    @declared(gates="g", scalars={"q": 1.0})
+    def of_a_mean(a, u):
+        inner = mean(tanh(u.q * a.g))
+        return tanh(a.g + mean(inner) + inner)
+
+    check(of_a_mean, gradients="differences")
+    assert len(of_a_mean.program.stages) == 3
+
 
 def test_projection_with_gates_that_read_what_it_projects():
     @declared(gates={"g": "h", "k": "c"}, states="h c", heads=2)
@@ -367,6 +417,41 @@ def test_float32_stays_float32():
         problem = Problem(formula)
         arrays = [a.astype(np.float32) for a in problem.arrays()]
         assert all(state.dtype == np.float32 for state in problem.steps(arrays)[0])
+
+
+@pytest.mark.parametrize("name", ["lstm", "chain", "layer_norm_lstm", "projected_lstm", "s_lstm"])
+def test_one_row_is_a_row_of_a_batch(name):
+    formula = CELLS[name]
+    problem = Problem(formula)
+    kinds = formula.declared.inputs
+    inputs = {n: v if kinds[n] == InputShape.PER_ROW else v[0] for n, v in problem.inputs.items()}
+    batch = formula.run_step(problem.xs[0], problem.states, problem.params, inputs)
+    one = {n: v[1] for n, v in inputs.items()}
+    row = formula.run_step(problem.xs[0, 1], [state[1] for state in problem.states], problem.params, one)
+    for of_batch, of_row in zip(batch, row, strict=True):
+        np.testing.assert_allclose(of_row, of_batch[1], rtol=1e-12)
+
+
+def test_a_choice_between_constants_has_the_type_of_the_step():
+    types = []
+
+    def step(s):
+        chosen = where(s.h > 0, 1.0, 0.1)
+        types.append(getattr(chosen, "dtype", None))
+        return chosen * s.h
+
+    Formula(step).run_step(np.zeros((2, 3), np.float32), (np.ones((2, 3), np.float32),), {})
+    assert types[1] == np.float32
+
+
+def test_numbers_are_those_of_the_header():
+    header = (Path(__file__).parents[1] / "csrc" / "program.h").read_text()
+    for enumeration in (Kind, Operation):
+        body = re.search(rf"enum {enumeration.__name__} : std::int32_t {{(.*?)}};", header, re.DOTALL)
+        names = re.findall(r"^\s+k(\w+)", body.group(1), re.MULTILINE)
+        mine = ["".join(word.capitalize() for word in member.name.split("_")) for member in enumeration]
+        assert names == [*mine, f"{enumeration.__name__}Count"]
+        assert list(enumeration) == list(range(len(mine)))
 
 
 def test_compiling_takes_little():

@@ -38,10 +38,10 @@ def _erf(v: Any) -> Any:
     return np.asarray(np.frompyfunc(math.erf, 1, 1)(values)).astype(dtype)
 
 
-def _gelu(v: Any, erf: Callable[[Any], Any], tanh: Callable[[Any], Any], approximate: str) -> Any:
+def _gelu(v: Any, approximate: str) -> Any:
     if approximate == "tanh":
-        return 0.5 * v * (1 + tanh(_TANH_GELU * (v + 0.044715 * (v * v * v))))
-    return 0.5 * v * (1 + erf(v * _SQRT_HALF))
+        return 0.5 * v * (1 + np.tanh(_TANH_GELU * (v + 0.044715 * (v * v * v))))
+    return 0.5 * v * (1 + _erf(v * _SQRT_HALF))
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
@@ -56,7 +56,7 @@ def _mean(v: Any) -> Any:
 
 
 def _given_slope(value: Any, slope_of: Any) -> Any:
-    dtype = getattr(slope_of, "dtype", np.float64)
+    dtype = getattr(slope_of, "dtype", step_dtype.get() or np.float64)
     return np.broadcast_to(np.asarray(value, dtype), np.broadcast_shapes(np.shape(value), np.shape(slope_of)))
 
 
@@ -64,6 +64,8 @@ def _project(v: Any) -> Any:
     weight = step_projection.get()
     if weight is None:
         raise TypeError("project: is computed by run_step, which has weight_hr, got arrays alone")
+    if not np.ndim(v) or v.shape[-1] != weight.shape[-1]:
+        v = v + 0 * weight[0]  # one number for all units, or for those of a row
     return v @ weight.T
 
 
@@ -110,7 +112,7 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "softplus": _softplus,
     "log_sigmoid": lambda v: -_softplus(-v),
     "silu": lambda v: v * _sigmoid(v),
-    "gelu": lambda v, approximate: _gelu(v, _erf, np.tanh, approximate),
+    "gelu": _gelu,
     "hard_sigmoid": lambda v: np.clip(v + 3, 0, 6) * (1 / 6),
     "hard_tanh": lambda v: np.clip(v, -1, 1),
     "given_slope": _given_slope,

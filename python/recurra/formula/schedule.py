@@ -109,9 +109,8 @@ class Scheduler:
     def _needed(self, node: Node) -> int:
         """The stage of the first reader of a value that is available earlier."""
         first = [self._place[r] for r in self._readers[node] if r.op < Special.OPERAND]
-        if node.op != Special.MEAN and len(first) < len(self._readers[node]):
-            first.append(self._base)  # products and means read it
-        if self._targets[node] or not first:
+        # Products and means of the next stage read it, too.
+        if self._targets[node] or len(first) < len(self._readers[node]) or not first:
             first.append(max(self._early[node], self._base))
         return min(first)
 

@@ -84,7 +84,7 @@ def _power(v: Any, exponent: Any) -> Any:
     n = constant(exponent)
     if n == 0.5:
         return sqrt(v)
-    if not isinstance(v, Traced) or n is None or n != int(n) or not 1 <= abs(n) <= 16:
+    if not isinstance(v, Traced) or n is None or not 1 <= abs(n) <= 16 or n != int(n):
         raise TypeError(
             f"**: expected a whole exponent from -16 to 16 or 0.5, got {exponent!r}; "
             "write recurra.formula.exp(n * log(v))"
