@@ -30,11 +30,11 @@ RECURRA_INLINE Walk<T> walk_of(const Instruction &instruction, const Place<T> *o
   const int read = operands_of(instruction.operation);
   bool one_loop = true;
   for (int i = 0; i < Walk<T>::kMostPlaces; ++i) {
-    const Place<T> &place = operands[numbers[i]];
+    const Place<T> &place = operands[numbers[i <= read ? i : 0]];  // what it doesn't read may have no place here
     walk.at[i] = place.base;
     walk.step[i] = by_rows ? place.row : place.vector;
     walk.turn[i] = by_rows ? place.vector : place.row;
-    one_loop = one_loop & ((i > read) | (walk.turn[i] == walk.inner * walk.step[i]));
+    one_loop = one_loop & (walk.turn[i] == walk.inner * walk.step[i]);
   }
   if (one_loop) {
     walk.inner *= walk.outer;
@@ -43,8 +43,7 @@ RECURRA_INLINE Walk<T> walk_of(const Instruction &instruction, const Place<T> *o
   return walk;
 }
 
-// `to` of an instruction may be a place that it reads, but must not overlap with one otherwise. Where operations take
-// fewer than three operands the others' numbers are read, and have to be an operand's. There is no other check.
+// `to` of an instruction may be a place that it reads, but must not overlap with one otherwise. Nothing is checked.
 template <class T>
 void run_program(const Instruction *first, Index count, const Place<T> *operands, Index rows, Index vectors) {
   for (const Instruction *instruction = first; instruction < first + count; ++instruction) {
