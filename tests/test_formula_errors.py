@@ -205,6 +205,6 @@ def test_the_package_is_the_decorator():
         """What it is."""
         return a.g
 
-    assert isinstance(step, Formula)
+    assert isinstance(step.formula, Formula)
     assert step.function.__doc__ == "What it is."
-    assert formula.formula(gates="g")(step.function).declared.gates == ("g",)
+    assert formula.formula(gates="g")(step.function).formula.declared.gates == ("g",)

@@ -128,7 +128,7 @@ def _check_state(layer: Any, state: State, batch: tuple[int, ...] | None) -> Non
     """A state of a recurrent layer; of a batch (B,), of none (), or None for either."""
     if state is None:
         return
-    names = [f"{name}0" for name in layer._formula.states]
+    names = [f"{name}0" for name in layer.formula.states]
     parts: Any = [(names[0], state)]
     if len(names) > 1:
         if not isinstance(state, (list, tuple)) or len(state) != len(names):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from .history import History
-    from .layers import Seed
+    from .recurrent import Seed
     from .module import Array, Module
 
     Loss = Callable[..., tuple[float, Array]]

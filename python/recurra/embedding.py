@@ -13,7 +13,7 @@ from .module import Array, Module, drawn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .layers import Seed
+    from .recurrent import Seed
 
     EmbeddingTape = _core.EmbeddingTape32 | _core.EmbeddingTape64
 

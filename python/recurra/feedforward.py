@@ -15,7 +15,7 @@ from .module import Array, Module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .layers import Seed
+    from .recurrent import Seed
 
 
 class StatelessTape:

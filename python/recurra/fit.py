@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ._training import Loss
-    from .layers import Seed
+    from .recurrent import Seed
     from .module import Array
 
     Batches = Iterable[tuple[Array, ...]] | Callable[[int], Iterable[tuple[Array, ...]]]

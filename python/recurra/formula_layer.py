@@ -31,7 +31,7 @@ class FormulaLayer(Recurrent):
     bias_hh_l0 likewise; weight_hr_l0 (P, H) of a projection; then the units (H,) and scalars () by their names.
     """
 
-    _formula: ClassVar[Formula]
+    formula: ClassVar[Formula]
     Cell: ClassVar[type[FormulaCell]]
     function: ClassVar[Callable[..., Any]]
     _options = SIZES | COMMON | OPTIONS | {"proj_size": 0}
@@ -73,18 +73,18 @@ class FormulaLayer(Recurrent):
         )
 
     def _check_projection(self, proj_size: int) -> int:
-        if self._formula.projects:
+        if self.formula.projects:
             check_size("proj_size", proj_size)
         return super()._check_projection(proj_size)
 
     @property
     def _can_project(self) -> bool:
-        return self._formula.projects
+        return self.formula.projects
 
     @classmethod
     def describe(cls) -> str:
         """What the formula has been compiled to: stages, programs, what the tape keeps, parameters, costs."""
-        return cls._formula.describe()
+        return cls.formula.describe()
 
 
 class FormulaCell(SingleStep):
@@ -95,7 +95,7 @@ class FormulaCell(SingleStep):
         proj_size: as for the layer.
     """
 
-    _formula: ClassVar[Formula]
+    formula: ClassVar[Formula]
     _layer_type: ClassVar[type[FormulaLayer]]
     _options = CELL_OPTIONS | {"proj_size": 0, "dtype": np.dtype(np.float32)}
 
@@ -117,7 +117,7 @@ def layer_class(formula: Formula) -> type[FormulaLayer]:
     function = formula.function
     name, where = function.__name__, function.__qualname__
     doc = (function.__doc__ or "A formula's layers.").rstrip() + "\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
-    shared = {"_formula": formula, "__module__": function.__module__}
+    shared = {"formula": formula, "__module__": function.__module__}
     layer = type(FormulaLayer)(
         name, (FormulaLayer,), {**shared, "__qualname__": where, "__doc__": doc, "function": staticmethod(function)}
     )

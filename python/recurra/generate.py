@@ -17,7 +17,7 @@ from .sequential import Sequential, as_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .layers import Seed
+    from .recurrent import Seed
     from .module import Array
 
 
@@ -92,18 +92,18 @@ def _without_embedding(model: Any, length: int) -> Any:
     if len(members) < 2 or type(members[0]) is not Embedding or not is_layer_type(type(members[1])):
         return model  # a subclass may compute something else
     embedding, layer = members[:2]
-    if embedding.num_embeddings > length or layer._formula.reads_input_itself:
+    if embedding.num_embeddings > length or layer.formula.reads_input_itself:
         return model
     weights, size = layer.state_dict(), layer.hidden_size
     if "weight_ih_l0" not in weights:
         return model
     rows = len(weights["weight_ih_l0"])
-    names = [name for name in layer._formula.parameters if name.startswith("bias")]
-    sizes = {name: layer._formula.blocks_of(name) * size for name in names}
+    names = [name for name in layer.formula.parameters if name.startswith("bias")]
+    sizes = {name: layer.formula.blocks_of(name) * size for name in names}
     if not layer.bias:
         weights |= {f"{name}_l{k}": np.zeros(sizes[name], layer.dtype) for name in names for k in range(layer.num_layers)}
     start, rest = weights["bias_ih_l0"].copy(), weights.get("bias_hh_l0", np.zeros(0, layer.dtype)).copy()
-    for block, recurrent in layer._formula.joined_biases:  # which the same chain begins with
+    for block, recurrent in layer.formula.joined_biases:  # which the same chain begins with
         start[block * size : (block + 1) * size] += rest[recurrent * size : (recurrent + 1) * size]
         rest[recurrent * size : (recurrent + 1) * size] = 0
     product = Linear(layer.input_size, rows, dtype=layer.dtype, seed=0)

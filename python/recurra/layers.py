@@ -83,7 +83,7 @@ class RNN(Recurrent):
         )
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         return FORMULAS["rnn_" + self.nonlinearity]
 
 
@@ -137,7 +137,7 @@ class LSTM(Recurrent):
         )
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         return FORMULAS["lstm_projected" if self.proj_size else "lstm"]
 
     @property
@@ -197,7 +197,7 @@ class GRU(Recurrent):
         )
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         return FORMULAS["gru" if self.reset_after else "gru_reset_before"]
 
 

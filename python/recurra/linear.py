@@ -8,13 +8,13 @@ import numpy as np
 
 from . import _core
 from ._checks import check_flag, check_size
-from .layers import DTYPE
+from .recurrent import DTYPE
 from .module import Array, Module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .layers import Seed
+    from .recurrent import Seed
 
     LinearTape = _core.LinearTape32 | _core.LinearTape64
 

@@ -28,8 +28,8 @@ NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.f
 
 SIZES: dict[str, object] = {"input_size": ..., "hidden_size": ..., "num_layers": 1}
 COMMON: dict[str, object] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-OPTIONS: dict[str, object] = {
-    "dtype": np.dtype(np.float32),
+DTYPE: dict[str, object] = {"dtype": np.dtype(np.float32)}
+OPTIONS: dict[str, object] = DTYPE | {
     "tokens": None,
     "reverse": False,
     "recurrent_dropout": 0.0,
@@ -43,9 +43,10 @@ class WithFormula(Module):
 
     input_size: int
     hidden_size: int
+    _proj_size: int
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         """What the cell computes."""
         raise NotImplementedError
 
@@ -53,6 +54,11 @@ class WithFormula(Module):
     def _can_project(self) -> bool:
         """Whether h may have a size of its own."""
         return False
+
+    @property
+    def proj_size(self) -> int:
+        """P, the features of h, where the cell projects; else 0."""
+        return self._proj_size
 
     def _check_projection(self, proj_size: int) -> int:
         """The size of h where the cell projects, else 0."""
@@ -66,7 +72,7 @@ class WithFormula(Module):
 
     def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
         """Weights and biases uniform in ±1/√H, units and scalars as the formula declares."""
-        declared = self._formula.initial_value(name.rpartition("_l")[0] or name, rng, self.hidden_size)
+        declared = self.formula.initial_value(name.rpartition("_l")[0] or name, rng, self.hidden_size)
         if declared is None:
             return super()._initial(name, value, rng, bound)
         return np.array(np.broadcast_to(declared, value.shape), self.dtype)
@@ -108,7 +114,7 @@ class Recurrent(WithFormula):
         if self.reverse and self.bidirectional:
             raise ValueError("reverse: expected False, as the layer is bidirectional, got True")
         self.learned_state = check_flag("learned_state", learned_state)
-        self.proj_size = self._check_projection(proj_size)
+        self._proj_size = self._check_projection(proj_size)
         self._recurrent_dropout = check_number("recurrent_dropout", recurrent_dropout, "a number in [0, 1)", 0, 1)
         self._zoneout = self._check_zoneout(zoneout)
         self._plan: Mapping[str, int] | None = None
@@ -119,13 +125,13 @@ class Recurrent(WithFormula):
             return check_number("zoneout", zoneout, "a number in [0, 1), or one for each of some states", 0, 1)
         rates: dict[str, Any] = dict(zoneout)
         for name, rate in rates.items():
-            if name not in self._formula.states:
-                raise ValueError(f"zoneout: expected some of {', '.join(self._formula.states)}, got {name!r}")
+            if name not in self.formula.states:
+                raise ValueError(f"zoneout: expected some of {', '.join(self.formula.states)}, got {name!r}")
             rates[name] = check_number(f"zoneout[{name!r}]", rate, "a number in [0, 1)", 0, 1)
         return rates
 
     def _make_core(self) -> Any:
-        return self._network(self._formula)
+        return self._network(self.formula)
 
     def _network(self, formula: Formula) -> Any:
         return NETWORKS[self.dtype](
@@ -312,7 +318,7 @@ class Recurrent(WithFormula):
         """The rates of zoneout above 0, by state."""
         rates = self._zoneout
         if not isinstance(rates, dict):
-            rates = dict.fromkeys(self._formula.states, rates)
+            rates = dict.fromkeys(self.formula.states, rates)
         return {name: rate for name, rate in rates.items() if rate}
 
     @property
@@ -327,7 +333,7 @@ class Recurrent(WithFormula):
         if not any(key):
             return self._core
         if key not in self._variants:
-            self._variants[key] = self._core.with_cell(masked(self._formula, *key).core)
+            self._variants[key] = self._core.with_cell(masked(self.formula, *key).core)
         return self._variants[key]
 
     def _drawing(self, rng: np.random.Generator) -> Callable[[int, int], Drawn]:
@@ -358,7 +364,7 @@ class Recurrent(WithFormula):
 
 def is_layer_type(kind: type) -> bool:
     """Whether it is a class of recurrent layers of ours or of a formula, and no subclass, which may compute otherwise."""
-    return issubclass(kind, Recurrent) and "_formula" in vars(kind)
+    return issubclass(kind, Recurrent) and "formula" in vars(kind)
 
 
 def _check_rate(value: object, num_layers: int) -> float:

@@ -12,7 +12,7 @@ from .composite import check_arrays
 from .definitions import FORMULAS
 from .layers import GRU, LSTM, RNN, check_nonlinearity
 from .module import Array
-from .recurrent import NETWORKS, Recurrent, WithFormula
+from .recurrent import DTYPE, NETWORKS, Recurrent, WithFormula
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ class SingleStep(WithFormula):
         self.hidden_size = check_size("hidden_size", hidden_size)
         self.bias = check_flag("bias", bias)
         self.tokens = check_tokens(tokens)
-        self.proj_size = self._check_projection(proj_size)
+        self._proj_size = self._check_projection(proj_size)
         self._source: Recurrent | None = None
         super().__init__(dtype, seed, self.hidden_size**-0.5)
 
@@ -72,9 +72,9 @@ class SingleStep(WithFormula):
             raise ValueError("reverse: expected False, as the layer has one direction, got True")
         cell = cls.__new__(cls)
         features = (recurrent.proj_size or recurrent.hidden_size) * (2 if recurrent.bidirectional else 1)
-        options = {name: getattr(recurrent, name) for name in cls._options if name != "input_size"}
+        options = {name: getattr(recurrent, name) for name in cls._options if name not in {"input_size", "proj_size"}}
         cell.__dict__.update(options, input_size=recurrent.input_size if index == 0 else features)
-        cell.__dict__.update(proj_size=recurrent.proj_size)
+        cell.__dict__.update(_proj_size=recurrent.proj_size)
         cell.__dict__.update(_source=recurrent, _place=(index, int(reverse)))
         cell._build()
         return cell
@@ -87,7 +87,7 @@ class SingleStep(WithFormula):
         self._core = self._source._core.cell(layer, direction)
         self._parameters = self._source._parameters
         suffix = f"_l{layer}" + "_reverse" * direction
-        names = [name for name in self._formula.parameters if name + suffix in self._source.params]
+        names = [name for name in self.formula.parameters if name + suffix in self._source.params]
         self._names = {name: name + suffix for name in names}
         self._params = MappingProxyType({name: self._source.params[long] for name, long in self._names.items()})
 
@@ -135,7 +135,7 @@ class SingleStep(WithFormula):
 
     def _make_core(self) -> Any:
         return NETWORKS[self.dtype](
-            self._formula.core,
+            self.formula.core,
             self.input_size,
             self.hidden_size,
             1,
@@ -180,7 +180,6 @@ class SingleStep(WithFormula):
 
 
 CELL_OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "bias": True, "tokens": None}
-DTYPE: dict[str, object] = {"dtype": np.dtype(np.float32)}
 
 
 class RNNCell(SingleStep):
@@ -203,7 +202,7 @@ class RNNCell(SingleStep):
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         return FORMULAS["rnn_" + self.nonlinearity]
 
 
@@ -225,7 +224,7 @@ class LSTMCell(SingleStep):
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         return FORMULAS["lstm_projected" if self.proj_size else "lstm"]
 
     @property
@@ -253,5 +252,5 @@ class GRUCell(SingleStep):
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
-    def _formula(self) -> Formula:
+    def formula(self) -> Formula:
         return FORMULAS["gru" if self.reset_after else "gru_reset_before"]

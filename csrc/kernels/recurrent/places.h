@@ -52,7 +52,7 @@ struct StageOperands {
       for (const Instruction *i = cell.instructions + range.first; i < cell.instructions + range.first + range.count;
            ++i) {
         add(i->to, s, made);
-        for (int k = 0; k < operands_of(i->operation); ++k) {
+        for (int k = 0; k < operands_read(i->operation); ++k) {
           add(i->from[k], s, made);
         }
       }
