@@ -59,7 +59,8 @@ struct RandomCell {
   void add_columns(Random &random) {
     const std::int32_t inputs = cell.input_columns, turn = number(random, 0, 3);
     const std::int32_t hidden = inputs + number(random, inputs ? 0 : 1, 4);
-    for (std::int32_t c = 0; c < inputs; ++c) columns.push_back({kHidden, (c + turn) % inputs, (c + turn) % inputs, -1});
+    for (std::int32_t c = 0; c < inputs; ++c)
+      columns.push_back({kHidden, (c + turn) % inputs, (c + turn) % inputs, -1});
     for (std::int32_t c = inputs; c < hidden; ++c) columns.push_back({kHidden, -1, -1, -1});
     if (inputs) add_parameter(kInputWeight, inputs, 1);
     std::vector<std::int32_t> recurrent;

@@ -17,7 +17,7 @@ inline Index count_of(const Cell &cell, Role role) {
 }
 
 // The parameter of a role with that number among those of the role, or -1.
-inline int parameter_of(const Cell &cell, Role role, int number = 0) {
+inline int find_parameter(const Cell &cell, Role role, int number = 0) {
   for (int p = 0; p < cell.parameter_count; ++p) {
     if (cell.parameters[p].role == role && number-- == 0) return p;
   }
@@ -86,9 +86,7 @@ struct LayerMemory {
     }
   }
 
-  RowView<const T> x_view() const {
-    return {x.data(), batch.batch() * shape.input_size, shape.input_size, false};
-  }
+  RowView<const T> x_view() const { return {x.data(), batch.batch() * shape.input_size, shape.input_size, false}; }
   const T *x_row(const Place &at) const {
     const std::size_t b = static_cast<std::size_t>(at.b);
     return x.data() + ((batch.begin[b] + at.t) * batch.batch() + batch.sequence[b]) * shape.input_size;

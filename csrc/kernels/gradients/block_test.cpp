@@ -17,7 +17,8 @@ struct SideRows {
 
   SideRows(Random &random, Index count, Index width, bool nulls, Index begin)
       : columns(width), first(begin), values(random.array<T>(count * (begin + width))) {
-    for (Index n = 0; n < count; ++n) rows.push_back(nulls && n % 7 == 3 ? nullptr : values.data() + n * (begin + width));
+    for (Index n = 0; n < count; ++n)
+      rows.push_back(nulls && n % 7 == 3 ? nullptr : values.data() + n * (begin + width));
   }
   Side<T> side() const { return {columns, rows.data(), first}; }
   T at(Index n, Index column) const { return rows[n] ? rows[n][first + column] : T(0); }
