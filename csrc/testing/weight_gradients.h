@@ -116,17 +116,45 @@ struct Schedule {
   bool ranges, biases;
 };
 
-// What the kernel computes, of arrays that end where they may.
+// The gradients that one part has computed, NaN where it has computed none. They end where they may, or lie side by
+// side, as a call has them.
+template <class T>
+struct PartGradients {
+  std::vector<GuardedArray<T>> memory;
+  std::vector<T *> at;
+
+  PartGradients(const CellShape &shape, bool biases, bool apart, Guard guard) {
+    const Cell &cell = *shape.cell;
+    std::vector<Index> sizes;
+    Index total = 0;
+    for (int p = 0; p < cell.parameter_count; ++p) {
+      const std::int32_t role = cell.parameters[p].role;
+      sizes.push_back(biases || (role != kInputBias && role != kRecurrentBias) ? parameter_size(shape, p) : 0);
+      total += sizes.back();
+      if (apart) memory.emplace_back(sizes.back(), guard);
+    }
+    if (!apart) memory.emplace_back(total, guard);
+    T *next = memory[0].data();
+    for (std::size_t p = 0; p < sizes.size(); ++p) {
+      if (apart) next = memory[p].data();
+      at.push_back(sizes[p] ? next : nullptr);
+      next += sizes[p];
+    }
+    for (const GuardedArray<T> &array : memory) {
+      for (T &value : array) value = std::numeric_limits<T>::quiet_NaN();
+    }
+  }
+};
+
+// What the kernel computes, each element in one part.
 template <class T>
 Gradients<T> computed(Random &random, const LayerMemory<T> &memory, GradientTask<T> task, const Schedule &schedule) {
   const Cell &cell = *memory.shape.cell;
-  std::vector<GuardedArray<T>> gradients;
+  std::vector<PartGradients<T>> gradients;
   const Guard guard = random.guard();
-  for (int p = 0; p < cell.parameter_count; ++p) {
-    const std::int32_t role = cell.parameters[p].role;
-    const bool given = schedule.biases || (role != kInputBias && role != kRecurrentBias);
-    gradients.emplace_back(given ? parameter_size(memory.shape, p) : 0, guard);
-    task.gradients[p] = given ? gradients.back().data() : nullptr;
+  const bool apart = random.integer(0, 1) == 1;
+  for (Index part = 0; part < schedule.parts; ++part) {
+    gradients.emplace_back(memory.shape, schedule.biases, apart, guard);
   }
   const GuardedArray<T> work(gradient_work<T>(&memory.shape, task.tokens ? task.alphabet : 0));
   Worker worker = endless_worker();
@@ -135,22 +163,38 @@ Gradients<T> computed(Random &random, const LayerMemory<T> &memory, GradientTask
   task.parts = schedule.parts;
   const Index total = memory.batch.total(), ring_rows = 256;
   const GuardedArray<T> ring(schedule.ranges ? ring_rows * memory.delta_stride : 0);
-  for (Index from = 0, to; from < total || from == 0; from = to) {
-    to = schedule.ranges ? std::min(total, from + 128 * random.integer(1, 2)) : total;
+  do {
+    task.to = schedule.ranges ? std::min(total, task.from + 128 * random.integer(1, 2)) : total;
     if (schedule.ranges) {  // rows are overwritten by those that come a ring later
       for (T &value : ring) value = std::numeric_limits<T>::quiet_NaN();
-      for (Index i = from * memory.delta_stride; i < to * memory.delta_stride; ++i) {
+      for (Index i = task.from * memory.delta_stride; i < task.to * memory.delta_stride; ++i) {
         ring[i % ring.size()] = memory.deltas[i];
       }
       task.deltas = {ring.data(), memory.delta_stride, ring_rows - 1};
     }
-    task.from = from;
-    task.to = to;
-    for (task.part = 0; task.part < task.parts; ++task.part) CHECK(gradient(&task));
-    if (to == total) break;
-  }
+    for (task.part = 0; task.part < task.parts; ++task.part) {
+      const std::vector<T *> &own = gradients[static_cast<std::size_t>(task.part)].at;
+      std::copy(own.begin(), own.end(), task.gradients);
+      CHECK(gradient(&task));
+    }
+    task.from = task.to;
+  } while (task.from < total);
   Gradients<T> result;
-  for (const GuardedArray<T> &own : gradients) result.emplace_back(own.begin(), own.end());
+  Index written = 0;
+  for (int p = 0; p < cell.parameter_count; ++p) {
+    const Index size = gradients[0].at[static_cast<std::size_t>(p)] ? parameter_size(memory.shape, p) : 0;
+    result.emplace_back(static_cast<std::size_t>(size));
+    for (Index i = 0; i < size; ++i) {
+      for (const PartGradients<T> &part : gradients) {
+        const T value = part.at[static_cast<std::size_t>(p)][i];
+        if (std::isnan(value)) continue;
+        result.back()[static_cast<std::size_t>(i)] = value;
+        ++written;
+      }
+    }
+    written -= size;
+  }
+  CHECK(written == 0);
   return result;
 }
 
