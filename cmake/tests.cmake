@@ -34,3 +34,7 @@ target_link_libraries(core_tests PRIVATE recurra_core Threads::Threads)
 # Prints hashes of what models compute; .ci/bits.sh compares those of several ISAs.
 add_executable(bits csrc/testing/bits.cpp)
 target_link_libraries(bits PRIVATE recurra_core)
+
+# Runs damaged descriptions of cells; .ci/cpp.sh does it under the address sanitizer.
+add_executable(fuzz_cells csrc/testing/fuzz_cells.cpp)
+target_link_libraries(fuzz_cells PRIVATE recurra_core)

@@ -14,7 +14,7 @@
 namespace recurra {
 
 constexpr int kMaxStates = 8;
-constexpr int kMaxSources = 16;
+constexpr int kMaxSources = 32;  // states and staged vectors; an LSTM that normalizes both halves of its gates has 20
 constexpr int kMaxColumns = 32;
 constexpr int kMaxStages = 32;  // of a step, forward; as many more backward
 constexpr int kMaxDeltas = 64;
@@ -129,6 +129,7 @@ struct Cell {
 
   const std::int32_t *means;  // of all stages, forward and backward: staged vectors
   const Operand *operands;
+  std::int32_t operand_count;
   const Instruction *instructions;
   const double *constants;
   std::int32_t constant_count;

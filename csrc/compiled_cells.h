@@ -61,7 +61,7 @@ constexpr Cell reset_before_cell() {
   cell.product_count = cell.stage_count = cell.back_stage_count = 2;
   cell.stages = cell.untaped_stages = kResetBeforeStages;
   cell.back_stages = kResetBeforeBackStages;
-  cell.staged = 1;
+  cell.staged = cell.held = cell.untaped_held = 1;
   cell.staged_kept = kResetBeforeKept;
   return cell;
 }

@@ -185,6 +185,7 @@ struct InputGradientTask {
   Rows rows;
   Index first, last;
   int directions;
+  bool reverse;        // of the first direction; a second one always is
   const T *packed[2];  // from pack_backward
   Deltas<const T> deltas[2];
   RowView<T> dx;

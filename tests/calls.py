@@ -1,7 +1,7 @@
 """One call forward and one back, every result by name: of a layer, and of the reference on the same values.
 
-Names: y, h_n, c_n, outputs_0 …, cells_0 …, then dx, dh0, dc0 and the parameters' own for their gradients; c_n, cells
-and dc0 are the LSTM's alone. Everything is time-major and contiguous, whatever the layer's layout.
+Names: y, h_n, c_n, outputs_0 …, c_0 …, then dx, dh0, dc0 and the parameters' own for their gradients; c_n, c_0 … and
+dc0 are the LSTM's alone. Everything is time-major and contiguous, whatever the layer's layout.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from recurra import _core, reference
 
-FORWARD = ("y", "h_n", "c_n", "outputs", "cells")
+FORWARD = ("y", "h_n", "c_", "outputs")
 
 
 def is_forward(name):
@@ -33,8 +33,13 @@ def as_state(config, h, c):
     return (h, c) if config.has_cell_state and h is not None else h
 
 
+def as_parts(config, state):
+    """h and c of a state, c None where there is none."""
+    return state if config.has_cell_state else (state, None)
+
+
 def as_results(config, y, state):
-    h_n, c_n = state if config.has_cell_state else (state, None)
+    h_n, c_n = as_parts(config, state)
     return named({}, y=config.layout(y), h_n=h_n, c_n=c_n)
 
 
@@ -56,27 +61,28 @@ def forward(layer, config, data, *, plan=None, rng=None, memory=unchanged):
     ran = _core.last_plan()
     layers = range(config.num_layers)
     history = {"outputs": [config.layout(tape.outputs[k]) for k in layers]}
-    if config.has_cell_state:
-        history["cells"] = [config.layout(tape.cells[k]) for k in layers]
+    history |= {name: [config.layout(tracks[k]) for k in layers] for name, tracks in tape.states.items()}
     return as_results(config, y, state) | named(history), tape, ran
 
 
 def backward(layer, config, data, tape, *, plan=None, retain=False, memory=unchanged):
     """layer.backward under a plan -> results, the plan that really ran. layer.grads stay as they are."""
     layer._plan = plan
-    lstm = config.has_cell_state
     grads = {name: np.zeros_like(value) for name, value in layer.params.items()}
     dx, dstate = layer.backward(
         tape,
         memory(config.layout(data.dy)),
-        (memory(data.dh_n), memory(data.dc_n)) if lstm else memory(data.dh_n),
+        as_state(config, *(None if d is None else memory(d) for d in (data.dh_n, data.dc_n))),
         doutputs={k: memory(config.layout(d)) for k, d in data.doutputs.items()},
-        dcells={k: memory(config.layout(d)) for k, d in data.dcells.items()},
+        dstates={
+            name: {k: memory(config.layout(d)) for k, d in gradients.items()}
+            for name, gradients in data.dstates.items()
+        },
         grads=grads,
         retain=retain,
     )
     ran = _core.last_plan()
-    dh0, dc0 = dstate if lstm else (dstate, None)
+    dh0, dc0 = as_parts(config, dstate)
     return named({}, dx=config.layout(dx), dh0=dh0, dc0=dc0) | grads, ran
 
 
@@ -90,18 +96,23 @@ def both(layer, config, data, *, plan=None, rng=None, memory=unchanged):
 def of_reference(config, data):
     """The same results of recurra.reference in float64, and its tape."""
     data = data.astype(np.float64)
-    y, h_n, c_n, tape = reference.forward(
+    y, state, tape = reference.forward(
         config.cell,
         data.x,
         data.params,
-        data.h0,
-        data.c0,
+        as_state(config, data.h0, data.c0),
         num_layers=config.num_layers,
         bidirectional=config.bidirectional,
         lengths=data.lengths,
     )
-    dx, dh0, dc0, grads = reference.backward(
-        tape, data.dy, data.dh_n, data.dc_n, doutputs=data.doutputs, dcells=data.dcells
+    dx, dstate, grads = reference.backward(
+        tape,
+        data.dy,
+        as_state(config, data.dh_n, data.dc_n),
+        doutputs=data.doutputs,
+        dstates=data.dstates,
     )
-    results = named({"outputs": tape.outputs, "cells": tape.cells}, y=y, h_n=h_n, c_n=c_n)
+    h_n, c_n = as_parts(config, state)
+    dh0, dc0 = as_parts(config, dstate)
+    results = named({"outputs": tape.outputs, **tape.states}, y=y, h_n=h_n, c_n=c_n)
     return results | named({}, dx=dx, dh0=dh0, dc0=dc0) | grads, tape

@@ -86,14 +86,14 @@ class Data:
     dh_n: np.ndarray  # (L·D, B, H)
     dc_n: np.ndarray | None
     doutputs: dict[int, np.ndarray]  # every layer -> (T, B, D·H)
-    dcells: dict[int, np.ndarray]  # the same where there is a cell state, else empty
+    dstates: dict[str, dict[int, np.ndarray]]  # "c" -> the same where there is a cell state, else empty
 
     def astype(self, dtype: type[np.floating]) -> Data:
         """The same values in another precision, for the reference in float64."""
 
         def cast(value):
             if isinstance(value, dict):
-                return {key: array.astype(dtype) for key, array in value.items()}
+                return {key: cast(item) for key, item in value.items()}
             return value.astype(dtype) if value is not None else None
 
         return replace(self, **{f.name: cast(getattr(self, f.name)) for f in fields(self) if f.name != "lengths"})
@@ -166,7 +166,7 @@ def make_data(config: Config, rng: np.random.Generator, lengths: list[int] | Non
         dh_n=normal(*states),
         dc_n=normal(*states) if cell_state else None,
         doutputs={layer: padded(*track) for layer in layers},
-        dcells={layer: padded(*track) for layer in layers if cell_state},
+        dstates={"c": {layer: padded(*track) for layer in layers}} if cell_state else {},
     )
 
 

@@ -6,6 +6,7 @@ still gives the gradients it gave. Errors of Linear, mse, Adam and functional ar
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -174,14 +175,18 @@ def test_gradients(cell):
     scene = Scene(cell)
     scene.backward(retain=True, grads={name: g.copy() for name, g in scene.grads.items()})
     right, wrong = scene.data.dy, list(wrong_arrays(scene, "dy", "dh_n", "dc_n"))
-    for name in ("doutputs", "dcells") if scene.lstm else ("doutputs",):
-        spoilt = [(rf"{name}(\[1\])?", error, {1: value}) for _, _, error, value in wrong_arrays(scene, "dy")]
-        spoilt += [(name, ValueError, {key: right}) for key in (L, -1, 2**70)]
-        spoilt += [(name, EITHER, {key: right}) for key in ("0", None, 0.5)]
-        spoilt += [(name, TypeError, [right] * L), (name, TypeError, right)]
-        wrong += [(name, *case) for case in spoilt]
-    if not scene.lstm:
-        wrong += [("dcells", "dcells", EITHER, {0: right})]
+    for name in ("doutputs", "dstates['c']") if scene.lstm else ("doutputs",):
+        quoted = re.escape(name)
+        spoilt = [(rf"{quoted}(\[1\])?", error, {1: value}) for _, _, error, value in wrong_arrays(scene, "dy")]
+        spoilt += [(quoted, ValueError, {key: right}) for key in (L, -1, 2**70)]
+        spoilt += [(quoted, EITHER, {key: right}) for key in ("0", None, 0.5)]
+        spoilt += [(quoted, TypeError, [right] * L), (quoted, TypeError, right)]
+        if name == "doutputs":
+            wrong += [(name, *case) for case in spoilt]
+        else:
+            wrong += [("dstates", quoted, error, {"c": value}) for quoted, error, value in spoilt]
+    wrong += [("dstates", "dstates", ValueError, {name: {0: right}}) for name in ("h", "n", "c" if not scene.lstm else "")]
+    wrong += [("dstates", "dstates", TypeError, value) for value in ([right], {0: right}, right)]
     for argument, name, error, value in wrong:
         with scene.refuses(error, name):
             scene.backward(**{argument: value})
@@ -237,9 +242,9 @@ def test_consumed_tape(cell):
     for options in ({}, {"retain": True}, {"need_dx": False}, dict.fromkeys(("dy", "dh_n", "dc_n"))):
         with refused(RuntimeError, "tape", *watched, *arguments, form=": "):
             scene.backward(**options)
-    for attribute in ("outputs", "cells") if scene.lstm else ("outputs",):
+    for history in (scene.tape.outputs, *scene.tape.states.values()):
         with pytest.raises(RuntimeError, match=r"^tape: "):
-            getattr(scene.tape, attribute)[0]
+            history[0]
 
 
 @pytest.mark.parametrize("change", ["load", "load the same", "step"])

@@ -33,19 +33,21 @@ def draw_case(rng, cell, dtype, **fixed):
 
 def forward(module, config, data, masks=None):
     shape = {"num_layers": config.num_layers, "bidirectional": config.bidirectional}
-    states = (data.h0, data.c0) if config.has_cell_state else (data.h0,)
-    return module.forward(config.cell, data.x, data.params, *states, **shape, lengths=data.lengths, masks=masks)
+    state = calls.as_state(config, data.h0, data.c0)
+    return module.forward(config.cell, data.x, data.params, state, **shape, lengths=data.lengths, masks=masks)
 
 
 def backward(module, tape, data):
-    return module.backward(tape, data.dy, data.dh_n, data.dc_n, doutputs=data.doutputs, dcells=data.dcells)
+    dstate = data.dh_n if data.dc_n is None else (data.dh_n, data.dc_n)
+    return module.backward(tape, data.dy, dstate, doutputs=data.doutputs, dstates=data.dstates)
 
 
 def both(module, config, data, masks):
     """All results by name."""
-    y, h_n, c_n, tape = forward(module, config, data, masks)
-    dx, dh0, dc0, grads = backward(module, tape, data)
-    history = {"outputs": list(tape.outputs), "cells": list(tape.cells)}
+    y, state, tape = forward(module, config, data, masks)
+    dx, dstate, grads = backward(module, tape, data)
+    (h_n, c_n), (dh0, dc0) = calls.as_parts(config, state), calls.as_parts(config, dstate)
+    history = {"outputs": list(tape.outputs)} | {name: list(tracks) for name, tracks in tape.states.items()}
     return calls.named(history, y=y, h_n=h_n, c_n=c_n) | calls.named({}, dx=dx, dh0=dh0, dc0=dc0) | grads
 
 
@@ -109,15 +111,15 @@ def test_a_tape_serves_any_number_of_times(cell):
     masks = [np.full_like(data.dy, 2)]
     *results, tape = forward(functional, config, data, masks)
     first = backward(functional, tape, data)
-    kept = [value.copy() for value in first[3].values()]
-    arrays = (data.x, data.h0, data.c0, data.lengths, *masks, *data.params.values(), *results)
+    kept = [value.copy() for value in first[2].values()]
+    arrays = (data.x, data.h0, data.c0, data.lengths, *masks, *data.params.values(), results[0])
     for array in arrays:
         if array is not None:
             array[...] = 1
     again = backward(functional, tape, data)
     assert_same_bits(again, first)
-    assert_same_bits(list(first[3].values()), kept)
-    assert not any(np.shares_memory(a, b) for a, b in zip(first[3].values(), again[3].values(), strict=True))
+    assert_same_bits(list(first[2].values()), kept)
+    assert not any(np.shares_memory(a, b) for a, b in zip(first[2].values(), again[2].values(), strict=True))
     other = replace(data, dy=np.zeros_like(data.dy), dh_n=-data.dh_n)
     assert not np.array_equal(backward(functional, tape, other)[0], first[0])
 
@@ -129,13 +131,12 @@ def test_what_is_left_out_is_zeros(cell):
     zeros = np.zeros_like(data.dh_n)
     given = replace(data, h0=zeros, c0=zeros if config.has_cell_state else None)
     *results, tape = forward(functional, config, data)
-    assert_same_bits(tuple(results), tuple(forward(functional, config, given)[:3]))
-    dc_n = zeros if config.has_cell_state else None
-    full = functional.backward(tape, np.zeros_like(data.dy), zeros, dc_n)
+    assert_same_bits(tuple(results), tuple(forward(functional, config, given)[:2]))
+    full = functional.backward(tape, np.zeros_like(data.dy), calls.as_state(config, zeros, zeros))
     assert_same_bits(functional.backward(tape), full)
     assert_same_bits(functional.backward(tape, data.dy), functional.backward(tape, doutputs={1: data.dy}))
-    assert list(full[3]) == list(data.params)
-    assert (results[2] is None) == (full[2] is None) == (not has_cell_state(cell))
+    assert list(full[2]) == list(data.params)
+    assert isinstance(results[1], tuple) == isinstance(full[1], tuple) == has_cell_state(cell)
     y, *_ = functional.forward(cell, data.x[:, :1], data.params, num_layers=2, bidirectional=config.bidirectional)
     assert y.dtype == np.float64
 
@@ -149,10 +150,16 @@ class Refusals:
         always = dict.fromkeys(("bidirectional", "bias", "lengths", "state"), True)
         self.config, self.data, _ = draw_case(rng, cell, np.float32, **sizes, **always)
         data, self.masks = self.data, [np.ones_like(self.data.dy)]
-        self.right = {"cell": cell, "params": data.params, "x": data.x, "h0": data.h0, "c0": data.c0}
+        self.right = {"cell": cell, "params": data.params, "x": data.x}
+        self.right |= {"hx": calls.as_state(self.config, data.h0, data.c0)}
         self.right |= {"lengths": data.lengths, "num_layers": 2, "bidirectional": True, "masks": self.masks}
         *_, self.tape = functional.forward(**self.right)
         self.expected = backward(functional, self.tape, data)
+
+    def state(self, *names, **changes):
+        """A state, or its gradient, with other parts."""
+        parts = [changes.get(name, getattr(self.data, name)) for name in names]
+        return tuple(parts) if self.config.has_cell_state else parts[0]
 
     def forward(self, error, name, **changes):
         with refused(error, name, vars(self.data), self.masks):
@@ -167,12 +174,17 @@ class Refusals:
 @every_cell
 def test_wrong_arrays(cell):
     case = Refusals(cell)
-    for name in ("x", "h0", "c0") if case.config.has_cell_state else ("x", "h0"):
-        for value in of_wrong_type(case.right[name]):
-            case.forward(TypeError, name, **{name: value})
-        for value in of_wrong_shape(case.right[name]):
-            if name != "x" or value.shape[-1] != case.config.input_size:
-                case.forward(ValueError, name, **{name: value})
+    for value in of_wrong_type(case.data.x):
+        case.forward(TypeError, "x", x=value)
+    for value in of_wrong_shape(case.data.x):
+        if value.shape[-1] != case.config.input_size:
+            case.forward(ValueError, "x", x=value)
+    for name in ("h0", "c0") if case.config.has_cell_state else ("h0",):
+        for value in of_wrong_type(case.data.h0):
+            if value is not None:
+                case.forward(TypeError, f"({name}|hx)", hx=case.state("h0", "c0", **{name: value}))
+        for value in of_wrong_shape(case.data.h0):
+            case.forward(ValueError, name, hx=case.state("h0", "c0", **{name: value}))
     for value in of_wrong_type(case.masks[0]):
         case.forward(TypeError, r"masks(\[0\])?", masks=[value])
     for value in of_wrong_shape(case.masks[0]):
@@ -183,8 +195,8 @@ def test_wrong_arrays(cell):
     for value in (np.full(4, -1), np.full(4, 8), np.full(5, 7)):
         case.forward(ValueError, "lengths", lengths=value)
     case.forward(TypeError, "lengths", lengths=[7] * 4)
-    if not case.config.has_cell_state:
-        case.forward((TypeError, ValueError), "c0", c0=case.data.h0)
+    wrong = case.data.h0 if case.config.has_cell_state else (case.data.h0, case.data.h0)
+    case.forward(TypeError, "(hx|h0)", hx=wrong)
 
 
 @every_cell
@@ -223,16 +235,26 @@ def test_wrong_gradients_and_tapes(cell):
     of_layer = make_layer(case.config, data.params).forward(np.ascontiguousarray(data.x))[2]
     for value in (None, data.x, "tape", of_layer):
         case.backward((TypeError, RuntimeError), "tape", tape=value)
-    for name in ("dy", "dh_n", "dc_n") if case.config.has_cell_state else ("dy", "dh_n"):
-        for value in of_wrong_type(getattr(data, name)):
-            case.backward(TypeError, name, **{name: value})
-        for value in of_wrong_shape(getattr(data, name)):
-            case.backward(ValueError, name, **{name: value})
+    for value in of_wrong_type(data.dy):
+        case.backward(TypeError, "dy", dy=value)
+    for value in of_wrong_shape(data.dy):
+        case.backward(ValueError, "dy", dy=value)
+    for name in ("dh_n", "dc_n") if case.config.has_cell_state else ("dh_n",):
+        for value in of_wrong_type(data.dh_n):
+            if value is not None:
+                case.backward(TypeError, f"({name}|dstate)", dstate=case.state("dh_n", "dc_n", **{name: value}))
+        for value in of_wrong_shape(data.dh_n):
+            case.backward(ValueError, name, dstate=case.state("dh_n", "dc_n", **{name: value}))
     case.backward(ValueError, "doutputs", doutputs={2: data.dy})
     case.backward(ValueError, r"doutputs(\[0\])?", doutputs={0: data.dy[:3]})
-    if not case.config.has_cell_state:
-        case.backward((TypeError, ValueError), "dc_n", dc_n=data.dh_n)
-        case.backward((TypeError, ValueError), "dcells", dcells={0: data.dy})
+    for value in ({"h": {0: data.dy}}, {"x": {0: data.dy}}):
+        case.backward(ValueError, "dstates", dstates=value)
+    case.backward(TypeError, "dstates", dstates=[data.dy])
+    if case.config.has_cell_state:
+        case.backward(TypeError, r"dstates\['c'\]", dstates={"c": data.dy})
+        case.backward(ValueError, r"dstates\['c'\]", dstates={"c": {2: data.dy}})
+    else:
+        case.backward(ValueError, "dstates", dstates={"c": {0: data.dy}})
 
 
 def test_a_mask_of_none_is_refused():
@@ -245,7 +267,7 @@ def test_tokens_have_no_gradient():
     layer = recurra.GRU(3, 4, dtype=np.float64, seed=0)
     tokens = np.array([[0, 2], [1, 1]])
     y, *_, tape = functional.forward("gru", tokens, layer.params)
-    dx, dh0, _, grads = functional.backward(tape, y)
+    dx, dh0, grads = functional.backward(tape, y)
     assert dx is None
     _, _, layer_tape = layer.forward(tokens)
     assert_same_bits(layer.backward(layer_tape, y)[1], dh0)

@@ -65,7 +65,7 @@ def loss_of(layer, config, data, rng=None):
     """A function of what `data` and the layer hold when it is called: Σ results · their gradients."""
     weights = {"y": data.dy, "h_n": data.dh_n, "c_n": data.dc_n}
     weights |= {f"outputs_{layer}": d for layer, d in data.doutputs.items()}
-    weights |= {f"cells_{layer}": d for layer, d in data.dcells.items()}
+    weights |= {f"{name}_{layer}": d for name, ds in data.dstates.items() for layer, d in ds.items()}
     weights = {name: np.nan_to_num(w) for name, w in weights.items() if w is not None}
 
     def loss():

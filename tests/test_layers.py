@@ -64,7 +64,9 @@ def test_shapes(kind, num_layers, bidirectional, batch_first, dtype):
     shape = (4, 7, 5 * directions) if batch_first else (7, 4, 5 * directions)
     assert (y.shape, [s.shape for s in as_list(state)]) == (shape, [states] * len(given))
     assert [h.shape for h in tape.outputs] == [shape] * num_layers
-    assert [c.shape for c in tape.cells] == ([shape] * num_layers if kind == "lstm" else [])
+    assert {name: [c.shape for c in tracks] for name, tracks in tape.states.items()} == (
+        {"c": [shape] * num_layers} if kind == "lstm" else {}
+    )
     dx, dstate = layer.backward(tape, y, state)
     assert (dx.shape, [d.shape for d in as_list(dstate)]) == ((*shape[:2], 3), [states] * len(given))
     arrays = [y, dx, *as_list(state), *as_list(dstate), *layer.params.values(), *layer.grads.values()]
@@ -251,7 +253,7 @@ def test_rows_of_length_zero(cell):
         part,
         lengths=data.lengths[full],
         doutputs={k: d[:, full] for k, d in data.doutputs.items()},
-        dcells={k: d[:, full] for k, d in data.dcells.items()},
+        dstates={name: {k: d[:, full] for k, d in ds.items()} for name, ds in data.dstates.items()},
     )
     alone, _ = calls.both(layer, replace(config, B=2), part)
     assert_same_bits({n: results[n] for n in data.params}, {n: alone[n] for n in data.params})

@@ -12,7 +12,7 @@ from configs import CELLS, DESCRIPTIONS, Config, assert_same_bits, has_cell_stat
 
 SMALL = Config("lstm", 3, 17, 2, True, True, np.float32, False, False, True, T=7, B=13)
 ROW, STEP = 5, 4
-PER_ROW = ("y", "h_n", "c_n", "outputs", "cells", "dx", "dh0", "dc0")
+PER_ROW = ("y", "h_n", "c_n", "outputs", "c_0", "c_1", "c_2", "dx", "dh0", "dc0")
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 every_value = pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)

@@ -80,11 +80,11 @@ def training(dtype):
 def reference(dtype):
     for cell in CELLS:
         x, params, states, lengths, dy = network(cell, dtype)
-        y, h_n, _, tape = recurra.reference.forward(
-            cell, x, params, *states, num_layers=2, bidirectional=True, lengths=lengths
+        y, state, tape = recurra.reference.forward(
+            cell, x, params, states if len(states) > 1 else states[0], num_layers=2, bidirectional=True, lengths=lengths
         )
         yield y
-        yield h_n
+        yield state[0] if isinstance(state, tuple) else state
         yield recurra.reference.backward(tape, dy)[0]
     yield recurra.reference.sigmoid(arrays(dtype)[0])
     yield recurra.reference.relu(arrays(dtype)[0])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import calls
 from configs import CELLS, Config, assert_same_bits, make_data, max_error, near_kink, numeric_gradient
 from recurra import reference
 
@@ -44,11 +45,19 @@ def small_case(cell, seed=0, **changes):
 
 
 def run(config, data, masks=None):
-    """(y, h_n, c_n, tape) of the reference."""
+    """(y, h_n, c_n, tape) of the reference; c_n is None where there is none."""
     shape = {"num_layers": config.num_layers, "bidirectional": config.bidirectional}
-    return reference.forward(
-        config.cell, data.x, data.params, data.h0, data.c0, **shape, lengths=data.lengths, masks=masks
+    hx = calls.as_state(config, data.h0, data.c0)
+    y, state, tape = reference.forward(
+        config.cell, data.x, data.params, hx, **shape, lengths=data.lengths, masks=masks
     )
+    return y, *calls.as_parts(config, state), tape
+
+
+def run_back(config, tape, dy=None, dh_n=None, dc_n=None, **given):
+    """(dx, dh0, dc0, grads) of the reference."""
+    dx, dstate, grads = reference.backward(tape, dy, calls.as_state(config, dh_n, dc_n), **given)
+    return dx, *calls.as_parts(config, dstate), grads
 
 
 def one_number_at_a_time(cell, x, h, c, params):
@@ -95,10 +104,10 @@ def test_equations(cell):
             h, c = one_number_at_a_time(cell, data.x[t, b].tolist(), h, c, data.params)
             assert max_error(y[t, b], np.array(h)) <= ROUNDING
             if c is not None:
-                assert max_error(tape.cells[0][t, b], np.array(c)) <= ROUNDING
+                assert max_error(tape.states["c"][0][t, b], np.array(c)) <= ROUNDING
         assert_same_bits(h_n[0, b], y[-1, b])
         if c is not None:
-            assert_same_bits(c_n[0, b], tape.cells[0][-1, b])
+            assert_same_bits(c_n[0, b], tape.states["c"][0][-1, b])
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -115,13 +124,14 @@ def test_network_is_its_parts(cell, bias):
                 k, order = 2 * layer + direction, -1 if direction else 1
                 params = {name.replace(suffix, "_l0"): p for name, p in data.params.items() if name.endswith(suffix)}
                 h0, c0 = (s[k : k + 1, b : b + 1] if s is not None else None for s in (data.h0, data.c0))
-                h, h_last, c_last, one = reference.forward(cell, part[::order], params, h0, c0)
+                h, last, one = reference.forward(cell, part[::order], params, calls.as_state(config, h0, c0))
+                h_last, c_last = calls.as_parts(config, last)
                 outputs.append(h[::order])
                 assert max_error(h_n[k, b], h_last[0, 0]) <= ROUNDING
                 if config.has_cell_state:
-                    cells.append(one.cells[0][::order])
+                    cells.append(one.states["c"][0][::order])
                     assert max_error(c_n[k, b], c_last[0, 0]) <= ROUNDING
-            for whole, parts in ((tape.outputs, outputs), (tape.cells, cells)):
+            for whole, parts in ((tape.outputs, outputs), (tape.states.get("c"), cells)):
                 if parts:
                     part = np.concatenate(parts, axis=-1)
                     assert max_error(whole[layer][:length, b : b + 1], part) <= ROUNDING
@@ -135,14 +145,14 @@ def test_network_is_its_parts(cell, bias):
 def test_central_differences(cell):
     """Every gradient there is, of everything that goes in, through everything that comes out."""
     config, data, masks = small_case(cell)
-    given = {"dy": data.dy, "dh_n": data.dh_n, "dc_n": data.dc_n, "doutputs": data.doutputs, "dcells": data.dcells}
-    dx, dh0, dc0, grads = reference.backward(run(config, data, masks)[-1], **given)
+    given = {"dy": data.dy, "dh_n": data.dh_n, "dc_n": data.dc_n, "doutputs": data.doutputs, "dstates": data.dstates}
+    dx, dh0, dc0, grads = run_back(config, run(config, data, masks)[-1], **given)
 
     def loss():
         y, h_n, c_n, tape = run(config, data, masks)
         pairs = [(y, data.dy), (h_n, data.dh_n), (c_n, data.dc_n)]
         pairs += [(tape.outputs[layer], gradient) for layer, gradient in data.doutputs.items()]
-        pairs += [(tape.cells[layer], gradient) for layer, gradient in data.dcells.items()]
+        pairs += [(tape.states["c"][layer], gradient) for layer, gradient in data.dstates.get("c", {}).items()]
         return sum(np.vdot(out, np.nan_to_num(gradient)) for out, gradient in pairs if out is not None)
 
     checks = {"x": (data.x, dx), "h0": (data.h0, dh0), **{name: (p, grads[name]) for name, p in data.params.items()}}
@@ -176,7 +186,7 @@ def test_torch(torch, cell, bias, lengths):
     config = replace(config, lengths=lengths is not None)
     data = make_data(config, np.random.default_rng(1), lengths)
     y, h_n, c_n, tape = run(config, data)
-    dx, dh0, dc0, grads = reference.backward(tape, data.dy, data.dh_n, data.dc_n)
+    dx, dh0, dc0, grads = run_back(config, tape, data.dy, data.dh_n, data.dc_n)
 
     kind = {"rnn_tanh": torch.nn.RNN, "rnn_relu": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
     options = {"nonlinearity": cell[4:]} if cell.startswith("rnn") else {}
@@ -208,7 +218,7 @@ def test_torch(torch, cell, bias, lengths):
 def test_length_zero_hands_the_state_through(cell):
     config, data, masks = small_case(cell)
     y, h_n, c_n, tape = run(config, data, masks)
-    dx, dh0, dc0, _ = reference.backward(tape, data.dy, data.dh_n, data.dc_n)
+    dx, dh0, dc0, _ = run_back(config, tape, data.dy, data.dh_n, data.dc_n)
     row = LENGTHS.index(0)
     assert not y[:, row].any()
     assert not dx[:, row].any()
@@ -223,7 +233,7 @@ def test_empty(cell, steps, batch):
     config = replace(SMALL, cell=cell, T=steps, B=batch, lengths=False)
     data = make_data(config, np.random.default_rng(0))
     y, h_n, c_n, tape = run(config, data)
-    dx, dh0, dc0, grads = reference.backward(tape, data.dy, data.dh_n, data.dc_n)
+    dx, dh0, dc0, grads = run_back(config, tape, data.dy, data.dh_n, data.dc_n)
     assert y.shape == data.dy.shape
     assert_same_bits((h_n, c_n, dh0, dc0), (data.h0, data.c0, data.dh_n, data.dc_n))
     assert_same_bits(dx, np.zeros_like(data.x))
@@ -238,18 +248,18 @@ def test_none_is_zeros(cell):
     given = replace(data, h0=zeros, c0=zeros if config.has_cell_state else None)
     assert_same_bits((y, h_n, c_n), run(config, given)[:3])
     dc_n = zeros if config.has_cell_state else None
-    assert_same_bits(reference.backward(tape), reference.backward(tape, np.zeros_like(y), zeros, dc_n))
-    assert_same_bits(reference.backward(tape, data.dy), reference.backward(tape, doutputs={1: data.dy}))
+    assert_same_bits(run_back(config, tape), run_back(config, tape, np.zeros_like(y), zeros, dc_n))
+    assert_same_bits(run_back(config, tape, data.dy), run_back(config, tape, doutputs={1: data.dy}))
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_single_precision_in_single_precision_out(cell):
     config, data, masks = small_case(cell)
     *outputs, tape = run(config, data, masks)
-    doubles = [*outputs, *reference.backward(tape, data.dy, data.dh_n, data.dc_n, dcells=data.dcells)]
+    doubles = [*outputs, *run_back(config, tape, data.dy, data.dh_n, data.dc_n, dstates=data.dstates)]
     data = data.astype(np.float32)
     *outputs, tape = run(config, data, masks)  # masks stay float64 and must not promote
-    singles = [*outputs, *reference.backward(tape, data.dy, data.dh_n, data.dc_n, dcells=data.dcells)]
+    singles = [*outputs, *run_back(config, tape, data.dy, data.dh_n, data.dc_n, dstates=data.dstates)]
     for single, double in zip(singles, doubles, strict=True):
         pairs = [(single[n], double[n]) for n in double] if isinstance(double, dict) else [(single, double)]
         for got, ref in pairs:
@@ -263,10 +273,10 @@ def test_tape_owns_what_it_holds(cell):
     config, data, masks = small_case(cell)
     y, h_n, _, tape = run(config, data, masks)
     outputs = [h.copy() for h in tape.outputs]
-    before = reference.backward(tape, data.dy, data.dh_n, data.dc_n)
+    before = run_back(config, tape, data.dy, data.dh_n, data.dc_n)
     for array in (y, h_n, data.x, data.h0, data.lengths, *masks, *data.params.values()):
         array[...] = 3
-    assert_same_bits(reference.backward(tape, data.dy, data.dh_n, data.dc_n), before)
+    assert_same_bits(run_back(config, tape, data.dy, data.dh_n, data.dc_n), before)
     assert_same_bits(tape.outputs, outputs)
 
 

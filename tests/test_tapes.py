@@ -48,15 +48,24 @@ class Case:
         return *self.layer.backward(tape, self.dy, self.dstate, grads=grads, **options), grads
 
 
+def histories(tape):
+    return [tape.outputs, *tape.states.values()]
+
+
+def tracks_of(tape):
+    return [track for history in histories(tape) for track in history]
+
+
 @every_layout
 @every_cell
 def test_histories(cell, batch_first):
-    """outputs[l] and cells[l] are the layer's h_t and c_t: as in networks of its first layers, zero on padding."""
+    """outputs[l] and states["c"][l] are the layer's h_t and c_t: as in networks of its first layers, zero on padding."""
     case = Case(cell, batch_first=batch_first, num_layers=3)
     config, data, tape = case.config, case.data, case.tape
-    tracks = list(tape.outputs) + list(tape.cells)
+    tracks = tracks_of(tape)
     assert len(tape.outputs) == 3
-    assert len(tape.cells) == (3 if has_cell_state(cell) else 0)
+    assert list(tape.states) == (["c"] if has_cell_state(cell) else [])
+    assert len(tracks) == (6 if has_cell_state(cell) else 3)
     assert_same_bits(tape.outputs[2], case.y)
     padding = config.layout(np.arange(config.T)[:, None] >= data.lengths)
     assert padding.any()
@@ -65,7 +74,7 @@ def test_histories(cell, batch_first):
         assert_same_bits(track[padding], np.zeros_like(track[padding]))
         assert track[~padding].any(-1).all()
     last = np.maximum(data.lengths, 1) - 1
-    for history, final in zip((tape.outputs, tape.cells), as_list(case.final), strict=False):
+    for history, final in zip(histories(tape), as_list(case.final), strict=True):
         for k, track in enumerate(history):
             h, real = config.layout(track), data.lengths > 0
             rows = np.arange(config.B)
@@ -77,8 +86,8 @@ def test_histories(cell, batch_first):
         state = calls.as_state(config, *(None if s is None else s[: 2 * depth] for s in (data.h0, data.c0)))
         x = config.layout(data.x)
         *_, part = make_layer(shallow, params).forward(x, state, lengths=data.lengths)
-        assert_same_bits(list(part.outputs), list(tape.outputs)[:depth])
-        assert_same_bits(list(part.cells), list(tape.cells)[:depth])
+        for shallow_tracks, tracks in zip(histories(part), histories(tape), strict=True):
+            assert_same_bits(list(shallow_tracks), list(tracks)[:depth])
 
 
 @every_cell
@@ -86,7 +95,7 @@ def test_histories_are_read_only(cell):
     """And if somebody has his way all the same, the tape has other memory for its own use."""
     case = Case(cell)
     expected = case.backward(retain=True)
-    for track in [*case.tape.outputs, *case.tape.cells]:
+    for track in tracks_of(case.tape):
         before = track.copy()
         with pytest.raises(ValueError, match="read-only"):
             track[0] = 1
@@ -100,7 +109,7 @@ def test_histories_are_read_only(cell):
 @every_cell
 def test_histories_are_sequences(cell):
     case = Case(cell)
-    for history in (case.tape.outputs, case.tape.cells)[: 1 + has_cell_state(cell)]:
+    for history in histories(case.tape):
         assert_same_bits(history[np.int64(1)], history[1])
         assert_same_bits(list(history), [history[0], history[1]])
         for k in (2, 2**70):
@@ -114,7 +123,7 @@ def test_histories_are_sequences(cell):
 def test_histories_outlive_their_tape(cell):
     """An array from a tape stays what it was when the tape is used up and gone, whoever gets the memory then."""
     case = Case(cell)
-    kept = [*case.tape.outputs, *case.tape.cells]
+    kept = tracks_of(case.tape)
     before = [track.copy() for track in kept]
     case.backward()
     del case.tape
@@ -203,15 +212,16 @@ def test_no_gradient_is_a_gradient_of_zeros(cell, batch_first):
     assert_same_bits(run(case.dy, None), run(case.dy, none))
     assert_same_bits(run(None, case.dstate), run(dy, case.dstate))
     assert_same_bits(run(None, None, doutputs={1: case.dy}), run(case.dy, None))
-    assert_same_bits(run(case.dy, None, doutputs={}, dcells={}), run(case.dy, None))
+    assert_same_bits(run(case.dy, None, doutputs={}, dstates={}), run(case.dy, None))
     assert_same_bits(run(case.dy, None, doutputs={0: dy}), run(case.dy, None))
-    assert_same_bits(run(case.dy, None, doutputs=None, dcells=None), run(case.dy, None))
+    assert_same_bits(run(case.dy, None, doutputs=None, dstates=None), run(case.dy, None))
     if has_cell_state(cell):
         dh, dc = case.dstate
         for given, full in (((dh, None), (dh, zeros)), ((None, dc), (zeros, dc)), ((None, None), none)):
             assert_same_bits(run(None, given), run(None, full))
         assert_same_bits(run(None, [dh, dc]), run(None, (dh, dc)))
-        assert_same_bits(run(None, None, dcells={0: dy}), run(None, None))
+        for given in ({}, None, {0: dy}):
+            assert_same_bits(run(None, None, dstates={"c": given}), run(None, None))
     dx, _, grads = run(None, None)
     assert not dx.any()
     assert not any(gradient.any() for gradient in grads.values())

@@ -48,15 +48,14 @@ def of_tokens(layer, config, data, tokens, plan):
     y, state_n, tape = layer.forward(config.layout(tokens), state, lengths=data.lengths, rng=1)
     layers = range(config.num_layers)
     history = {"outputs": [config.layout(tape.outputs[k]) for k in layers]}
-    if config.has_cell_state:
-        history["cells"] = [config.layout(tape.cells[k]) for k in layers]
+    history |= {name: [config.layout(tracks[k]) for k in layers] for name, tracks in tape.states.items()}
     grads = {name: np.zeros_like(value) for name, value in layer.params.items()}
     dx, dstate = layer.backward(
         tape,
         config.layout(data.dy),
         (data.dh_n, data.dc_n) if config.has_cell_state else data.dh_n,
         doutputs={k: config.layout(d) for k, d in data.doutputs.items()},
-        dcells={k: config.layout(d) for k, d in data.dcells.items()},
+        dstates={name: {k: config.layout(d) for k, d in ds.items()} for name, ds in data.dstates.items()},
         grads=grads,
     )
     assert dx is None

@@ -80,7 +80,7 @@ def draw_case(rng, cell, dtype):
         config = draw_config(rng, cell=cell, dtype=dtype, **sizes)
         data = make_data(config, rng)
         data.doutputs.clear()
-        data.dcells.clear()
+        data.dstates.clear()
         if config.lengths and data.lengths.min() == 0:
             continue
         if not near_kink(calls.of_reference(config, data)[1]):

@@ -18,13 +18,15 @@ namespace RECURRA_ISA_NAMESPACE {
 
 template <class T>
 constexpr Kernels<T> kernels() {
-  return {packed_forward_size<T>,
+  return {padded_units<T>,
+          packed_forward_size<T>,
           packed_backward_size<T>,
           pack_forward<T>,
           pack_backward<T>,
           projected_size<T>,
+          deltas_size,
           forward_sizes<T>,
-          backward_work<T>,
+          backward_sizes<T>,
           forward<T>,
           backward<T>,
           gradient<T>,

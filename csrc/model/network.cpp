@@ -4,31 +4,81 @@
 #include <utility>
 
 #include "dispatch.h"
+#include "model/views.h"
 
 namespace recurra {
 namespace {
 
+// The state or staged vector that a recurrent weight multiplies.
+int source_of(const Cell &cell, int parameter) {
+  for (int p = 0; p < cell.product_count; ++p) {
+    if (cell.products[p].parameter == parameter) return cell.products[p].source;
+  }
+  return 0;
+}
+
+// The parameters of one layer and direction, as entries of a table.
+class Entries {
+ public:
+  explicit Entries(const NetworkShape &of) : shape_(of), cell_(of.description()) {}
+
+  ParameterTable::Entry entry(int number, Index layer, const std::string &suffix) const {
+    const ParameterDescription &parameter = cell_.parameters[number];
+    const std::string name = shape_.cell->parameters[static_cast<std::size_t>(number)] + suffix;
+    const std::string rows =
+        (parameter.blocks > 1 ? std::to_string(parameter.blocks) + "*" : "") + std::string("hidden_size");
+    const Index H = shape_.hidden_size, units = checked_product(parameter.blocks, H);
+    switch (parameter.role) {
+      case kInputWeight:
+        return {name, {units, shape_.inputs(layer)}, "(" + rows + ", " + input_symbol(layer) + ")"};
+      case kRecurrentWeight: {
+        const bool of_h = source_of(cell_, number) == 0;
+        const std::string head = parameter.heads > 1 ? "/" + std::to_string(parameter.heads) : "";
+        const Index columns = (of_h ? shape_.projected_size : H) / parameter.heads;
+        return {name, {units, columns}, "(" + rows + ", " + (of_h ? h_symbol() : "hidden_size") + head + ")"};
+      }
+      case kProjection:
+        return {name, {shape_.projected_size, H}, "(proj_size, hidden_size)"};
+      case kScalar:
+        return {name, {}, "()"};
+      default:
+        return {name, {units}, "(" + rows + ",)"};
+    }
+  }
+
+  const char *h_symbol() const { return cell_.projects ? "proj_size" : "hidden_size"; }
+
+ private:
+  std::string input_symbol(Index layer) const {
+    if (layer == 0) return "input_size";
+    return (shape_.directions > 1 ? "2*" : "") + std::string(h_symbol());
+  }
+
+  const NetworkShape &shape_;
+  const Cell &cell_;
+};
+
+bool is_bias(const ParameterDescription &parameter) {
+  return parameter.role == kInputBias || parameter.role == kRecurrentBias;
+}
+
 TablePtr table_of(const NetworkShape &shape) {
+  const Entries own(shape);
+  const Cell &cell = shape.description();
   std::vector<ParameterTable::Entry> entries;
-  const Index gates = kCells[shape.cell].gates, rows = checked_product(gates, shape.hidden_size);
-  const std::string symbol = (gates > 1 ? std::to_string(gates) + "*" : "") + "hidden_size";
   for (Index layer = 0; layer < shape.layers; ++layer) {
-    const bool first = layer == 0;
-    const Index inputs = first ? shape.input_size : checked_product(shape.directions, shape.hidden_size);
-    const std::string input = first ? "input_size" : shape.directions > 1 ? "2*hidden_size" : "hidden_size";
     for (int direction = 0; direction < shape.directions; ++direction) {
       const std::string suffix = shape.single ? "" : "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
-      for (const ParameterDescription &parameter : kParameters) {
-        const std::string name = parameter.name + suffix;
-        if (!is_bias(parameter.role)) {
-          const bool of_input = parameter.role == kInputWeight;
-          const std::string columns = of_input ? input : "hidden_size";
-          entries.push_back({name, {rows, of_input ? inputs : shape.hidden_size}, "(" + symbol + ", " + columns + ")"});
-        } else if (shape.bias) {
-          entries.push_back({name, {rows}, "(" + symbol + ",)"});
-        }
+      for (int p = 0; p < cell.parameter_count; ++p) {
+        if (shape.bias || !is_bias(cell.parameters[p])) entries.push_back(own.entry(p, layer, suffix));
       }
     }
+  }
+  for (int state = 0; shape.learned && state < cell.states; ++state) {
+    const std::string size = state == 0 ? own.h_symbol() : "hidden_size";
+    entries.push_back({shape.cell->states[static_cast<std::size_t>(state)] + "0",
+                       {shape.states(), shape.state_size(state)},
+                       "(num_layers*num_directions, " + size + ")"});
   }
   return std::make_shared<ParameterTable>(std::move(entries));
 }
@@ -42,31 +92,61 @@ LastPlan &last_plan() {
 
 template <class T>
 Network<T>::Network(const NetworkShape &of, TablePtr shared)
-    : shape(of), table(shared ? std::move(shared) : table_of(of)), cell_(kCells[of.cell]), kernels_(kernels_of<T>()) {
+    : shape(of),
+      table(shared ? std::move(shared) : table_of(of)),
+      cell_(shape.description()),
+      kernels_(kernels_of<T>()) {
+  for (int p = 0; p < cell_.parameter_count; ++p) {
+    const bool there = shape.bias || !is_bias(cell_.parameters[p]);
+    places_[p] = there ? static_cast<int>(own_entries_++) : -1;
+  }
+  for (int p = 0; p < cell_.product_count; ++p) {
+    const Product &product = cell_.products[p];
+    const Index rows = cell_.columns[product.column].size == kProjected ? shape.projected_size : shape.hidden_size;
+    recurrent_ += product.count * rows * shape.state_size(product.source);
+  }
   Index forward_size = 0, backward_size = 0;
   for (Index layer = 0; layer < shape.layers; ++layer) {
+    const CellShape sizes = cell_shape(layer);
     for (int direction = 0; direction < shape.directions; ++direction) {
       forward_at_.push_back(forward_size);
       backward_at_.push_back(backward_size);
-      forward_size += kernels_.packed_forward_size(shape.cell, inputs(layer), shape.hidden_size);
-      backward_size += kernels_.packed_backward_size(shape.cell, inputs(layer), shape.hidden_size);
-      multiply_adds_ += cell_.gates * shape.hidden_size * (inputs(layer) + shape.hidden_size);
+      forward_size += kernels_.packed_forward_size(&sizes);
+      backward_size += kernels_.packed_backward_size(&sizes);
+      multiply_adds_ += cell_.input_columns * shape.hidden_size * sizes.input_size + recurrent_;
     }
+  }
+  for (int state = 0; state < cell_.states; ++state) {
+    learned_at_[state] = forward_size;
+    forward_size += shape.learned ? shape.states() * shape.state_size(state) : 0;
   }
   forward_at_.push_back(forward_size);
   backward_at_.push_back(backward_size);
+}
+
+bool fits(const NetworkShape &shape, const ParameterTable &table) {
+  const TablePtr own = table_of(shape);
+  return std::equal(own->entries.begin(), own->entries.end(), table.entries.begin(), table.entries.end(),
+                    [](const auto &a, const auto &b) { return a.name == b.name && a.shape == b.shape; });
+}
+
+std::size_t next_variant() {
+  static std::atomic<std::size_t> last{0};
+  return ++last;
+}
+
+template <class T>
+Index Network<T>::state_elements(int state, Index batch) const {
+  return checked_product(checked_product(shape.states(), batch), shape.state_size(state));
 }
 
 template <class T>
 PackTask<T> Network<T>::pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to,
                                   Worker *worker) const {
   PackTask<T> task{};
-  task.cell = shape.cell;
-  task.input_size = inputs(layer);
-  task.hidden_size = shape.hidden_size;
-  for (const ParameterDescription &parameter : kParameters) {
-    if (!has(parameter.role)) continue;
-    task.parameters[parameter.role] = parameters.data(entry(layer * shape.directions + direction, parameter.role));
+  task.shape = cell_shape(layer);
+  for (int p = 0; p < cell_.parameter_count; ++p) {
+    if (has(p)) task.parameters[p] = parameters.data(entry(layer * shape.directions + direction, p));
   }
   task.to = to;
   task.worker = worker;
@@ -83,10 +163,13 @@ PackedPtr<T> Network<T>::packed_forward(Parameters<T> &parameters, Signalled sig
         if (!kernels_.pack_forward(&task)) return false;
       }
     }
+    for (int state = 0; shape.learned && state < cell_.states; ++state) {
+      std::copy_n(parameters.data(learned_entry(state)), state_elements(state, 1), to + learned_at_[state]);
+    }
     return true;
   };
-  return parameters.packed[shape.part].forward.get(lock, parameters.version, parameters.unless_borrowed(signalled),
-                                                   forward_at_.back(), pack);
+  return parameters.packed[{shape.part, shape.variant}].forward.get(
+      lock, parameters.version, parameters.unless_borrowed(signalled), forward_at_.back(), pack);
 }
 
 template <class T>
@@ -104,7 +187,7 @@ PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long ve
     }
     return true;
   };
-  PackedPtr<T> packed = parameters.packed[shape.part].backward.get(
+  PackedPtr<T> packed = parameters.packed[{shape.part, shape.variant}].backward.get(
       lock, parameters.version, parameters.unless_borrowed(signalled), backward_at_.back(), pack);
   outdated = packed && packed->version != version;  // changed while Python was asked for signals
   return outdated ? nullptr : packed;
@@ -112,18 +195,19 @@ PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long ve
 
 template <class T>
 Plan Network<T>::plan(const Sequences &sequences, const PlanWish &wish, int products) const {
-  const Index H = shape.hidden_size, bytes = static_cast<Index>(sizeof(T));
+  const Index bytes = static_cast<Index>(sizeof(T));
+  const CellShape sizes = cell_shape(0);
   Work work{};
   work.steps = sequences.rows.steps;
   work.batch = sequences.rows.batch;
   work.rows = sequences.total();
   work.directions = shape.directions;
   if (__builtin_mul_overflow(products * multiply_adds_, work.rows, &work.multiply_adds)) throw std::bad_alloc();
-  work.step_work = sequences.rows.batch * cell_.gates * H * H;
-  work.panels = H * bytes / (4 * active_kernels().vector_bytes);
-  work.projected_bytes = kernels_.projected_size(shape.cell, H) * bytes;
-  work.hidden_bytes = cell_.gates * H * H * bytes;
-  work.delta_bytes = cell_.deltas * H * bytes;
+  work.step_work = sequences.rows.batch * recurrent_;
+  work.panels = shape.hidden_size * bytes / (4 * active_kernels().vector_bytes);
+  work.projected_bytes = kernels_.projected_size(&sizes) * bytes;
+  work.hidden_bytes = recurrent_ * bytes;
+  work.delta_bytes = kernels_.deltas_size(&sizes) * bytes;
   work.panel_row_bytes = 4 * active_kernels().vector_bytes;
   return choose_plan(work, wish);
 }

@@ -6,8 +6,10 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
+#include "model/cell.h"
 #include "model/parameters.h"
 #include "model/plan.h"
 #include "model/sequences.h"
@@ -36,46 +38,68 @@ struct NetworkShape {
   Index input_size, hidden_size, layers;
   int directions;
   bool bias;
-  bool single;             // a cell, which takes one step; its parameters' names lack the suffix "_l0"
-  bool reverse = false;    // the one direction goes from each sequence's end to its beginning
-  Index projected_size;    // features of h: hidden_size, unless the cell projects
-  bool learned = false;    // initial states are parameters, used where the caller gives none
-  std::size_t part = 0;    // of a cell that shares a layer's parameters: 1 + the place of its own first one among those
+  bool single;           // a cell, which takes one step; its parameters' names lack the suffix "_l0"
+  Index projected_size;  // features of h: hidden_size, unless the cell projects
+  bool reverse = false;  // the one direction goes from each sequence's end to its beginning
+  bool learned = false;  // initial states are parameters, used where the caller gives none
+  std::size_t part = 0;  // of a cell that shares a layer's parameters: 1 + the place of its first one among those
+  std::size_t variant =
+      0;  // of a network with the parameters of another one and a cell of its own: a number of its own
 
+  const Cell &description() const { return cell->cell; }
   Index features() const { return directions * projected_size; }
+  Index inputs(Index layer) const { return layer == 0 ? input_size : features(); }
   Index states() const { return layers * directions; }
   Index state_size(int state) const { return state == 0 ? projected_size : hidden_size; }
+  bool reversed(Index direction) const { return reverse || direction == 1; }
 };
+
+// Whether a network of that shape has the parameters of a table, whatever it does with them.
+bool fits(const NetworkShape &shape, const ParameterTable &table);
+// A number that no variant of any network has.
+std::size_t next_variant();
 
 // What one layer saves for the backward pass; arrays are compact, (rows, …), see Rows.
 template <class T>
 struct LayerTape {
-  Buffer<T> out;                  // (rows, directions * projected_size): h_t
-  Buffer<T> mask, masked;         // the same, where dropout follows: the mask, and out ∘ mask
-  std::array<Buffer<T>, 2> kept;  // by direction: what the cell keeps, (rows, kept_stride)
-  std::array<std::vector<Buffer<T>>, 2> states;  // by direction and state, but h: (rows, padded_units(hidden_size))
+  Buffer<T> out;                                            // (rows, directions * projected_size): h_t
+  Buffer<T> mask, masked;                                   // the same, where dropout follows: the mask, and out ∘ mask
+  std::array<Buffer<T>, 2> kept;                            // by direction: what the cell keeps, (rows, kept_stride)
+  std::array<std::array<Buffer<T>, kMaxStates>, 2> states;  // by direction and state, but h: (rows, padded_units)
 };
 
-// What forward keeps for backward. It owns all of it, so later changes to the caller's arrays don't matter.
+// An input array of the cell: compact, or of kPerRow (the caller's batch, hidden_size).
+template <class T>
+struct InputTape {
+  Buffer<T> values;
+  bool layered = false;  // one for each layer and direction, `layer_size` elements further on
+  Index layer_size = 0;
+};
+
+// What forward keeps for backward. It owns all of it, so later changes to the caller's arrays don't matter. What the
+// kernels may read in whole vectors goes on for one beyond its end.
 template <class T>
 struct TapeMemory {
+  explicit TapeMemory(Sequences of) : sequences(std::move(of)) {}
+
   Sequences sequences;
   Buffer<T> x;           // compact
   Buffer<Index> tokens;  // or these, compact
   Buffer<T> table;       // (alphabet, input_size) behind them, or empty
   Index alphabet = 0;
-  std::vector<Buffer<T>> inputs;   // of the cell, in its order: compact, or of kPerRow (batch, hidden_size); each once
-                                   // or layers * directions times
-  std::vector<Buffer<T>> initial;  // by state: (layers * directions, sequences, its size), empty for zeros
+  std::vector<InputTape<T>> inputs;           // of the cell, in its order
+  std::array<Buffer<T>, kMaxStates> initial;  // (layers * directions, rows.batch, its size), empty for zeros
+  std::array<bool, kMaxStates> learned{};     // whether that is the parameter
   std::vector<LayerTape<T>> layers;
   ParametersPtr<T> parameters;  // that forward used, and which version of them
   long long version = 0;
 };
 
-// An input array of the cell: as `Strided`, for each layer and direction `layer_stride` further on; 0: the same for all.
+// The caller's input array: features as in `Strided`; of kPerRow with a `step` of 0.
 template <class T>
 struct StridedInput {
   Strided<T> array;
+  bool layered = false;  // one for each layer and direction, `layer_stride` elements further on
   Index layer_stride = 0;
 };
 
@@ -86,9 +110,9 @@ struct ForwardCall {
   const T *table = nullptr;     // (alphabet, input_size): the vectors that tokens stand for; null: one-hot rows
   Index alphabet = 0;
   std::vector<StridedInput<const T>> inputs;    // of the cell, in its order
-  std::vector<const T *> initial;  // by state: (layers * directions, batch, its size), null for zeros
+  std::array<const T *, kMaxStates> initial{};  // (layers * directions, batch, its size), null where not given
   Strided<T> y;
-  std::vector<T *> final;               // by state, the same
+  std::array<T *, kMaxStates> final{};  // the same
   std::vector<Strided<const T>> masks;  // of all layers but the last, or empty; only with a tape
   PlanWish wish;
   Signalled signalled = nullptr;
@@ -97,14 +121,14 @@ struct ForwardCall {
 template <class T>
 struct BackwardCall {
   Strided<const T> dy;
-  std::vector<Strided<const T>> doutputs;               // of every layer, null where not given
-  std::vector<std::vector<Strided<const T>>> dstates;   // by state and layer; of h none
-  std::vector<const T *> dfinal;                        // by state, null for zeros
-  Strided<T> dx;        // null: not wanted
-  T *dtable = nullptr;  // (alphabet, input_size) where the tape has a table; null: not wanted
+  std::vector<Strided<const T>> doutputs;                         // of every layer, null where not given
+  std::array<std::vector<Strided<const T>>, kMaxStates> dstates;  // the same by state, of h none
+  std::array<const T *, kMaxStates> dfinal{};                     // null for zeros
+  Strided<T> dx;                                                  // null: not wanted
+  T *dtable = nullptr;                   // (alphabet, input_size) where the tape has a table; null: not wanted
   std::vector<StridedInput<T>> dinputs;  // of the cell's inputs: the gradient is added; null: not wanted
-  std::vector<T *> dinitial;             // by state
-  std::vector<T *> grads;                // of every parameter, contiguous; the gradient is added
+  std::array<T *, kMaxStates> dinitial{};
+  std::vector<T *> grads;  // of every parameter, contiguous; the gradient is added
   PlanWish wish;
   Signalled signalled = nullptr;
 };
@@ -116,37 +140,64 @@ enum class Outcome { kDone, kInterrupted, kOutdated };
 template <class T>
 class Network {
  public:
-  // With a table of its own, or, for a cell that shares a layer's parameters, with that of the layer.
+  // With a table of its own, or with that of another network whose parameters it shares.
   explicit Network(const NetworkShape &shape, TablePtr shared = nullptr);
 
-  // Fills y, h_n and c_n; `tape`, if given, has its sequences and nothing else yet.
+  // Fills y and the final states; `tape`, if given, has its sequences and nothing else yet.
   Outcome forward(const ParametersPtr<T> &parameters, const Sequences &sequences, const ForwardCall<T> &call,
                   TapeMemory<T> *tape) const;
   // kOutdated: the weights have changed since the tape was made. Nothing is added unless kDone.
   Outcome backward(const TapeMemory<T> &tape, const BackwardCall<T> &call) const;
 
+  // Bytes that a forward pass over so many whole sequences of features allocates for its tape, but for initial states
+  // and masks.
+  Index tape_bytes(Index steps, Index batch) const;
+  // The place in the table of the first parameter of a layer and direction, counted as `layer * directions +
+  // direction`.
+  std::size_t first_entry(Index layer_direction) const {
+    return (shape.part ? shape.part - 1 : 0) + static_cast<std::size_t>(layer_direction * own_entries_);
+  }
+
   const NetworkShape shape;
   const TablePtr table;
 
  private:
-  Index inputs(Index layer) const { return layer == 0 ? shape.input_size : shape.features(); }
-  // The place in the table of a parameter of a layer and direction, counted as `layer * directions + direction`.
-  std::size_t entry(Index layer_direction, Role role) const {
-    const std::size_t first = shape.part ? shape.part - 1 : 0;
-    return first + static_cast<std::size_t>(layer_direction * (shape.bias ? 4 : 2) + role);
+  CellShape cell_shape(Index layer) const {
+    return {&cell_, shape.inputs(layer), shape.hidden_size, shape.projected_size};
   }
-  bool has(Role role) const { return shape.bias || !is_bias(role); }
+  // The place of a parameter, counted as in the cell's description; only where there is one, see has().
+  std::size_t entry(Index layer_direction, int parameter) const {
+    return first_entry(layer_direction) + static_cast<std::size_t>(places_[parameter]);
+  }
+  bool has(int parameter) const { return places_[parameter] >= 0; }
+  // The place of a state that is learned.
+  std::size_t learned_entry(int state) const { return first_entry(shape.states()) + static_cast<std::size_t>(state); }
+  Index state_elements(int state, Index batch) const;
+
   PackTask<T> pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to, Worker *worker) const;
   // Null if interrupted; backward also if the weights are no longer of that version, and says so.
   PackedPtr<T> packed_forward(Parameters<T> &parameters, Signalled signalled) const;
   PackedPtr<T> packed_backward(Parameters<T> &parameters, long long version, Signalled signalled, bool &outdated) const;
   Plan plan(const Sequences &sequences, const PlanWish &wish, int products) const;
+  // Makes room on a tape, and copies to it what isn't a sequence.
+  void prepare(const ForwardCall<T> &call, TapeMemory<T> &tape) const;
+  Index input_elements(int input, Index rows, Index batch) const;
+  Index kept_stride() const;
+  // The view of an input that a layer and direction reads: the caller's own, or what the tape has.
+  RowView<const T> given_input(const StridedInput<const T> &input, Index layer_direction) const;
+  RowView<const T> taped_input(const TapeMemory<T> &tape, int input, Index layer_direction) const;
+  RowView<const T> layer_input(const TapeMemory<T> &tape, Index layer) const;
   Outcome report(const Plan &plan, int members, bool stopped) const;
 
-  const CellDescription &cell_;
+  const Cell &cell_;
   const Kernels<T> &kernels_;
+  std::array<int, kMaxParameters> places_{};     // of a cell's parameters among those of a layer and direction, or -1
+  Index own_entries_ = 0;                        // of a layer and direction
   std::vector<Index> forward_at_, backward_at_;  // where (layer, direction) begins in a snapshot; at the end the size
-  Index multiply_adds_ = 0;                      // of one row, forward
+  // The same of learned states, which lie at the end of forward's snapshot.
+  std::array<Index, kMaxStates + 1> learned_at_{};
+  Index recurrent_ = 0;      // multiply-adds of one row of one direction, forward, without those with x
+  Index multiply_adds_ = 0;  // of one row, forward
 };
 
 extern template class Network<float>;

@@ -1,5 +1,6 @@
 // Network::forward: the layers in turn, their slices and directions shared out among a team.
 #include "dispatch.h"
+#include "model/states.h"
 #include "model/views.h"
 #include "system/team.h"
 
@@ -9,7 +10,7 @@ template <class T>
 Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences &sequences, const ForwardCall<T> &call,
                             TapeMemory<T> *tape) const {
   const Rows &rows = sequences.rows;
-  const Index H = shape.hidden_size, I = shape.input_size, features = shape.directions * H;
+  const Index H = shape.hidden_size, P = shape.projected_size, I = shape.input_size, features = shape.features();
   const Index total = sequences.total();
   const Plan plan = this->plan(sequences, call.wish, 1);
   const std::vector<Index> bounds = sequences.slices(plan.split == kSplitBatch ? plan.threads : 1);
@@ -18,50 +19,33 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
   for (int s = 0; s < slices; ++s) most_rows = std::max(most_rows, bounds[s + 1] - bounds[s]);
 
   if (tape) {
-    const Index states = checked_product(checked_product(shape.layers * shape.directions, rows.batch), H);
     tape->parameters = parameters;
-    if (call.tokens) {
-      tape->tokens = Buffer<Index>(total);
-      tape->alphabet = call.table ? call.alphabet : I;
-      if (call.table) {
-        tape->table = Buffer<T>(checked_product(call.alphabet, I));
-        std::copy_n(call.table, tape->table.size(), tape->table.data());
-      }
-    } else {
-      tape->x = Buffer<T>(checked_product(total, I), true);
-    }
-    if (call.h0) tape->h0 = Buffer<T>(states);
-    if (call.c0) tape->c0 = Buffer<T>(states);
-    std::copy(call.h0, call.h0 ? call.h0 + states : nullptr, tape->h0.data());
-    std::copy(call.c0, call.c0 ? call.c0 + states : nullptr, tape->c0.data());
-    tape->layers.resize(static_cast<std::size_t>(shape.layers));
-    for (Index layer = 0; layer < shape.layers; ++layer) {
-      LayerTape<T> &kept = tape->layers[layer];
-      kept.out = Buffer<T>(checked_product(total, features), true);
-      if (layer + 1 < shape.layers && !call.masks.empty()) {
-        kept.mask = Buffer<T>(total * features, true);
-        kept.masked = Buffer<T>(total * features, true);
-      }
-      for (int direction = 0; direction < shape.directions; ++direction) {
-        kept.saved[direction] = Buffer<T>(checked_product(total, padded_stride<T>(cell_.saved * H)), true);
-        if (shape.has_cell_state()) kept.cells[direction] = Buffer<T>(total * H, true);
-      }
-    }
+    prepare(call, *tape);
   }
   Index widest = 0, shared = 0;
   for (Index layer = 0; layer < std::min<Index>(shape.layers, 2); ++layer) {
     const Index alphabet = layer == 0 && call.table ? call.alphabet : 0;
-    const ForwardSizes sizes = kernels_.forward_sizes(shape.cell, most_rows, inputs(layer), H, alphabet, &plan);
+    const CellShape of = cell_shape(layer);
+    const WorkSizes sizes = kernels_.forward_sizes(&of, most_rows, alphabet, tape != nullptr, &plan);
     widest = std::max(widest, sizes.work);
-    shared = sizes.shared;
+    shared = std::max(shared, sizes.shared);
   }
   const Index between = tape || shape.layers == 1 ? 0 : checked_product(total, features);  // layers' outputs
   std::array<T *, 2> hidden{};
+  // Rows of states, where they aren't the caller's arrays.
+  std::array<T *, kMaxStates> entering{}, leaving{};
   T *work = nullptr;
   Index *tokens = tape ? tape->tokens.data() : nullptr;
+  const auto made = [&](int state) { return shape.learned && !call.initial[state]; };
   const auto cut = [&](Cutter cutter) {
     if (call.tokens && !tape) tokens = cutter.take<Index>(total);
     for (T *&buffer : hidden) buffer = cutter.take<T>(between);
+    for (int state = 0; state < cell_.states; ++state) {
+      const Index size = state_elements(state, rows.batch);
+      const bool spread = !tape && (made(state) || (sequences.cut() && call.initial[state]));
+      if (spread) entering[state] = cutter.take<T>(size);
+      leaving[state] = sequences.cut() ? cutter.take<T>(size) : call.final[state];
+    }
     work = cutter.take<T>(checked_product(plan.threads, widest + shared));
     return cutter.used();
   };
@@ -72,24 +56,45 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
   if (!packed) return Outcome::kInterrupted;
   if (tape) tape->version = packed->version;
 
+  std::array<const T *, kMaxStates> initial = call.initial;
+  for (int state = 0; state < cell_.states; ++state) {
+    T *to = tape ? tape->initial[state].data() : entering[state];
+    if (!to) continue;
+    const T *from = made(state) ? packed->memory.data() + learned_at_[state] : call.initial[state];
+    spread_states(shape, sequences, End::kEntering, shape.state_size(state), made(state), from, to);
+    initial[state] = to;
+  }
+
   Team team(call.signalled, plan.threads);
   const auto copy_input = [&](Index first, Index last, Worker &worker) {
     for_rows(rows, first, last, [&](Index t, Index b, Index row) {
       if (team.stopped() || stops(worker, kCopyWork * I)) return;
       if (call.tokens) {
-        tokens[row] = call.tokens.base[t * call.tokens.step + rows.order[b] * call.tokens.row];
-        return;
+        tokens[row] = *caller_row(call.tokens, rows, t, b);
+      } else {
+        std::copy_n(caller_row(call.x, rows, t, b), I, tape->x.data() + row * I);
       }
-      const T *from = call.x.base + t * call.x.step + rows.order[b] * call.x.row;
-      std::copy(from, from + I, tape->x.data() + row * I);
     });
+  };
+  const auto copy_inputs = [&](Index first, Index last, Worker &worker) {
+    for (int input = 0; input < cell_.input_count; ++input) {
+      if (cell_.inputs[input].shape == kPerRow) continue;
+      const StridedInput<const T> &given = call.inputs[input];
+      const Index width = cell_.inputs[input].shape == kPerUnit ? H : 1;
+      for (Index k = 0; k < (given.layered ? shape.states() : 1); ++k) {
+        T *to = tape->inputs[input].values.data() + k * tape->inputs[input].layer_size;
+        for_rows(rows, first, last, [&](Index t, Index b, Index row) {
+          if (team.stopped() || stops(worker, kCopyWork * width)) return;
+          std::copy_n(caller_row(given.array, rows, t, b) + k * given.layer_stride, width, to + row * width);
+        });
+      }
+    }
   };
   const auto apply_mask = [&](LayerTape<T> &kept, const Strided<const T> &mask, Index first, Index last,
                               Worker &worker) {
     for_rows(rows, first, last, [&](Index t, Index b, Index row) {
       if (team.stopped() || stops(worker, kCopyWork * features)) return;
-      const T *from = mask.base + t * mask.step + rows.order[b] * mask.row;
-      const T *out = kept.out.data() + row * features;
+      const T *from = caller_row(mask, rows, t, b), *out = kept.out.data() + row * features;
       T *factors = kept.mask.data() + row * features, *masked = kept.masked.data() + row * features;
       for (Index i = 0; i < features; ++i) {
         factors[i] = from[i];
@@ -106,16 +111,17 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
     for (int s = 0; s < slices; ++s) {
       if (!mine(s, 0)) continue;
       if (tape || call.tokens) copy_input(bounds[s], bounds[s + 1], worker);
+      if (tape) copy_inputs(bounds[s], bounds[s + 1], worker);
       clear_padding(sequences, bounds[s], bounds[s + 1], call.y, features, worker);
     }
     if (together && !worker.barrier(&worker)) return;
     for (Index layer = 0; layer < shape.layers; ++layer) {
       const bool last = layer + 1 == shape.layers;
       ForwardTask<T> task{};
-      task.cell = shape.cell;
+      task.shape = cell_shape(layer);
       task.rows = rows;
-      task.input_size = inputs(layer);
-      task.hidden_size = H;
+      task.taped = tape != nullptr;
+      task.kept_stride = kept_stride();
       task.plan = &plan;
       task.worker = &worker;
       task.part = by_unit ? member : 0;
@@ -139,22 +145,27 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
         for (int direction = 0; direction < shape.directions; ++direction) {
           if (!(by_unit || mine(s, direction)) || team.stopped()) continue;
           const Index k = layer * shape.directions + direction;
-          const RowView<T> y = columns_of(view_of(call.y), direction * H);
-          task.reverse = direction == 1;
+          const RowView<T> y = columns_of(view_of(call.y), direction * P);
+          std::array<RowView<const T>, kMaxInputs> inputs{};
+          for (int i = 0; i < cell_.input_count; ++i) {
+            inputs[i] = tape ? taped_input(*tape, i, k) : given_input(call.inputs[i], k);
+          }
+          task.inputs = inputs.data();
+          task.reverse = shape.reversed(direction);
           task.packed = packed->memory.data() + forward_at_[k];
-          task.h0 = state_at(call.h0, k, sequences, H);
-          task.c0 = state_at(call.c0, k, sequences, H);
-          task.h_n = state_at(call.h_n, k, sequences, H);
-          task.c_n = state_at(call.c_n, k, sequences, H);
+          for (int state = 0; state < cell_.states; ++state) {
+            task.initial[state] = state_at(initial[state], k, rows, shape.state_size(state));
+            task.final[state] = state_at(leaving[state], k, rows, shape.state_size(state));
+          }
           if (tape) {
             const LayerTape<T> &kept = tape->layers[layer];
-            task.out = {kept.out.data() + direction * H, 0, features, true};
+            task.out = {kept.out.data() + direction * P, 0, features, true};
             task.copy = last ? y : RowView<T>{};
-            task.saved = kept.saved[direction].data();
-            task.saved_stride = padded_stride<T>(cell_.saved * H);
-            task.cells = kept.cells[direction].data();
+            task.kept = kept.kept[direction].data();
+            for (int state = 1; state < cell_.states; ++state)
+              task.states[state] = kept.states[direction][state].data();
           } else {
-            task.out = last ? y : RowView<T>{hidden[layer % 2] + direction * H, 0, features, true};
+            task.out = last ? y : RowView<T>{hidden[layer % 2] + direction * P, 0, features, true};
           }
           kernels_.forward(&task);
         }
@@ -169,6 +180,9 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
       }
     }
   });
+  for (int state = 0; sequences.cut() && !team.stopped() && state < cell_.states; ++state) {
+    gather_states(shape, sequences, End::kLeaving, shape.state_size(state), leaving[state], call.final[state]);
+  }
   return report(plan, team.size(), team.stopped());
 }
 

@@ -84,6 +84,15 @@ class PackedCache {
   std::shared_ptr<Packed<T>> latest_;
 };
 
+// Whose packed copies they are, as several networks may share parameters; see NetworkShape.
+struct PackedFor {
+  std::size_t part, variant;
+
+  bool operator<(const PackedFor &other) const {
+    return part < other.part || (part == other.part && variant < other.variant);
+  }
+};
+
 template <class T>
 struct PackedCaches {
   PackedCache<T> forward, backward;
@@ -158,7 +167,7 @@ class Parameters {
   const std::vector<ParameterTable::Entry> &entries;
   std::mutex mutex;
   long long version = 0;
-  std::map<std::size_t, PackedCaches<T>> packed;  // by NetworkShape::part: of all the layer, and of cells that share it
+  std::map<PackedFor, PackedCaches<T>> packed;
 
  private:
   const bool borrowed_ = false;

@@ -73,10 +73,10 @@ class Arguments {
   }
 
   // A state, contiguous; null for None.
-  const T *state(py::handle object, Name name, const Layout &layout, Index states, Index hidden_size) {
+  const T *state(py::handle object, Name name, const Layout &layout, Index states, const char *symbol, Index size) {
     if (object.is_none()) return nullptr;
     py::array array = typed_array<T>(object, name);
-    check_shape(array, name, [&] { return layout.state_symbols(); }, layout.state_shape(states, hidden_size));
+    check_shape(array, name, [&] { return layout.state_symbols(symbol); }, layout.state_shape(states, size));
     return pointer<T>(keep(contiguous<T>(array) ? array : copied(array)));
   }
 

@@ -123,13 +123,20 @@ inline py::array plain_array(py::handle array) {
   return is_plain(array) ? given : own_view(given);
 }
 
-// Rows of features can be read in place if each is contiguous and every element lies where a T may.
+// Whether every element lies where a T may, and strides count whole ones.
 template <class T>
-bool readable_in_place(const py::array &array) {
+bool lies_well(const py::array &array) {
   if (reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) != 0) return false;
   for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
     if (array.strides(axis) % static_cast<py::ssize_t>(sizeof(T)) != 0) return false;
   }
+  return true;
+}
+
+// Rows of features can be read in place if each of them is contiguous, too.
+template <class T>
+bool readable_in_place(const py::array &array) {
+  if (!lies_well<T>(array)) return false;
   const py::ssize_t last = array.ndim() - 1;
   return last < 0 || array.shape(last) <= 1 || array.strides(last) == static_cast<py::ssize_t>(sizeof(T));
 }

@@ -1,52 +1,189 @@
-// The table of cells for Python.
 #include "python/cell_table.h"
 
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "python/arguments.h"
 #include "python/bindings.h"
-#include "python/errors.h"
+#include "python/classes.h"
 
 namespace recurra {
-
-CellId cell_named(const std::string &name) {
-  for (int id = 0; id < kCellCount; ++id) {
-    if (name == kCells[id].name) return static_cast<CellId>(id);
-  }
-  std::string names;
-  for (const CellDescription &cell : kCells) names += (names.empty() ? "" : ", ") + std::string(cell.name);
-  refuse_value("cell", "one of " + names, name);
-}
-
 namespace {
 
-py::tuple words_of(const char *text) { return py::tuple(py::str(text).attr("split")()); }
+std::string text_of(py::handle object, Name name) {
+  if (!PyUnicode_Check(object.ptr())) refuse_type(name, "a str", type_name(object));
+  Py_ssize_t size = 0;
+  const char *text = PyUnicode_AsUTF8AndSize(object.ptr(), &size);
+  if (!text) throw py::error_already_set();
+  return {text, static_cast<std::size_t>(size)};
+}
 
-// What csrc/cells.h says of every cell, by name.
+// Null if there is none.
+py::object entry(py::handle names, const char *key) {
+  if (!PyDict_Check(names.ptr())) refuse_type("names", "a dict", type_name(names));
+  const py::str word(key);
+  PyObject *found = PyDict_GetItemWithError(names.ptr(), word.ptr());
+  if (!found && PyErr_Occurred()) throw py::error_already_set();
+  return py::reinterpret_borrow<py::object>(found);
+}
+
+std::vector<std::string> list_of(py::handle names, const char *key) {
+  const py::object words = entry(names, key);
+  if (!words) refuse_value("names", "the key " + std::string(key), "none");
+  const std::string name = "names['" + std::string(key) + "']";
+  if (!PyTuple_Check(words.ptr())) refuse_type(name, "a tuple", type_name(words));
+  std::vector<std::string> list;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(words.ptr()); ++i) {
+    list.push_back(text_of(PyTuple_GET_ITEM(words.ptr(), i), name + "[" + std::to_string(i) + "]"));
+  }
+  return list;
+}
+
+CellWords words_of(py::handle names) {
+  const py::object name = entry(names, "name");
+  return {name ? text_of(name, "names['name']") : "cell", list_of(names, "gates"), list_of(names, "states"),
+          list_of(names, "parameters"), list_of(names, "inputs")};
+}
+
+// One axis of T, contiguous.
+template <class T>
+py::array list_array(const py::array &array, Name name) {
+  if (array.ndim() != 1) refuse_value(name, "one axis", shape_text(array));
+  return contiguous<T>(array) ? array : copied(array);
+}
+
+py::array code_array(py::handle object) {
+  const py::array array = any_array(object, "code", "int32", "int32");
+  if (!py::isinstance<py::array_t<std::int32_t>>(array)) {
+    refuse_type("code", "int32", std::string(py::str(array.dtype())));
+  }
+  return list_array<std::int32_t>(array, "code");
+}
+
+std::shared_ptr<const NamedCell> cell_from(py::handle code, py::handle constants, py::handle names) {
+  CellWords words = words_of(names);
+  const py::array numbers = code_array(code);
+  const py::array values = list_array<double>(typed_array<double>(constants, "constants"), "constants");
+  return checked_cell(pointer<std::int32_t>(numbers), static_cast<std::size_t>(numbers.size()), pointer<double>(values),
+                      static_cast<std::size_t>(values.size()), std::move(words));
+}
+
+py::tuple tuple_of(const std::vector<std::string> &words) {
+  py::tuple tuple(words.size());
+  for (std::size_t i = 0; i < words.size(); ++i) tuple[i] = py::str(words[i]);
+  return tuple;
+}
+
+py::dict names_of(const std::shared_ptr<PythonCell> &of) {
+  const NamedCell &named = *of->named;
+  py::dict names;
+  names["name"] = named.name;
+  names["gates"] = tuple_of(named.gates);
+  names["states"] = tuple_of(named.states);
+  names["parameters"] = tuple_of(named.parameters);
+  names["inputs"] = tuple_of(named.inputs);
+  return names;
+}
+
+py::object compiled_name(const std::shared_ptr<PythonCell> &of) {
+  const std::int32_t id = of->named->cell.compiled;
+  return id == kInterpreted ? py::object(py::none()) : py::object(py::str(kCellNames[id].name));
+}
+
+std::int32_t instructions_of(const Stage *stages, std::int32_t count) {
+  std::int32_t instructions = 0;
+  for (std::int32_t s = 0; s < count; ++s) instructions += stages[s].instructions.count;
+  return instructions;
+}
+
+// How large the description is, and what a call needs for each row and unit.
+py::dict counts_of(const std::shared_ptr<PythonCell> &of) {
+  const Cell &cell = of->named->cell;
+  py::dict counts;
+  counts["states"] = cell.states;
+  counts["parameters"] = cell.parameter_count;
+  counts["columns"] = cell.column_count;
+  counts["products"] = cell.product_count;
+  counts["inputs"] = cell.input_count;
+  counts["stages"] = cell.stage_count;
+  counts["back_stages"] = cell.back_stage_count;
+  counts["deltas"] = cell.delta_count;
+  counts["kept"] = cell.kept;
+  counts["staged"] = cell.staged;
+  counts["held"] = cell.held;
+  counts["temporaries"] = cell.temporaries;
+  counts["untaped_held"] = cell.untaped_held;
+  counts["untaped_temporaries"] = cell.untaped_temporaries;
+  counts["back_staged"] = cell.back_staged;
+  counts["back_held"] = cell.back_held;
+  counts["back_temporaries"] = cell.back_temporaries;
+  counts["instructions"] = instructions_of(cell.stages, cell.stage_count);
+  counts["untaped_instructions"] = instructions_of(cell.untaped_stages, cell.stage_count);
+  counts["back_instructions"] = instructions_of(cell.back_stages, cell.back_stage_count);
+  return counts;
+}
+
+// Whether a gate's recurrent half, with b_hh, is a column of its own.
+bool splits_gate(const Cell &cell) {
+  for (std::int32_t i = cell.input_columns; i < cell.column_count; ++i) {
+    if (cell.columns[i].recurrent_bias >= 0) return true;
+  }
+  return false;
+}
+
+// The compiled cells by name.
 py::dict cells_dict() {
   constexpr const char *roles[] = {"input_weight", "recurrent_weight", "input_bias", "recurrent_bias"};
+  constexpr const char *columns[] = {"input_size", "hidden_size", nullptr, nullptr};
   py::dict result;
-  for (const CellDescription &cell : kCells) {
-    py::list parameters;
-    for (const ParameterDescription &parameter : kParameters) {
-      py::dict entry;
-      entry["name"] = parameter.name;
-      entry["rows"] = cell.gates;  // times hidden_size
-      entry["columns"] = parameter.role == kInputWeight       ? py::object(py::str("input_size"))
-                         : parameter.role == kRecurrentWeight ? py::object(py::str("hidden_size"))
-                                                              : py::object(py::none());
-      entry["role"] = roles[parameter.role];
-      parameters.append(entry);
+  for (int id = 0; id < kCompiledCells; ++id) {
+    const auto named = compiled_cell(static_cast<CompiledCell>(id));
+    py::tuple parameters(named->parameters.size());
+    for (std::size_t i = 0; i < named->parameters.size(); ++i) {
+      const ParameterDescription &parameter = named->cell.parameters[i];
+      py::dict description;
+      description["name"] = named->parameters[i];
+      description["rows"] = parameter.blocks;  // times hidden_size
+      description["columns"] =
+          columns[parameter.role] ? py::object(py::str(columns[parameter.role])) : py::object(py::none());
+      description["role"] = roles[parameter.role];
+      parameters[i] = description;
     }
     py::dict description;
-    description["gates"] = words_of(cell.gate_names);
-    description["states"] = words_of(cell.state_names);
-    description["split_gate"] = cell.split_gate;
-    description["parameters"] = py::tuple(parameters);
-    result[cell.name] = description;
+    description["gates"] = tuple_of(named->gates);
+    description["states"] = tuple_of(named->states);
+    description["split_gate"] = splits_gate(named->cell);
+    description["parameters"] = parameters;
+    result[named->name.c_str()] = description;
   }
   return result;
 }
 
 }  // namespace
 
-void register_cells(py::module_ &module) { module.def("cells", cells_dict); }
+PythonCell::PythonCell(py::handle code, py::handle constants, py::handle names)
+    : named(cell_from(code, constants, names)) {}
+
+std::shared_ptr<const NamedCell> cell_of(py::handle cell) {
+  if (const std::shared_ptr<PythonCell> given = object_of<PythonCell>(cell)) return given->named;
+  if (!PyUnicode_Check(cell.ptr())) refuse_type("cell", "a str or a Cell", type_name(cell));
+  const std::string name = text_of(cell, "cell");
+  std::string names;
+  for (int id = 0; id < kCompiledCells; ++id) {
+    if (name == kCellNames[id].name) return compiled_cell(static_cast<CompiledCell>(id));
+    names += (names.empty() ? "" : ", ") + std::string(kCellNames[id].name);
+  }
+  refuse_value("cell", "one of " + names, name);
+}
+
+void register_cells(py::module_ &module) {
+  module.def("cells", cells_dict);
+  Class<PythonCell>(module, "Cell")
+      .constructor<py::handle, py::handle, py::handle>(py::arg("code"), py::arg("constants"), py::arg("names"))
+      .def_property_readonly("names", names_of)
+      .def_property_readonly("compiled", compiled_name)
+      .def_property_readonly("counts", counts_of);
+}
 
 }  // namespace recurra

@@ -1,13 +1,23 @@
-// Cells by their names.
+// Cells for Python: those of the table by their names, others as objects.
 #pragma once
 
-#include <string>
+#include <memory>
 
-#include "cells.h"
+#include "model/cell.h"
+#include "python/errors.h"
 
 namespace recurra {
 
-// Throws ValueError for a name that there isn't.
-CellId cell_named(const std::string &name);
+// What recurra._core.Cell holds.
+struct PythonCell {
+  // An array of int32 and one of float64, and a dict of tuples of names: "gates", "states", "parameters", "inputs";
+  // also "name", of the whole. TypeError for others, ValueError for what checked_cell refuses.
+  PythonCell(py::handle code, py::handle constants, py::handle names);
+
+  const std::shared_ptr<const NamedCell> named;
+};
+
+// The cell of that name, or of a Cell; TypeError for other objects, ValueError for a name that there isn't.
+std::shared_ptr<const NamedCell> cell_of(py::handle cell);
 
 }  // namespace recurra

@@ -27,22 +27,23 @@ struct Layout {
     const std::string leading = batch_first ? row + time : time + row;
     return "(" + leading + features + (leading.empty() ? ",)" : ")");
   }
-  Shape state_shape(Index states, Index hidden_size) const {
+  Shape state_shape(Index states, Index size) const {
     Shape shape;
     if (!single) shape.push_back(states);
     if (!unbatched) shape.push_back(batch);
-    shape.push_back(hidden_size);
+    shape.push_back(size);
     return shape;
   }
-  std::string state_symbols() const {
-    if (single) return symbols("hidden_size");
-    return std::string("(num_layers*num_directions, ") + (unbatched ? "" : "B, ") + "hidden_size)";
+  std::string state_symbols(const std::string &size) const {
+    if (single) return symbols(size);
+    return std::string("(num_layers*num_directions, ") + (unbatched ? "" : "B, ") + size + ")";
   }
 
+  // Of an array whose axes are these after `leading` others, with or without that of the features.
   template <class U>
-  Strided<U> strided(const py::array &array) const {
+  Strided<U> strided(const py::array &array, int leading = 0) const {
     const auto size = static_cast<py::ssize_t>(sizeof(U));
-    const int time = batch_first ? 1 : 0, row = batch_first || single ? 0 : 1;
+    const int time = leading + (batch_first ? 1 : 0), row = leading + (batch_first || single ? 0 : 1);
     return {static_cast<U *>(const_cast<void *>(array.data())), single ? 0 : array.strides(time) / size,
             unbatched ? 0 : array.strides(row) / size};
   }

@@ -12,6 +12,9 @@
 
 namespace recurra {
 
+// A dict of our own of what a mapping held at one moment. `expected` says what it is a dict of.
+py::dict copied_mapping(py::handle mapping, Name what, const char *expected);
+
 // The values of a mapping with exactly the parameters' names, in their order, not looked at yet. `what` names the
 // mapping in an error.
 std::vector<py::object> objects_of(const ParameterTable &table, py::handle mapping, Name what);

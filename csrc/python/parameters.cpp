@@ -66,9 +66,7 @@ py::dict views(const ParametersPtr<T> &parameters) {
 
 }  // namespace
 
-// Of any mapping, what it held at one moment: a dict of our own. Then the names may be compared, which is code too
-// where a key is no string.
-std::vector<py::object> objects_of(const ParameterTable &table, py::handle mapping, Name what) {
+py::dict copied_mapping(py::handle mapping, Name what, const char *expected) {
   py::object given;
   if (PyDict_Check(mapping.ptr())) {
     given = py::reinterpret_steal<py::object>(PyDict_Copy(mapping.ptr()));
@@ -77,14 +75,19 @@ std::vector<py::object> objects_of(const ParameterTable &table, py::handle mappi
     if (!keys && !PyErr_ExceptionMatches(PyExc_AttributeError)) throw py::error_already_set();
     if (!keys) {  // a list or an array is no mapping
       PyErr_Clear();
-      refuse_type(what, "a dict of arrays by the parameters' names", type_name(mapping));
+      refuse_type(what, expected, type_name(mapping));
     }
     Py_DECREF(keys);
     given = py::reinterpret_steal<py::object>(
         PyObject_CallOneArg(reinterpret_cast<PyObject *>(&PyDict_Type), mapping.ptr()));
   }
   if (!given) throw py::error_already_set();
-  const auto dict = py::reinterpret_borrow<py::dict>(given);
+  return py::reinterpret_borrow<py::dict>(given);
+}
+
+// Once there is a copy, the names may be compared, which is code too where a key is no string.
+std::vector<py::object> objects_of(const ParameterTable &table, py::handle mapping, Name what) {
+  const py::dict dict = copied_mapping(mapping, what, "a dict of arrays by the parameters' names");
   if (dict.size() != table.entries.size()) refuse_names(table, dict, what);
   std::vector<py::object> objects;
   objects.reserve(table.entries.size());

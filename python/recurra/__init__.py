@@ -9,13 +9,13 @@ Layers, losses and optimizers are here; `recurra.functional` has the networks as
 `recurra.reference` the same in plain NumPy.
 """
 
-from . import _openmp, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
+from . import _openmp, formula, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
-from .cells import GRUCell, LSTMCell, RNNCell
 from .composite import Composite
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .fit import fit
+from .formula_layer import FormulaCell, FormulaLayer
 from .functional import sigmoid
 from .generate import generate
 from .history import History
@@ -24,6 +24,7 @@ from .linear import Linear
 from .losses import binary_cross_entropy, cross_entropy, mse, softmax
 from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential
+from .single_steps import GRUCell, LSTMCell, RNNCell
 from .threads import get_num_threads, set_num_threads
 
 __version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
@@ -38,6 +39,8 @@ __all__ = [
     "Composite",
     "Dropout",
     "Embedding",
+    "FormulaCell",
+    "FormulaLayer",
     "GRUCell",
     "History",
     "LSTMCell",
@@ -54,6 +57,7 @@ __all__ = [
     "clip_grad_norm",
     "cross_entropy",
     "fit",
+    "formula",
     "functional",
     "generate",
     "get_num_threads",

@@ -14,19 +14,19 @@ from ._checks import check_array, check_lengths, shown
 from ._members import ELEMENTWISE
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
-from .layers import CELLS, LAYERS, _Recurrent
 from .linear import Linear
+from .recurrent import Recurrent, is_layer_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .layers import State
+    from .recurrent import State
     from .module import Array
 
 # How a member is called, besides with x: with a state and lengths, and, as a model is, by `run`; with lengths; with a
 # generator; or with x alone. One with `run` may have no state.
 RECURRENT, MODEL, STATELESS_MODEL, LAST, RANDOM, PLAIN = range(6)
-KNOWN = (*ELEMENTWISE, *LAYERS, Embedding, Last, Linear)  # subclasses may take something else
+KNOWN = (*ELEMENTWISE, Embedding, Last, Linear)  # subclasses may take something else
 
 
 class Arguments:
@@ -34,7 +34,7 @@ class Arguments:
 
     def __init__(self, layers: Sequence[Any], batch_first: bool | None) -> None:
         self.batch_first = bool(batch_first)
-        self.known = next((i for i, layer in enumerate(layers) if type(layer) not in KNOWN), len(layers))
+        self.known = next((i for i, layer in enumerate(layers) if not (type(layer) in KNOWN or is_layer_type(type(layer)))), len(layers))
         self.reader: Any = next((layer for layer in layers if type(layer) not in ELEMENTWISE), None)
         self.first = self.reader is layers[0]
         self.stateful = [(i, layer) for i, layer in enumerate(layers) if kind_of(layer) in {RECURRENT, MODEL}]
@@ -44,8 +44,8 @@ class Arguments:
         self.ahead = len(self.stateful) > 1 or any(
             type(layer) not in (Embedding, Linear, ReLU, Sigmoid, Tanh) for layer in before
         )
-        self.of_lengths = any(isinstance(layer, (_Recurrent, Last)) for layer in layers[: self.known])
-        self.random = [layer for layer in layers if isinstance(layer, (_Recurrent, Dropout))]
+        self.of_lengths = any(isinstance(layer, (Recurrent, Last)) for layer in layers[: self.known])
+        self.random = [layer for layer in layers if isinstance(layer, (Recurrent, Dropout))]
 
     def check(self, x: Array, states: Sequence[State] | None, lengths: Array | None) -> Sequence[State]:
         """The states, one for each member that has some; raises what a member would."""
@@ -58,7 +58,7 @@ class Arguments:
         if lengths is not None and self.of_lengths and steps is not None:
             check_lengths(lengths, steps, *batch)
         for (i, layer), state in zip(self.stateful, checked, strict=True):
-            if type(layer) in LAYERS:
+            if is_layer_type(type(layer)):
                 _check_state(layer, state, batch if steps is not None and i < self.known else None)
         return checked
 
@@ -87,7 +87,7 @@ class Arguments:
     def _check_x(self, x: Array) -> None:
         """What the first layer that isn't element by element will ask, before those in front of it draw masks."""
         reader = self.reader
-        if type(reader) not in (*LAYERS, Linear):
+        if type(reader) is not Linear and not is_layer_type(type(reader)):
             return
         check_array("x", x, reader.dtype)
         features = reader.in_features if type(reader) is Linear else reader.input_size
@@ -108,7 +108,7 @@ class Arguments:
 
 def kind_of(layer: Any) -> int:
     """How a member is called."""
-    if isinstance(layer, _Recurrent):
+    if isinstance(layer, Recurrent):
         return RECURRENT
     if isinstance(layer, Last):
         return LAST
@@ -121,33 +121,30 @@ def kind_of(layer: Any) -> int:
 
 
 def _draws(layer: Any) -> bool:
-    if isinstance(layer, Dropout):
-        return layer.p > 0
-    return bool(layer.dropout > 0 and layer.num_layers > 1)
+    return bool(layer.p > 0 if isinstance(layer, Dropout) else layer._draws)
 
 
 def _check_state(layer: Any, state: State, batch: tuple[int, ...] | None) -> None:
     """A state of a recurrent layer; of a batch (B,), of none (), or None for either."""
     if state is None:
         return
-    parts: Any = [("h0", state)]
-    if len(CELLS[layer._cell]["states"]) > 1:
-        if not isinstance(state, (list, tuple)) or len(state) != 2:
-            raise TypeError(f"hx: expected a pair (h0, c0), got {type(state).__name__}")
-        parts = zip(("h0", "c0"), state, strict=True)
+    names = [f"{name}0" for name in layer._formula.states]
+    parts: Any = [(names[0], state)]
+    if len(names) > 1:
+        if not isinstance(state, (list, tuple)) or len(state) != len(names):
+            expected = f"a {'pair' if len(names) == 2 else 'tuple'} ({', '.join(names)})"
+            raise TypeError(f"hx: expected {expected}, got {type(state).__name__}")
+        parts = zip(names, state, strict=True)
     rows = layer.num_layers * (2 if layer.bidirectional else 1)
     for name, array in parts:
         if array is None:
             continue
         check_array(name, array, layer.dtype)
         middle = array.shape[1:-1] if batch is None else batch
-        shape = (rows, *middle, layer.hidden_size)
+        size = "proj_size" if layer.proj_size and name == names[0] else "hidden_size"
+        shape = (rows, *middle, getattr(layer, size))
         if array.shape != shape or len(shape) > 3:
-            symbols = (
-                "(num_layers*num_directions, hidden_size)"
-                if not middle
-                else ("(num_layers*num_directions, B, hidden_size)")
-            )
+            symbols = f"(num_layers*num_directions, {'B, ' if middle else ''}{size})"
             raise ValueError(f"{name}: expected {symbols} = {shape}, as {shown(layer)} takes it, got {array.shape}")
 
 

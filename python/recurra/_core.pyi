@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 _Array: TypeAlias = NDArray[Any]
 _State: TypeAlias = Any
 _Plan: TypeAlias = Mapping[str, int] | None
-_Masks: TypeAlias = Callable[[int, int], list[_Array]] | None
+_Drawn: TypeAlias = tuple[list[_Array] | None, Mapping[str, _Array] | None]
+_Draw: TypeAlias = Callable[[int, int], _Drawn] | None
 
 class _BuildInfo(TypedDict):
     version: str
@@ -85,12 +86,12 @@ class _Tape:
     @property
     def outputs(self) -> LayerArrays: ...
     @property
-    def cells(self) -> LayerArrays: ...
+    def states(self) -> dict[str, LayerArrays]: ...
 
 class _Network:
     def __init__(
         self,
-        cell: str,
+        cell: str | Cell,
         input_size: int,
         hidden_size: int,
         num_layers: int,
@@ -98,8 +99,13 @@ class _Network:
         bias: bool,
         single: bool,
         tokens: bool | None,
+        proj_size: int = 0,
+        reverse: bool = False,
+        learned_state: bool = False,
     ) -> None: ...
+    def tape_bytes(self, steps: int, batch: int) -> int: ...
     def cell(self, layer: int, direction: int) -> Any: ...
+    def with_cell(self, cell: Cell) -> Self: ...
     @property
     def parameters(self) -> _Parameters: ...
     def borrow(self, params: Mapping[str, _Array], version: int) -> Self: ...
@@ -111,6 +117,8 @@ class _Network:
         out: _Array | None,
         batch_first: bool,
         table: _Array | None,
+        inputs: Mapping[str, _Array] | None,
+        resets: _Array | None,
         plan: _Plan,
     ) -> Any: ...
     def forward(
@@ -119,8 +127,10 @@ class _Network:
         hx: _State,
         lengths: _Array | None,
         batch_first: bool,
-        masks: _Masks,
+        draw: _Draw,
         table: _Array | None,
+        inputs: Mapping[str, _Array] | None,
+        resets: _Array | None,
         plan: _Plan,
     ) -> Any: ...
     def backward(
@@ -129,7 +139,8 @@ class _Network:
         dy: _Array | None,
         dstate: _State,
         doutputs: Mapping[int, _Array] | None,
-        dcells: Mapping[int, _Array] | None,
+        dstates: Mapping[str, Mapping[int, _Array]] | None,
+        dinputs: Mapping[str, _Array] | None,
         need_dx: bool,
         grads: Mapping[str, _Array],
         retain: bool,

@@ -23,3 +23,10 @@ def dropout_mask(generator: np.random.Generator, shape: tuple[int, ...], rate: f
     mask: Array = keep.astype(dtype)
     mask *= dtype.type(1 / (1 - rate))  # a product that casts needs buffers, and without memory NumPy dies of it
     return mask
+
+
+def chosen(generator: np.random.Generator, shape: tuple[int, ...], rate: float, dtype: Any) -> Array:
+    """1 with probability `rate`, else 0; drawn as `dropout_mask` is."""
+    if 0.01 <= rate <= 0.99:
+        return (generator.integers(0, 1 << 16, shape, np.uint16) < np.uint16(round(rate * (1 << 16)))).astype(dtype)
+    return (generator.random(shape, np.float32) < np.float32(rate)).astype(dtype)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._checks import shown
-from .cells import _Cell
 from .composite import missing_of_layer
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
-from .layers import LAYERS, _Recurrent
 from .linear import Linear
 from .module import Module
+from .recurrent import Recurrent, is_layer_type
+from .single_steps import SingleStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def check_kind(layer: object) -> None:
         raise TypeError(
             f"layers: expected one argument for each, got a {type(layer).__name__}: write Sequential(*layers)"
         )
-    if isinstance(layer, _Cell):
+    if isinstance(layer, SingleStep):
         raise TypeError(f"layers: expected layers over sequences or single values, got a cell, {shown(layer)}")
     missing = missing_of_layer(layer)
     if missing or isinstance(layer, type):
@@ -67,7 +67,7 @@ def _batch_firsts(layer: Any) -> list[bool]:
     own = getattr(layer, "batch_first", None)
     if own is not None:
         return [own]
-    return [leaf.batch_first for leaf in layer.leaves() if isinstance(leaf, _Recurrent) and leaf is not layer]
+    return [leaf.batch_first for leaf in layer.leaves() if isinstance(leaf, Recurrent) and leaf is not layer]
 
 
 def check_last(layers: Sequence[Any]) -> None:
@@ -79,7 +79,7 @@ def check_last(layers: Sequence[Any]) -> None:
 
 
 def _has_recurrence(layer: Any) -> bool:
-    return any(isinstance(leaf, _Recurrent) for leaf in layer.leaves())
+    return any(isinstance(leaf, Recurrent) for leaf in layer.leaves())
 
 
 def resolve_last(layers: Sequence[Any]) -> list[Any]:
@@ -103,12 +103,12 @@ def resolve_last(layers: Sequence[Any]) -> list[Any]:
             if layer.bidirectional is None and halves:
                 result[i] = Last(layer.batch_first, bidirectional=True)
             halves, mixed = False, False
-        elif isinstance(layer, _Recurrent):
+        elif isinstance(layer, Recurrent):
             halves, mixed = layer.bidirectional, False
         elif type(layer) is Linear:
             halves, mixed = (None, True) if halves else (halves, mixed)
         elif type(layer) not in ELEMENTWISE:
-            both = any(leaf.bidirectional for leaf in layer.leaves() if isinstance(leaf, _Recurrent))
+            both = any(leaf.bidirectional for leaf in layer.leaves() if isinstance(leaf, Recurrent))
             halves, mixed = None, both or mixed or bool(halves)
     return result
 
@@ -128,7 +128,7 @@ def check_features(layers: Sequence[Any]) -> None:
             given = layer.out_features
         elif kind is Embedding:
             given = layer.embedding_dim
-        elif kind in LAYERS:
-            given = layer.hidden_size * (2 if layer.bidirectional else 1)
+        elif is_layer_type(kind):
+            given = (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
         elif kind not in (*ELEMENTWISE, Last):
             given = None  # somebody's own

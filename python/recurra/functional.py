@@ -7,18 +7,20 @@ kernels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import _core
 from ._checks import check_array, check_flag, check_size, check_tokens, shown
-from .layers import CELLS, MOST_LAYERS, NETWORKS
+from .definitions import FORMULAS
+from .recurrent import MOST_LAYERS, NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .module import Array
+    from .recurrent import State
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,6 @@ class Tape:
 
     core: _core.Tape32 | _core.Tape64
     network: _core.Network32 | _core.Network64
-    has_cell_state: bool
 
     @property
     def outputs(self) -> _core.LayerArrays:
@@ -35,24 +36,23 @@ class Tape:
         return self.core.outputs
 
     @property
-    def cells(self) -> _core.LayerArrays:
-        """LSTM: layer -> c_t, the same."""
-        return self.core.cells
+    def states(self) -> dict[str, _core.LayerArrays]:
+        """By name, states besides h: of an LSTM "c", layer -> c_t, the same."""
+        return self.core.states
 
 
 def forward(
     cell: str,
     x: Array,
     params: Mapping[str, Array],
-    h0: Array | None = None,
-    c0: Array | None = None,
+    hx: State = None,
     *,
     num_layers: int = 1,
     bidirectional: bool = False,
     lengths: Array | None = None,
     masks: Sequence[Array] | None = None,
     tokens: bool | None = None,
-) -> tuple[Array, Array, Array | None, Tape]:
+) -> tuple[Array, State, Tape]:
     """A whole network, forward; see `recurra.reference.forward` for arguments and results.
 
     x, params, states and masks share one dtype, float32 or float64. x may also be (T, I), one sequence, and all other
@@ -78,31 +78,25 @@ def forward(
             raise ValueError(f"{name}: expected (rows, columns), got {params[name].shape}")
     if masks is not None and not isinstance(masks, (list, tuple)):
         raise TypeError(f"masks: expected a list of arrays, got {type(masks).__name__}")
-    has_cell_state = "c" in CELLS[cell]["states"]
-    if c0 is not None and not has_cell_state:
-        raise ValueError(f"c0: expected None, as {cell} has no cell state, got {shown(type(c0).__name__)}")
     make = NETWORKS[params["weight_ih_l0"].dtype]
     input_size, hidden_size = params["weight_ih_l0"].shape[1], params["weight_hh_l0"].shape[1]
     bias = any(name.startswith("bias") for name in params)
     network = make(cell, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False, tokens)
     network.parameters.load(params, "params")
-    hx: Any = (h0, c0) if has_cell_state else h0
     y, state, core = network.forward(
-        x, hx, lengths, False, None if masks is None else lambda *_: list(masks), None, None
+        x, hx, lengths, False, None if masks is None else lambda *_: (list(masks), None), None, None, None, None
     )
-    h_n, c_n = state if has_cell_state else (state, None)
-    return y, h_n, c_n, Tape(core, network, has_cell_state)
+    return y, state, Tape(core, network)
 
 
 def backward(
     tape: Tape,
     dy: Array | None = None,
-    dh_n: Array | None = None,
-    dc_n: Array | None = None,
+    dstate: State = None,
     *,
     doutputs: Mapping[int, Array] | None = None,
-    dcells: Mapping[int, Array] | None = None,
-) -> tuple[Array | None, Array, Array | None, dict[str, Array]]:
+    dstates: Mapping[str, Mapping[int, Array]] | None = None,
+) -> tuple[Array | None, State, dict[str, Array]]:
     """Back-propagation through time, any number of times from one tape; see `recurra.reference.backward`.
 
     If x was tokens, which have no gradient, dx is None.
@@ -112,13 +106,9 @@ def backward(
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected one of recurra.functional.forward, got {type(tape).__name__}")
-    if dc_n is not None and not tape.has_cell_state:
-        raise ValueError(f"dc_n: expected None, as the cell has no cell state, got {shown(type(dc_n).__name__)}")
     grads = {name: np.zeros_like(value) for name, value in tape.network.parameters.views().items()}
-    dstate: Any = (dh_n, dc_n) if tape.has_cell_state else dh_n
-    dx, dprevious = tape.network.backward(tape.core, dy, dstate, doutputs, dcells, True, grads, True, None)
-    dh0, dc0 = dprevious if tape.has_cell_state else (dprevious, None)
-    return dx, dh0, dc0, grads
+    dx, dinitial = tape.network.backward(tape.core, dy, dstate, doutputs, dstates, None, True, grads, True, None)
+    return dx, dinitial, grads
 
 
 def sigmoid(x: Array) -> Array:

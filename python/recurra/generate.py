@@ -10,7 +10,7 @@ import numpy as np
 from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown
 from ._training import bidirectional_of
 from .embedding import Embedding
-from .layers import CELLS, LAYERS
+from .recurrent import is_layer_type
 from .linear import Linear
 from .sequential import Sequential, as_model
 
@@ -89,19 +89,23 @@ def _without_embedding(model: Any, length: int) -> Any:
     are the same to the bit, since a row of the product is the beginning of the same chain: the bias, then the inputs.
     """
     members = [layer for _, layer in model._members] if type(model) is Sequential else []
-    if len(members) < 2 or type(members[0]) is not Embedding or type(members[1]) not in LAYERS:
+    if len(members) < 2 or type(members[0]) is not Embedding or not is_layer_type(type(members[1])):
         return model  # a subclass may compute something else
     embedding, layer = members[:2]
-    if embedding.num_embeddings > length:
+    if embedding.num_embeddings > length or layer._formula.reads_input_itself:
         return model
-    weights = layer.state_dict()
+    weights, size = layer.state_dict(), layer.hidden_size
+    if "weight_ih_l0" not in weights:
+        return model
     rows = len(weights["weight_ih_l0"])
-    names = [f"bias_{kind}_l{k}" for k in range(layer.num_layers) for kind in ("ih", "hh")]
-    weights |= {name: np.zeros(rows, layer.dtype) for name in names if not layer.bias}
-    start, rest = weights["bias_ih_l0"] + weights["bias_hh_l0"], np.zeros(rows, layer.dtype)
-    if CELLS[layer._cell]["split_gate"]:  # of the last gate b_hh is for W_hh h alone
-        apart = slice(rows - layer.hidden_size, None)
-        start[apart], rest[apart] = weights["bias_ih_l0"][apart], weights["bias_hh_l0"][apart]
+    names = [name for name in layer._formula.parameters if name.startswith("bias")]
+    sizes = {name: layer._formula.blocks_of(name) * size for name in names}
+    if not layer.bias:
+        weights |= {f"{name}_l{k}": np.zeros(sizes[name], layer.dtype) for name in names for k in range(layer.num_layers)}
+    start, rest = weights["bias_ih_l0"].copy(), weights.get("bias_hh_l0", np.zeros(0, layer.dtype)).copy()
+    for block, recurrent in layer._formula.joined_biases:  # which the same chain begins with
+        start[block * size : (block + 1) * size] += rest[recurrent * size : (recurrent + 1) * size]
+        rest[recurrent * size : (recurrent + 1) * size] = 0
     product = Linear(layer.input_size, rows, dtype=layer.dtype, seed=0)
     product.load_state_dict({"weight": weights["weight_ih_l0"], "bias": start})
     projected = np.ascontiguousarray(product(embedding.params["weight"]).T)
@@ -109,7 +113,8 @@ def _without_embedding(model: Any, length: int) -> Any:
     reader = type(layer)(
         **(options | {"input_size": embedding.num_embeddings, "bias": True, "seed": 0, "tokens": True})
     )
-    reader.load_state_dict(weights | {"weight_ih_l0": projected, "bias_ih_l0": np.zeros_like(rest), "bias_hh_l0": rest})
+    weights |= {"weight_ih_l0": projected, "bias_ih_l0": np.zeros_like(start)}
+    reader.load_state_dict(weights | ({"bias_hh_l0": rest} if "bias_hh_l0" in weights else {}))
     return Sequential(reader, *members[2:])
 
 

@@ -46,9 +46,11 @@ class Module(Attributes):
         self.dtype = check_dtype(dtype)
         rng = check_rng("seed", seed)
         self._build()
-        self._parameters.load(
-            {name: drawn(lambda size: rng.uniform(-bound, bound, size), value) for name, value in self.params.items()}
-        )
+        self._parameters.load({name: self._initial(name, value, rng, bound) for name, value in self.params.items()})
+
+    def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:  # noqa: ARG002
+        """What a parameter begins as, in the shape and dtype of `value`."""
+        return drawn(lambda size: rng.uniform(-bound, bound, size), value)
 
     def _attribute_names(self) -> set[str]:
         return {*self._options, "dtype", "grads"}
@@ -118,7 +120,7 @@ class Module(Attributes):
         own = {
             name: value
             for name, value in self.__dict__.items()
-            if name not in {"_core", "_parameters", "_params", "grads"}
+            if name not in {"_core", "_parameters", "_params", "_variants", "grads"}
         }
         return own | {"params": self.state_dict(), "grads": self.grads}
 

@@ -11,13 +11,13 @@ from ._checks import check_flag, check_rng, shown
 from ._members import batch_first_of, check_features, check_kind, check_last, check_parameters, resolve_last
 from .composite import Composite, check_arrays, is_layer
 from .embedding import Embedding
-from .layers import LAYERS
+from .recurrent import is_layer_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from .layers import Seed, State
     from .module import Array
+    from .recurrent import Seed, State
 
     States = Sequence[State] | None  # one for each member that has some; None, or None for one, is zeros
 
@@ -68,7 +68,7 @@ class Sequential(Composite):
         self._batch_first = batch_first_of(inside)
         self._arguments = Arguments(inside, self._batch_first)
         self._kinds = tuple((kind_of(layer), layer) for layer in inside)
-        self._embeds = len(inside) > 1 and type(inside[0]) is Embedding and type(inside[1]) in LAYERS
+        self._embeds = len(inside) > 1 and type(inside[0]) is Embedding and is_layer_type(type(inside[1]))
         self._first = next((i for i, layer in enumerate(inside) if layer.leaves()), len(inside))
 
     @property

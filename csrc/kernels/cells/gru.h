@@ -9,14 +9,25 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// (1 - z) ∘ n + z ∘ h in two multiply-adds; at z = 1 it is h to the bit, at z = 0 it is n.
+// (1 - z) ∘ n + z ∘ h; at z = 1 it is h to the bit, at z = 0 it is n.
 template <class T>
 RECURRA_INLINE Vec<T> blend(Vec<T> z, Vec<T> n, Vec<T> h) {
-  return fma(z, h, fnma(z, n, n));
+  return fma(constant(T(1)) - z, n, z * h);
+}
+
+template <class T>
+RECURRA_INLINE Vec<T> candidate_delta(Vec<T> dh, Vec<T> z, Vec<T> n) {
+  return dh * (constant(T(1)) - z) * tanh_slope(n);
+}
+template <class T>
+RECURRA_INLINE Vec<T> update_delta(Vec<T> dh, Vec<T> h_prev, Vec<T> n, Vec<T> z) {
+  return fma(dh, h_prev, Vec<T>{-(dh * n).raw}) * sigmoid_slope(z);
 }
 
 struct Gru {
-  static constexpr const CellDescription &kCell = kCells[kGru];
+  static constexpr int kGates = 3, kStates = 1, kSaved = 4, kDeltas = 4, kUnitVectors = 1, kStages = 1;
+  static constexpr bool kSplit = true;  // the input's half of the last gate comes apart
+  static constexpr bool kDirect = true;
   static constexpr int kActivated = 2;  // r z
 
   template <class T>
@@ -32,22 +43,24 @@ struct Gru {
     v.h = blend(v.saved[1], v.saved[2], v.h_prev);
   }
 
-  // dn = dh ∘ (1-z)   dz = dh ∘ (h_{t-1} - n)   da_n = dn ∘ (1-n²)   da_z = dz ∘ z(1-z)   da_r = da_n ∘ n_h ∘ r(1-r)
+  // dn = dh ∘ (1-z)   dz = dh ∘ h_{t-1} - dh ∘ n   da_n = dn ∘ (1-n²)   da_z = dz ∘ z(1-z)   da_r = da_n ∘ n_h ∘ r(1-r)
   template <class T>
   static RECURRA_INLINE void reverse(ReverseVectors<T> &v) {
     const Vec<T> r = v.saved[0], z = v.saved[1], n = v.saved[2], n_h = v.saved[3];
-    const Vec<T> da_n = fnma(v.dh, z, v.dh) * tanh_slope(n);
-    v.delta[0] = da_n * n_h * sigmoid_slope(r);
-    v.delta[1] = v.dh * (v.h_prev - n) * sigmoid_slope(z);
-    v.delta[2] = da_n * r;
-    v.delta[3] = da_n;
+    const Vec<T> da_n = candidate_delta(v.dh, z, n);
+    v.delta[0] = da_n;
+    v.delta[1] = da_n * n_h * sigmoid_slope(r);
+    v.delta[2] = update_delta(v.dh, v.h_prev, n, z);
+    v.delta[3] = da_n * r;
     v.direct = v.dh * z;
   }
 };
 
-// The candidate needs r of every unit before its product can start, so a step has two phases, and so has its reverse.
+// The candidate needs r of every unit before its product can start, so a step has two stages, and so has its reverse.
 struct GruResetBefore {
-  static constexpr const CellDescription &kCell = kCells[kGruResetBefore];
+  static constexpr int kGates = 3, kStates = 1, kSaved = 4, kDeltas = 3, kUnitVectors = 1, kStages = 2;
+  static constexpr bool kSplit = false;
+  static constexpr bool kDirect = true;
   static constexpr int kActivated = 2;  // r z
 
   template <class T>
@@ -58,16 +71,16 @@ struct GruResetBefore {
 
   template <class T>
   static RECURRA_INLINE void step(StepVectors<T> &v) {
-    v.saved[2] = tanh(v.pre[2]);
-    v.h = blend(v.saved[1], v.saved[2], v.h_prev);
+    v.saved[3] = tanh(v.pre[2]);
+    v.h = blend(v.saved[1], v.saved[3], v.h_prev);
   }
 
-  // dn = dh ∘ (1-z)   dz = dh ∘ (h_{t-1} - n)   da_n = dn ∘ (1-n²)   da_z = dz ∘ z(1-z)
+  // dn = dh ∘ (1-z)   dz = dh ∘ h_{t-1} - dh ∘ n   da_n = dn ∘ (1-n²)   da_z = dz ∘ z(1-z)
   template <class T>
   static RECURRA_INLINE void reverse(ReverseVectors<T> &v) {
-    const Vec<T> z = v.saved[1], n = v.saved[2];
-    v.delta[1] = v.dh * (v.h_prev - n) * sigmoid_slope(z);
-    v.delta[2] = fnma(v.dh, z, v.dh) * tanh_slope(n);
+    const Vec<T> z = v.saved[1], n = v.saved[3];
+    v.delta[1] = update_delta(v.dh, v.h_prev, n, z);
+    v.delta[2] = candidate_delta(v.dh, z, n);
     v.direct = v.dh * z;
   }
 

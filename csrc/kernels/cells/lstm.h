@@ -9,7 +9,9 @@ namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
 struct Lstm {
-  static constexpr const CellDescription &kCell = kCells[kLstm];
+  static constexpr int kGates = 4, kStates = 2, kSaved = 4, kDeltas = 4, kUnitVectors = 1, kStages = 1;
+  static constexpr bool kSplit = false;
+  static constexpr bool kDirect = false;
   static constexpr int kActivated = 4;  // gates that gates() activates, before step() finishes
 
   template <class T>

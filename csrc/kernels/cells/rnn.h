@@ -8,7 +8,9 @@ namespace RECURRA_ISA_NAMESPACE {
 
 template <bool kRelu>
 struct Rnn {
-  static constexpr const CellDescription &kCell = kCells[kRelu ? kRnnRelu : kRnnTanh];
+  static constexpr int kGates = 1, kStates = 1, kSaved = 0, kDeltas = 1, kUnitVectors = 4, kStages = 1;
+  static constexpr bool kSplit = false;
+  static constexpr bool kDirect = false;
   static constexpr int kActivated = 0;
 
   template <class T>

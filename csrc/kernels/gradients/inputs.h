@@ -75,7 +75,8 @@ bool input_gradient(const InputGradientTask<T> *task) {
         ++at;
       }
       for (int d = 0; d < task->directions; ++d) {
-        work.deltas[d][i] = delta_row(task->deltas[d], visited_row(rows, d == 1, at, begin + i - rows.offset[at]));
+        const bool reverse = d == 1 || task->reverse;
+        work.deltas[d][i] = delta_row(task->deltas[d], visited_row(rows, reverse, at, begin + i - rows.offset[at]));
       }
     }
     for (Index column = 0; column < I; column += full) {

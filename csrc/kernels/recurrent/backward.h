@@ -1,16 +1,17 @@
 // Back-propagation through time, over any cell: the forward loop's steps in reverse (Werbos 1990).
 //
-// Only dh_{t-1} = δ_t · W_hh is sequential. The epilogue of each tile of that product runs the reverse of the cell for
-// the same units, one step earlier. A team may share out the units; there is then a barrier after every phase. The
-// gradients of the weights are large products over many steps, afterwards or between ranges of steps
+// Only what reaches the states of the step before is sequential: δ_t times the weights that read them. The epilogue of
+// each tile of that product runs the reverse of the cell for the same units, one step earlier; a cell with stages has as
+// many such products and epilogues in every step. A team may share out the units; there is then a barrier after every
+// stage. The gradients of the weights are large products over many steps, afterwards or between ranges of steps
 // (gradients/weights.h).
 #pragma once
 
 #include "kernels/interrupt.h"
 #include "kernels/product/panel_product.h"
 #include "kernels/product/row_product.h"
+#include "kernels/recurrent/backward_program.h"
 #include "kernels/recurrent/cell_code.h"
-#include "kernels/recurrent/packing.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -18,69 +19,91 @@ namespace RECURRA_ISA_NAMESPACE {
 template <class T>
 struct Backward : BackwardUnits<T> {
   using Units = BackwardUnits<T>;
-  using Units::add_lines, Units::alive, Units::caller_row, Units::cell, Units::dc, Units::delta, Units::direct;
-  using Units::H, Units::row_of, Units::rows, Units::task, Units::V, Units::width;
+  using Units::add_lines, Units::alive, Units::caller_row, Units::cell, Units::delta, Units::direct, Units::H;
+  using Units::outgoing_row, Units::row_of, Units::rows, Units::shape, Units::state_width, Units::task, Units::V;
   static constexpr Index kWidth = kPanelVectors * V;
 
-  const BackwardEpilogue<T> &epilogue;
-  Arena packed_arena, work_arena;
+  Arena packed_arena, work_arena, shared_arena;
   const BackwardLayout<T> packed;
-  const Index first_panel, last_panel;  // this part's, of kWidth units each
+  const PanelGrid hidden, projected;  // units in panels
+  BackwardProgram<T> program;         // of a cell whose mathematics isn't compiled
+  const SourceRuns *source_runs;      // by source
 
   T *accumulators;
   const T **delta_rows;
   BackwardRow<T> *step_rows;  // of the step that is being visited
+  Index delta_starts[kMaxColumns];
   alignas(64) T zeros[kWidth] = {};
 
-  Backward(const BackwardTask<T> &of, Index row_count)
-      : Backward(of, row_count, Arena{reinterpret_cast<char *>(of.work)}) {}
-  Backward(const BackwardTask<T> &of, Index row_count, Arena work)
-      : Units(of, row_count, work),
-        epilogue(cell_code<T>(of.cell).backward),
+  Backward(const BackwardTask<T> &of, Index count)
+      : Backward(of, count, Arena{reinterpret_cast<char *>(of.work)}, Arena{reinterpret_cast<char *>(of.shared)}) {}
+  Backward(const BackwardTask<T> &of, Index count, Arena work, Arena shared)
+      : Units(of, count, work),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena(work),
-        packed(of.cell, packed_arena, of.input_size, H),
-        first_panel(ceil_div(H, kWidth) * of.part / of.parts),
-        last_panel(ceil_div(H, kWidth) * (of.part + 1) / of.parts) {
-    accumulators = work_arena.take<T>(row_count * kWidth);
-    delta_rows = work_arena.take<const T *>(row_count);
-    step_rows = work_arena.take<BackwardRow<T>>(row_count);
+        shared_arena(shared),
+        packed(of.shape, packed_arena),
+        hidden(H, kPanelVectors, static_cast<int>(V)),
+        projected(of.shape.projected_size, kPanelVectors, static_cast<int>(V)),
+        program(*this, packed.values, work_arena, shared_arena) {
+    accumulators = work_arena.take<T>(count * kWidth);
+    delta_rows = work_arena.take<const T *>(count);
+    step_rows = work_arena.take<BackwardRow<T>>(count);
+    SourceRuns *runs = work_arena.take<SourceRuns>(cell.states + cell.staged);
+    source_runs = runs;
+    for (int s = 0; of.work && s < cell.states + cell.staged; ++s) {
+      runs[s] = SourceRuns(shape, s);
+    }
+    for (int c = 0; c < cell.column_count; ++c) {
+      delta_starts[c] = delta_at(shape, c);
+    }
   }
 
-  Index first_unit() const { return first_panel * kWidth; }
-  Index last_unit() const { return smaller(last_panel * kWidth, H); }
+  const PanelGrid &grid_of(std::int32_t size) const { return size == kProjected ? projected : hidden; }
+  const PanelGrid &state_grid(int state) const { return state == 0 ? projected : hidden; }
+  Index first_panel(const PanelGrid &grid) const { return grid.panels * task.part / task.parts; }
+  Index last_panel(const PanelGrid &grid) const { return grid.panels * (task.part + 1) / task.parts; }
+  Index first_unit(const PanelGrid &grid) const { return first_panel(grid) * kWidth; }
+  Index last_unit(const PanelGrid &grid) const { return smaller(last_panel(grid) * kWidth, grid.size); }
 
-  // What a product of deltas leads to: the reverse of the cell at the step before, that of the first phase of this
-  // step, or the gradient of the initial state.
-  enum Target { kStepBefore, kFirstPhase, kInitialState };
+  // What the gradient of a source is for: see the members in turn.
+  struct Target {
+    int stage;     // whose reverse it is the last product of; or
+    int kept;      // -1, or the source whose gradient other products' epilogues will read
+    bool initial;  // or the gradient of an initial state
+  };
 
-  // The deltas of one phase of step t times weight_hh, for rows [begin, end).
-  bool multiply_back(Index t, Target target, Index begin, Index end, bool backwards) {
-    const GateRange &gates = cell.phases[target == kFirstPhase ? 1 : 0].gates;
-    for (Index b = begin; b < end; ++b) {
-      delta_rows[b] = delta(t, b) + gates.delta * H;
-    }
+  // The deltas of step t of the columns that read a source times their weights, for rows [begin, end) of step `to`.
+  bool multiply_back(Index t, Index to, int source, const Target &target, Index begin, Index end, bool backwards) {
     if (begin == end) {
       return true;
     }
+    for (Index b = begin; b < end; ++b) {
+      delta_rows[b] = delta(t, b);
+    }
+    const SourceRuns &runs = source_runs[source];
+    const PanelGrid &grid = source < cell.states ? state_grid(source) : hidden;
     const auto finish = [&](const PanelRun &run, Index first, Index n, const T *sums) {
-      const Index left = ceil_div(H, V) - run.first * kPanelVectors;
-      const int vectors = static_cast<int>(smaller(run.count * kPanelVectors, left));
-      const BackwardTile<T> tile{step_rows + begin + first, n, run.first * kWidth, vectors, sums};
-      if (target == kInitialState) {
-        store_initial(begin + first, tile);
+      const int vectors = static_cast<int>(
+          smaller(run.count * kPanelVectors, grid.vectors - run.first * kPanelVectors));
+      const BackwardTile<T> tile{to, begin + first, n, run.first * kWidth, vectors, sums, step_rows + begin + first};
+      if (target.initial) {
+        store_initial(source, tile);
+      } else if (target.kept >= 0) {
+        keep(source, tile);
       } else {
-        (target == kFirstPhase ? epilogue.stage : epilogue.reverse)(*this, tile);
+        apply(target.stage, tile);
       }
     };
+    const bool names = cell.compiled != kInterpreted && !target.initial && target.stage == 0;
     const auto name_lines = [&](Index panel, Index first, Index n, PrefetchList &lines) {
-      const bool named = target == kStepBefore && vectors_of(panel) == kPanelVectors;
+      const bool named = names && grid.vectors_of(panel) == kPanelVectors;
       for (Index b = begin + first; named && b < begin + first + n; ++b) {
         add_lines(step_rows[b], panel * kWidth, lines);
       }
     };
-    return through_panels(end - begin, backwards, [&](const PanelRun &run) {
-      const Panels<T> panels = panels_of(gates, run);
+    const T *weights = packed.source[source];
+    return through_panels(grid, end - begin, backwards, [&](const PanelRun &run) {
       if (end - begin == 1) {
         for (Index p = 0; p < run.count; ++p) {
           PrefetchList lines;
@@ -90,66 +113,101 @@ struct Backward : BackwardUnits<T> {
           }
         }
         alignas(64) T sums[(kRowGroup + 1) * kWidth];
-        row_product(delta_rows[begin], panels, zeros, 0, zeros, sums);
+        for (int r = 0; r < runs.count; ++r) {
+          const Panels<T> panels = panels_of(grid, runs, runs.runs[r], weights, run);
+          const Index panel_width = panels.vectors * V;
+          row_product(delta_rows[begin] + delta_starts[runs.runs[r].column], panels, r ? sums : zeros,
+                      r ? panel_width : 0, r ? sums + panels.count * panel_width : zeros, sums);
+        }
         finish(run, 0, 1, sums);
       } else {
-        const Term<T> term{delta_rows + begin, 0, panels.weights, panels.depth};
+        Term<T> terms[kMaxColumns];
+        const T *ahead = nullptr;
+        int vectors = 0;
+        for (int r = 0; r < runs.count; ++r) {
+          const Panels<T> panels = panels_of(grid, runs, runs.runs[r], weights, run);
+          terms[r] = {delta_rows + begin, delta_starts[runs.runs[r].column], panels.weights, panels.depth};
+          ahead = panels.ahead;
+          vectors = panels.vectors;
+        }
         panel_product(
-            PanelProduct<T>{end - begin, panels.vectors, zeros, 0, &term, 1, task.plan->depth_block,
-                            task.plan->tile_rows, accumulators, panels.ahead, task.plan->alternate != 0},
+            PanelProduct<T>{end - begin, vectors, zeros, 0, terms, runs.count, task.plan->depth_block,
+                            task.plan->tile_rows, accumulators, ahead, task.plan->alternate != 0},
             [&](Index first, Index n, const T *sums) { finish(run, first, n, sums); },
             [&](Index first, Index n, PrefetchList &lines) { name_lines(run.first, first, n, lines); });
       }
-      return !interrupted(task.worker, run.count * (end - begin) * gates.count * H * kWidth);
+      return !interrupted(task.worker, run.count * (end - begin) * runs.depth * kWidth);
     });
   }
 
-  // Stores a tile's sums, plus the direct path around weight_hh, as gradients of the initial states of rows from `b`
-  // on.
-  void store_initial(Index b, const BackwardTile<T> &tile) const {
+  void apply(int stage, const BackwardTile<T> &tile) {
+    if (cell.compiled == kInterpreted) {
+      program.run(stage, tile);
+    } else {
+      cell_code<T>(cell.compiled).backward[stage](*this, tile);
+    }
+  }
+
+  // Stores a tile's sums, plus the direct paths around the products, as gradients of the initial states of its rows.
+  void store_initial(int state, const BackwardTile<T> &tile) const {
     const T *sums = tile.sums;
-    for (Index end = b + tile.count; b < end; ++b) {
+    const Index size = state_size(shape, state);
+    for (Index b = tile.first; b < tile.first + tile.count; ++b) {
       for (int v = 0; v < tile.vectors; ++v, sums += V) {
         const Index unit = tile.unit + v * V;
         Vec<T> sum = Vec<T>::load(sums);
-        if (cell.direct) {
-          sum = sum + Vec<T>::load(direct + b * width + unit);
+        if (direct[state]) {
+          sum = sum + Vec<T>::load(outgoing_row(state, b) + unit);
         }
-        put(sum, task.dh0 + caller_row(b) + unit, H - unit);
+        put(sum, task.dinitial[state] + caller_row(b, state) + unit, size - unit);
       }
     }
   }
 
-  int vectors_of(Index panel) const {
-    return static_cast<int>(smaller(kPanelVectors, ceil_div(H - panel * kWidth, V)));
+  // Notes the gradient of a source for an epilogue to come.
+  void keep(int source, const BackwardTile<T> &tile) const {
+    const T *sums = tile.sums;
+    for (Index b = tile.first; b < tile.first + tile.count; ++b) {
+      const bool state = source < cell.states;
+      T *to = state ? outgoing_row(source, b) : program.gradient_row(source, b);
+      for (int v = 0; v < tile.vectors; ++v, sums += V) {
+        const Index unit = tile.unit + v * V;
+        Vec<T> sum = Vec<T>::load(sums);
+        if (state && direct[source]) {
+          sum = sum + Vec<T>::load(to + unit);
+        }
+        sum.store(to + unit);
+      }
+    }
   }
-  Panels<T> panels_of(const GateRange &gates, const PanelRun &run) const {
-    const Index panel_size = kWidth * cell.gates * H;
-    const auto weights = [&](Index panel) {
-      return packed.hidden + panel * panel_size + gates.gate * H * vectors_of(panel) * V;
+
+  Panels<T> panels_of(const PanelGrid &grid, const SourceRuns &runs, const SourceRuns::Run &columns, const T *weights,
+                      const PanelRun &run) const {
+    const Index panel_size = kWidth * runs.depth;
+    const auto at = [&](Index panel) {
+      return weights + panel * panel_size + columns.before * grid.vectors_of(panel) * V;
     };
     const Index end = run.first + run.count - 1;
-    const int last = run.uneven ? vectors_of(end) : 0;
-    const T *ahead = run.next < 0 || !task.plan->alternate ? nullptr : weights(run.next);
+    const int last = run.uneven ? grid.vectors_of(end) : 0;
     return {run.count - (last ? 1 : 0),
-            vectors_of(run.first),
+            grid.vectors_of(run.first),
             last,
-            weights(run.first),
-            weights(end),
+            at(run.first),
+            at(end),
             panel_size,
-            gates.count * H,
-            ahead,
+            columns.depth,
+            run.next < 0 || !task.plan->alternate ? nullptr : at(run.next),
             run.backwards};
   }
 
   // visit(run) for runs of this part's panels.
   template <class Visit>
-  bool through_panels(Index n, bool backwards, Visit visit) const {
-    const Index count = last_panel - first_panel;
-    const bool uneven = count > 0 && vectors_of(last_panel - 1) < kPanelVectors;
-    return panel_runs(count, n, uneven, backwards, [&](PanelRun run) {
-      run.first += first_panel;
-      run.next += run.next < 0 ? 0 : first_panel;
+  bool through_panels(const PanelGrid &grid, Index n, bool backwards, Visit visit) const {
+    const Index first = first_panel(grid), last = last_panel(grid);
+    const bool uneven = last > first && grid.vectors_of(last - 1) < kPanelVectors;
+    return panel_runs(last - first, n, uneven, backwards, [&](PanelRun run) {
+      run.first += first;
+      run.next += run.next < 0 ? 0 : first;
       return visit(run);
     });
   }
@@ -157,31 +215,66 @@ struct Backward : BackwardUnits<T> {
   // Every part has done its units; false: the call is to end.
   bool all_here() const { return task.parts == 1 || task.worker->barrier(task.worker); }
 
-  // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
-  bool step(Index t, Index after, Index going, Index n, bool backwards) {
-    for (Index b = 0; b < n; ++b) {
-      step_rows[b] = row_of(t, b);
+  // A stage's program where no product comes before it, for rows [begin, end).
+  bool run_plain(Index t, int stage, Index begin, Index end) {
+    const PanelGrid &grid = grid_of(cell.back_stages[stage].size);
+    for (Index unit = first_unit(grid); unit < last_unit(grid); unit += kWidth) {
+      const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(last_unit(grid) - unit, V)));
+      for (Index b = begin; b < end; b += kScratchRows) {
+        const Index count = smaller(kScratchRows, end - b);
+        apply(stage, {t, b, count, unit, vectors, nullptr, step_rows + b});
+      }
+      if (interrupted(task.worker, (end - begin) * kWidth * 16)) {
+        return false;
+      }
     }
-    if (going > 0 && !multiply_back(after, kStepBefore, 0, going, backwards)) {
-      return false;
-    }
-    for (Index b = going; b < n; ++b) {
-      epilogue.last(*this, step_rows[b], task.dh_n ? task.dh_n + caller_row(b) : nullptr, first_unit(), last_unit());
-    }
-    if (!all_here()) {
-      return false;
-    }
-    return cell.phase_count == 1 || (multiply_back(t, kFirstPhase, 0, n, backwards) && all_here());
+    return true;
   }
 
-  // Rows [begin, end) have had their first step, t: what is left over is the gradient of their initial state.
-  bool end(Index t, Index begin, Index end) {
-    if (!multiply_back(t, kInitialState, begin, end, false)) {
-      return false;
+  // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
+  bool step(Index t, Index after, Index going, Index n, bool backwards) {
+    if (cell.compiled == kInterpreted) {
+      program.begin_step(t);
+    } else {
+      for (Index b = 0; b < n; ++b) {
+        step_rows[b] = row_of(t, b);
+      }
     }
-    for (Index b = begin; cell.states > 1 && b < end; ++b) {
-      for (Index unit = first_unit(); unit < last_unit(); unit += V) {
-        put(Vec<T>::load(dc + b * width + unit), task.dc0 + caller_row(b) + unit, H - unit);
+    for (int stage = 0; stage < cell.back_stage_count; ++stage) {
+      const Range &sources = cell.back_stages[stage].products;
+      program.begin_stage(stage, n);
+      const Index rows_done = stage == 0 ? going : n;
+      bool done = sources.count > 0 || run_plain(t, stage, 0, rows_done);
+      for (int i = 0; done && i < sources.count; ++i) {
+        const int source = cell.sources[sources.first + i];
+        const bool last = i + 1 == sources.count;
+        done = multiply_back(stage == 0 ? after : t, t, source, {stage, last ? -1 : source, false}, 0, rows_done,
+                             backwards);
+      }
+      // What reaches the states of a row's last step is only what the caller gives.
+      done = done && (rows_done == n || run_plain(t, stage, rows_done, n));
+      if (!done || !all_here()) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  // Rows [begin, end) have had their first step, t: what is left over are the gradients of their initial states.
+  bool end(Index t, Index begin, Index end) {
+    for (int j = 0; j < cell.states; ++j) {
+      if (source_runs[j].count > 0) {
+        if (!multiply_back(t, t, j, {0, -1, true}, begin, end, false)) {
+          return false;
+        }
+        continue;
+      }
+      const PanelGrid &grid = state_grid(j);
+      for (Index b = begin; b < end; ++b) {
+        for (Index unit = first_unit(grid); unit < last_unit(grid); unit += V) {
+          const Vec<T> left = direct[j] ? Vec<T>::load(outgoing_row(j, b) + unit) : Vec<T>::zero();
+          put(left, task.dinitial[j] + caller_row(b, j) + unit, grid.size - unit);
+        }
       }
     }
     return true;
@@ -189,18 +282,16 @@ struct Backward : BackwardUnits<T> {
 
   void start() {
     const Index count = task.last - task.first;
-    for (Index b = 0; b < count; ++b) {
-      const bool empty = rows.steps == 0 || b >= alive(0);
-      for (Index unit = first_unit(); unit < last_unit(); unit += V) {
-        const Index lanes = H - unit, at = caller_row(b) + unit;
-        if (empty) {
-          put(task.dh_n ? get(task.dh_n + at, lanes) : Vec<T>::zero(), task.dh0 + at, lanes);
-        }
-        if (cell.states > 1) {
-          const Vec<T> gradient = task.dc_n ? get(task.dc_n + at, lanes) : Vec<T>::zero();
-          gradient.store(dc + b * width + unit);
+    for (int j = 0; j < cell.states; ++j) {
+      const PanelGrid &grid = state_grid(j);
+      for (Index b = 0; b < count; ++b) {
+        const bool empty = rows.steps == 0 || b >= alive(0);
+        for (Index unit = first_unit(grid); unit < last_unit(grid); unit += V) {
+          const Index lanes = grid.size - unit, at = caller_row(b, j) + unit;
+          const Vec<T> gradient = task.dfinal[j] ? get(task.dfinal[j] + at, lanes) : Vec<T>::zero();
+          gradient.store(outgoing_row(j, b) + unit);
           if (empty) {
-            put(gradient, task.dc0 + at, lanes);
+            put(gradient, task.dinitial[j] + at, lanes);
           }
         }
       }
@@ -233,12 +324,13 @@ bool backward(const BackwardTask<T> *task) {
 }
 
 template <class T>
-Index backward_work(CellId cell, Index row_count, Index hidden_size) {
+WorkSizes backward_sizes(const CellShape *shape, Index row_count) {
   BackwardTask<T> task{};
-  task.cell = cell;
-  task.hidden_size = hidden_size;
+  task.shape = *shape;
   task.parts = 1;
-  return Backward<T>(task, row_count).work_arena.used / static_cast<Index>(sizeof(T));
+  const Backward<T> measured(task, row_count);
+  constexpr auto size = static_cast<Index>(sizeof(T));
+  return {measured.work_arena.used / size, measured.shared_arena.used / size};
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

@@ -1,15 +1,17 @@
-// The time loop, over any cell: h_t, c_t = cell(x_t, h_{t-1}, c_{t-1}).
+// The time loop, over any cell: its states after step t from x_t and its states before.
 //
-// The input projection b + W_ih x_t of a chunk of steps is computed beforehand (projection.h). A step then continues
-// the same chains over h_{t-1}, panel by panel, and applies the cell to each tile while it is in L1. A team may share
-// out the panels, `part` of `parts` to each member; there is then a barrier after every phase of a step.
+// The input projection b + W_ih x_t of a chunk of steps is computed beforehand (projection.h). The products of a step's
+// stages then continue the same chains, panel by panel, and the epilogue of a stage's last product applies the cell's
+// mathematics to each tile while it is in L1. A team may share out the panels, `part` of `parts` to each member; there
+// is then a barrier after every stage of a step.
 #pragma once
 
 #include "kernels/interrupt.h"
 #include "kernels/product/panel_product.h"
 #include "kernels/product/row_product.h"
 #include "kernels/recurrent/cell_code.h"
-#include "kernels/recurrent/forward_units.h"
+#include "kernels/recurrent/cell_code.h"
+#include "kernels/recurrent/forward_program.h"
 #include "kernels/recurrent/projection.h"
 
 namespace recurra {
@@ -18,97 +20,160 @@ namespace RECURRA_ISA_NAMESPACE {
 template <class T>
 struct Forward : ForwardUnits<T> {
   using Units = ForwardUnits<T>;
-  using Units::carry, Units::cell, Units::H, Units::now, Units::rows, Units::staged, Units::state, Units::task;
-  using Units::V, Units::width;
+  using Units::cell, Units::H, Units::now, Units::row_count, Units::rows, Units::state, Units::state_width;
+  using Units::task, Units::V, Units::width;
 
-  const ForwardEpilogue<T> &epilogue;
+  const Stage *const stages;
   Arena packed_arena, work_arena, shared_arena;
   const ForwardLayout<T> packed;
-  const Index first_panel, last_panel;  // this part's
+  const Index first_panel, last_panel;  // this part's, of the columns of hidden_size units
   Projection<T> projection;
+  ForwardProgram<T> program;  // of a cell whose mathematics isn't compiled
 
-  // What a phase of every step needs.
-  struct PhaseWork {
-    int gates;
-    Index column;      // where its sums begin in a projected row
-    const T *weights;  // its panels, `stride` apart
-    Index stride;
-    const T *const *rows;  // what its products read; null: h_{t-1}
-  } phases[kMaxPhases];
-  const Index vectors;  // of hidden units
+  // What a product of every step needs.
+  struct ProductWork {
+    int number, count;        // of the product; of its columns
+    const PanelGrid *grid;
+    Index column;             // where its first one is in a projected row, in vectors of a panel's units
+    const T *weights;         // its panels, `stride` apart
+    Index stride, depth, heads;
+    const T *const *rows[2];  // of the source, by `now`
+    bool begun;               // its chains go on from `partial`
+    Index first_panel, last_panel;
+  } *works;
 
-  // A run of panels of a phase by which a single row is multiplied at once, prepared once for all steps.
+  // A run of panels of a product by which a single row is multiplied at once, prepared once for all steps.
   struct RowRun {
     Panels<T> panels;
+    Index from_row;  // of the source, where heads let the product begin
     const T *from, *last_from;    // of chunk row 0
     Index row_width, last_width;  // from chunk row to chunk row
+    Index panel_stride;
     Index first_panel, unit;
     int vectors;
   };
 
-  RowRun *row_runs;  // [phase][forwards, backwards][run]
-  Index most_row_runs, row_run_count = 0;
-  RowRun *runs_of(int phase, bool backwards) const { return row_runs + (2 * phase + backwards) * most_row_runs; }
+  RowRun *row_runs;  // [product][forwards, backwards][run]
+  Index most_row_runs;
+  Index *row_run_counts;  // [product]
+  RowRun *runs_of(int product, bool backwards) const { return row_runs + (2 * product + backwards) * most_row_runs; }
 
-  T *accumulators;        // sums of panel_product, [row][panel]
-  const T **hidden[2];    // rows of state
-  const T **staged_rows;  // rows of staged
+  T *accumulators;  // sums of panel_product, [row][panel]
+  T *partial;       // sums of products that aren't the last of their stage, [panel][row][column][unit], or null
+  bool copies;      // some product goes on with columns of which others have begun a part: then all are in `partial`
+  const T **source_rows[kMaxSources][2];
+  alignas(64) T zeros[kPanelVectors * V] = {};
 
-  Forward(const ForwardTask<T> &of, Index row_count)
-      : Forward(of, row_count, Arena{reinterpret_cast<char *>(of.work)}, Arena{reinterpret_cast<char *>(of.shared)}) {}
-  Forward(const ForwardTask<T> &of, Index row_count, Arena work, Arena shared)
-      : Units(of, row_count, work, shared),
-        epilogue(cell_code<T>(of.cell).forward),
+  Forward(const ForwardTask<T> &of, Index count)
+      : Forward(of, count, Arena{reinterpret_cast<char *>(of.work)}, Arena{reinterpret_cast<char *>(of.shared)}) {}
+  Forward(const ForwardTask<T> &of, Index count, Arena work, Arena shared)
+      : Units(of, count, work, shared),
+        stages(of.taped ? cell.stages : cell.untaped_stages),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena(work),
         shared_arena(shared),
-        packed(of.cell, packed_arena, of.input_size, H),
-        first_panel(packed.panels * of.part / of.parts),
-        last_panel(packed.panels * (of.part + 1) / of.parts),
-        projection(of, packed, row_count, first_panel, last_panel, work_arena),
-        vectors(ceil_div(H, V)) {
-    for (const T **&pointers : hidden) {
-      pointers = work_arena.take<const T *>(row_count);
+        packed(of.shape, packed_arena),
+        first_panel(packed.hidden.panels * of.part / of.parts),
+        last_panel(packed.hidden.panels * (of.part + 1) / of.parts),
+        projection(of, packed, count, first_panel, last_panel, work_arena),
+        program(*this, packed.values, stages, work_arena),
+        copies(false) {
+    for (int s = 0; s < cell.states + cell.staged; ++s) {
+      for (int i = 0; i < 2; ++i) {
+        source_rows[s][i] = reads(s) ? work_arena.take<const T *>(count) : nullptr;
+      }
     }
-    staged_rows = work_arena.take<const T *>(cell.phase_count > 1 ? row_count : 0);
-    accumulators = work_arena.take<T>(row_count * kPanelVectors * V);
-    for (int p = 0; p < cell.phase_count; ++p) {
-      const int gates = cell.phases[p].gates.count;
-      phases[p] = {gates, packed.first_column(p) * V, packed.hidden[p], packed.units * gates * H,
-                   cell.phases[p].factor < 0 ? nullptr : staged_rows};
+    accumulators = work_arena.take<T>(count * kPanelVectors * V);
+    works = work_arena.take<ProductWork>(cell.product_count);
+    bool any_partial = false;
+    for (int s = 0; s < cell.stage_count; ++s) {
+      any_partial = any_partial || stages[s].products.count > 1;
     }
-    most_row_runs = ceil_div(packed.panels, kRowGroup) + 1;
-    row_runs = work_arena.take<RowRun>(most_row_runs * 2 * cell.phase_count);
+    for (int p = 0; p < cell.product_count; ++p) {
+      const Product &product = cell.products[p];
+      const PanelGrid &grid = packed.grid_of(product);
+      int begun = 0;
+      for (int c = product.column; c < product.column + product.count; ++c) {
+        begun += begins_before(p, c) ? 1 : 0;
+      }
+      copies = copies || (begun > 0 && begun < product.count);
+      any_partial = any_partial || begun > 0;
+      // Under measurement, when there is no memory, nothing may be read or written.
+      if (of.work) {
+        works[p] = {p,
+                    product.count,
+                    &grid,
+                    cell.columns[product.column].size == kProjected ? 0 : product.column,
+                    packed.products + packed.product_at(p),
+                    packed.panel_stride(product),
+                    packed.depth_of(product),
+                    cell.parameters[product.parameter].heads,
+                    {source_rows[product.source][0], source_rows[product.source][1]},
+                    begun > 0,
+                    grid.panels * of.part / of.parts,
+                    grid.panels * (of.part + 1) / of.parts};
+      }
+    }
+    partial = work_arena.take<T>(any_partial ? packed.padded() * packed.columns * count : 0);
+    most_row_runs = ceil_div(larger(packed.hidden.panels, packed.projected.panels), kRowGroup) + 1;
+    row_runs = work_arena.take<RowRun>(most_row_runs * 2 * cell.product_count);
+    row_run_counts = work_arena.take<Index>(cell.product_count);
+  }
+
+  bool reads(int source) const {
+    bool read = false;
+    for (int p = 0; p < cell.product_count; ++p) {
+      read = read || cell.products[p].source == source;
+    }
+    return read;
+  }
+  bool begins_before(int product, int column) const {
+    bool before = false;
+    for (const Product *p = cell.products; p < cell.products + product; ++p) {
+      before = before || (column >= p->column && column < p->column + p->count);
+    }
+    return before;
   }
 
   Index alive(Index t) const { return alive_rows(task, t); }
 
-  // This part's units of a row of the caller's state (batch, H), null for zeros, into a padded row and back.
-  Index first_unit() const { return first_panel * packed.units; }
-  Index last_unit() const { return smaller(last_panel * packed.units, H); }
-  void load_state(const T *from, T *to) const {
-    for (Index i = first_unit(); i < last_unit(); i += V) {
-      (from ? get(from + i, H - i) : Vec<T>::zero()).store(to + i);
+  // This part's units of a size.
+  Index first_unit(const PanelGrid &grid) const { return grid.panels * task.part / task.parts * grid.units; }
+  Index last_unit(const PanelGrid &grid) const {
+    return smaller(grid.panels * (task.part + 1) / task.parts * grid.units, grid.size);
+  }
+  const PanelGrid &state_grid(int j) const { return j == 0 && cell.projects ? packed.projected : packed.hidden; }
+
+  // This part's units of a row of the caller's state, null for zeros, into a padded row and back.
+  void load_state(int j, const T *from, T *to) const {
+    const PanelGrid &grid = state_grid(j);
+    for (Index i = first_unit(grid); i < last_unit(grid); i += V) {
+      (from ? get(from + i, grid.size - i) : Vec<T>::zero()).store(to + i);
     }
   }
-  void store_state(const T *from, T *to) const {
-    for (Index i = first_unit(); i < last_unit(); i += V) {
-      put(Vec<T>::load(from + i), to + i, H - i);
+  void store_state(int j, const T *from, T *to) const {
+    const PanelGrid &grid = state_grid(j);
+    for (Index i = first_unit(grid); i < last_unit(grid); i += V) {
+      put(Vec<T>::load(from + i), to + i, grid.size - i);
     }
   }
 
   void start() {
-    for (Index b = 0; b < task.last - task.first; ++b) {
-      const Index at = rows.order[task.first + b] * H;
-      for (int i = 0; i < 2; ++i) {  // both, so that a row that joins later finds its h_0 in either
-        hidden[i][b] = state[i] + b * width;
-        load_state(task.h0 ? task.h0 + at : nullptr, state[i] + b * width);
+    for (int j = 0; j < cell.states; ++j) {
+      const Index size = state_grid(j).size;
+      for (Index b = 0; b < task.last - task.first; ++b) {
+        const T *from = task.initial[j] ? task.initial[j] + rows.order[task.first + b] * size : nullptr;
+        for (int i = 0; i < 2; ++i) {  // both, so that a row that joins later finds its initial state in either
+          load_state(j, from, state[j][i] + b * state_width[j]);
+          if (source_rows[j][i]) {
+            source_rows[j][i][b] = state[j][i] + b * state_width[j];
+          }
+        }
       }
-      if (cell.states > 1) {
-        load_state(task.c0 ? task.c0 + at : nullptr, carry + b * width);
-      }
-      if (cell.phase_count > 1) {
-        staged_rows[b] = staged + b * width;
+    }
+    for (int k = 0; k < cell.staged; ++k) {
+      for (Index b = 0; source_rows[cell.states + k][0] && b < task.last - task.first; ++b) {
+        source_rows[cell.states + k][0][b] = source_rows[cell.states + k][1][b] = this->staged_row(k, b);
       }
     }
     projection.start();
@@ -117,73 +182,127 @@ struct Forward : ForwardUnits<T> {
     }
   }
 
-  // Hands out the state of rows [from, to) of the slice, which have come to their end.
+  // Hands out the states of rows [from, to) of the slice, which have come to their end.
   void end(Index from, Index to) {
-    for (Index b = from; b < to; ++b) {
-      const Index at = rows.order[task.first + b] * H;
-      store_state(state[now] + b * width, task.h_n + at);
-      if (cell.states > 1) {
-        store_state(carry + b * width, task.c_n + at);
+    for (int j = 0; j < cell.states; ++j) {
+      for (Index b = from; b < to; ++b) {
+        store_state(j, state[j][now] + b * state_width[j],
+                    task.final[j] + rows.order[task.first + b] * state_grid(j).size);
       }
     }
   }
 
-  int run_vectors(const PanelRun &run) const {
-    return static_cast<int>(smaller(run.count * cell.unit_vectors, vectors - run.first * cell.unit_vectors));
+  int run_vectors(const PanelGrid &grid, const PanelRun &run) const {
+    return static_cast<int>(
+        smaller(run.count * grid.unit_vectors, grid.vectors - run.first * grid.unit_vectors));
   }
-  Panels<T> panels_of(const PhaseWork &phase, const PanelRun &run) const {
+
+  // Of the source of a product with heads, what the units of some panels read.
+  Range source_range(const ProductWork &work, const PanelRun &run) const {
+    if (work.heads == 1) {
+      return {0, static_cast<std::int32_t>(work.depth)};
+    }
+    const Index units = work.grid->size / work.heads, part = work.depth / work.heads;
+    const Index after = smaller((run.first + run.count) * work.grid->units, work.grid->size);
+    const Index first = run.first * work.grid->units / units, last = (after - 1) / units + 1;
+    return {static_cast<std::int32_t>(first * part), static_cast<std::int32_t>((last - first) * part)};
+  }
+
+  Panels<T> panels_of(const ProductWork &work, const PanelRun &run, const Range &source) const {
     const Index end = run.first + run.count - 1;
-    const int last = run.uneven ? packed.unit_vectors(end) * phase.gates : 0;
+    const int vectors = work.grid->vectors_of(run.first) * work.count;
+    const int last = run.uneven ? work.grid->vectors_of(end) * work.count : 0;
     return {run.count - (last ? 1 : 0),
-            packed.unit_vectors(run.first) * phase.gates,
+            vectors,
             last,
-            phase.weights + run.first * phase.stride,
-            phase.weights + end * phase.stride,
-            phase.stride,
-            H,
-            run.next < 0 || !task.plan->alternate ? nullptr : phase.weights + run.next * phase.stride,
+            work.weights + run.first * work.stride + source.first * vectors * V,
+            work.weights + end * work.stride + source.first * last * V,
+            work.stride,
+            source.count,
+            run.next < 0 || !task.plan->alternate ? nullptr : work.weights + run.next * work.stride,
             run.backwards};
   }
 
-  // Prefetches where the epilogue will store the saved activations: some 20 lines, few enough to request at once.
+  // Prefetches where the epilogue will store what the tape keeps: some 20 lines, few enough to request at once.
   RECURRA_INLINE void fetch_units(const UnitTile &tile) const {
+    const Index slot = packed.padded();
     for (Index b = tile.first; b < tile.first + tile.count; ++b) {
       const Index row = this->compact_row(tile.t, b);
-      const T *saved = task.saved + row * task.saved_stride, *out = row_at(task.out, rows, tile.t, task.first + b);
+      const T *kept = task.kept + row * task.kept_stride, *out = row_at(task.out, rows, tile.t, task.first + b);
       for (Index unit = tile.unit; unit < tile.unit + tile.vectors * V; unit += V) {
-        for (int k = 0; k < cell.saved; ++k) {
-          fetch_to_write(saved + k * H + unit);
+        for (int k = 0; k < cell.kept; ++k) {
+          fetch_to_write(kept + k * slot + unit);
         }
-        if (cell.states > 1) {
-          fetch_to_write(task.cells + row * H + unit);
+        for (int j = 1; j < cell.states; ++j) {
+          fetch_to_write(task.states[j] + row * slot + unit);
         }
         fetch_to_write(out + unit);
       }
     }
   }
 
-  // A phase of step t for one panel and n rows, whose projection begins at chunk row `row`.
-  void phase_panel(Index t, int number, const PanelRun &run, Index row, Index n) {
-    const PhaseWork &phase = phases[number];
-    const bool last = number + 1 == cell.phase_count;
-    const Index stride = projection.width(run.first);
-    if (number == 0 && task.plan->fused) {
+  // Where a panel's columns are, for rows from chunk row `row` and from row 0 of the slice on.
+  TileColumns<T> columns_of(T *sums, const ProductWork *work, Index panel, Index row, Index first) const {
+    const Index vectors = packed.hidden.vectors_of(panel), row_width = vectors * packed.columns * V;
+    return {sums,
+            work ? cell.products[work->number].column : 0,
+            work ? work->count : 0,
+            projection.panel_at(panel) + (row + first) * row_width,
+            row_width,
+            projection.panel_stride(),
+            vectors * V,
+            partial + panel * partial_stride() + first * row_width,
+            row_width,
+            partial_stride()};
+  }
+  Index partial_stride() const { return packed.hidden.units * packed.columns * row_count; }
+  // From column to column of a panel.
+  Index column_width(Index panel) const { return packed.hidden.vectors_of(panel) * V; }
+
+  // A product of step t with one panel and n rows, whose projection begins at chunk row `row`.
+  void product_panel(Index t, int stage, const ProductWork &work, const PanelRun &run, Index row, Index n) {
+    const bool last = work.number + 1 == stages[stage].products.first + stages[stage].products.count;
+    const bool of_h = work.grid == &packed.projected;
+    if (work.number == 0 && projection.lazy()) {
       projection.project_panel(run.first, n);
     }
-    const T *from = projection.panel_at(run.first) + row * stride;
-    const Panels<T> panels = panels_of(phase, run);
-    const Term<T> term{phase.rows ? phase.rows : hidden[now], 0, panels.weights, H};
-    UnitTile tile{t, run.first * packed.units, 0, 0, run_vectors(run)};
+    const TileColumns<T> at = columns_of(nullptr, &work, of_h ? 0 : run.first, row, 0);
+    const Index skip = of_h ? 0 : work.column * column_width(run.first);
+    const T *from = of_h ? zeros : (work.begun || copies ? at.partial : at.projected) + skip;
+    const Range source = source_range(work, run);
+    const Panels<T> panels = panels_of(work, run, source);
+    const Term<T> term{work.rows[now], source.first, panels.weights, panels.depth};
+    const PanelProduct<T> product{n,
+                                  panels.vectors,
+                                  from,
+                                  of_h ? 0 : at.row,
+                                  &term,
+                                  1,
+                                  task.plan->depth_block,
+                                  task.plan->tile_rows,
+                                  accumulators,
+                                  panels.ahead,
+                                  task.plan->alternate != 0};
+    if (!last) {
+      T *to = partial + run.first * partial_stride() + skip;
+      panel_product(
+          product, [](Index, Index, T *) {}, Unprepared(),
+          [&](Index first, const Destination<T> &) {
+            return Destination<T>{to + first * at.row, at.row};
+          });
+      return;
+    }
+    UnitTile tile{t, run.first * work.grid->units, 0, 0, run_vectors(*work.grid, run)};
+    const bool fetches = task.taped && stage + 1 == cell.stage_count && !of_h;
     panel_product(
-        PanelProduct<T>{n, panels.vectors, from + phase.column, stride, &term, 1, task.plan->depth_block,
-                        task.plan->tile_rows, accumulators, panels.ahead, task.plan->alternate != 0},
+        product,
         [&](Index first, Index count, T *sums) {
           tile.first = first;
           tile.count = count;
-          (last ? epilogue.apply : epilogue.stage)(*this, tile, {sums, from + first * stride, stride, 0});
+          apply(stage, tile, columns_of(sums, &work, of_h ? 0 : run.first, row, first));
         },
         [&](Index first, Index count) {
-          if (last && task.saved) {
+          if (fetches) {
             tile.first = first;
             tile.count = count;
             fetch_units(tile);
@@ -192,44 +311,96 @@ struct Forward : ForwardUnits<T> {
   }
 
   // The same for a single row.
-  void phase_row(Index t, int number, const RowRun &run, Index row) {
-    const bool last = number + 1 == cell.phase_count;
-    if (number == 0 && task.plan->fused) {
+  void product_row(Index t, int stage, const ProductWork &work, const RowRun &run, Index row) {
+    const bool last = work.number + 1 == stages[stage].products.first + stages[stage].products.count;
+    const bool of_h = work.grid == &packed.projected;
+    if (work.number == 0 && projection.lazy()) {
       for (Index p = 0; p < run.panels.all(); ++p) {
         projection.project_panel(run.first_panel + p, 1);
       }
     }
     const UnitTile tile{t, run.unit, 0, 1, run.vectors};
-    if (last && task.saved) {
+    if (last && task.taped && stage + 1 == cell.stage_count && !of_h) {
       fetch_units(tile);
     }
-    const T *const *source = phases[number].rows ? phases[number].rows : hidden[now];
-    const T *from = run.from + row * run.row_width;
-    const Index column = phases[number].column, panel_stride = projection.panel_stride();
+    const Index skip = of_h ? 0 : work.column * column_width(run.first_panel);
+    const bool begun = work.begun || copies;
+    const T *from = begun ? partial + run.first_panel * partial_stride() + skip : run.from + row * run.row_width;
     alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * V];
-    row_product(source[0], run.panels, from + column, panel_stride, run.last_from + row * run.last_width + column,
-                sums);
-    (last ? epilogue.apply : epilogue.stage)(*this, tile, {sums, from, run.row_width, panel_stride});
+    row_product(work.rows[now][0] + run.from_row, run.panels, from, begun ? partial_stride() : run.panel_stride,
+                run.last_from + row * run.last_width, sums);
+    if (last) {
+      apply(stage, tile, columns_of(sums, &work, of_h ? 0 : run.first_panel, row, 0));
+      return;
+    }
+    T *to = partial + run.first_panel * partial_stride() + skip;
+    const Index panel_width = run.panels.vectors * V;
+    for (Index p = 0; p < run.panels.all(); ++p, to += partial_stride()) {
+      for (Index i = 0; i < panel_width; i += V) {
+        Vec<T>::load(sums + p * panel_width + i).store(to + i);
+      }
+    }
+  }
+
+  void apply(int stage, const UnitTile &tile, const TileColumns<T> &columns) {
+    if (cell.compiled == kInterpreted) {
+      program.run(stage, tile, columns);
+    } else {
+      cell_code<T>(cell.compiled).forward[stage](*this, tile, columns);
+    }
+  }
+
+  bool run_product(Index t, int stage, const ProductWork &work, Index row, Index n, bool backwards) {
+    const Index cost = work.grid->units * work.count * work.depth;
+    if (n == 1) {
+      const RowRun *runs = runs_of(work.number, backwards);
+      for (Index i = 0; i < row_run_counts[work.number]; ++i) {
+        product_row(t, stage, work, runs[i], row);
+        if (interrupted(task.worker, runs[i].panels.all() * cost)) {
+          return false;
+        }
+      }
+      return true;
+    }
+    return panel_runs(work.last_panel - work.first_panel, n, false, backwards, [&](PanelRun run) {
+      run.first += work.first_panel;
+      run.next += run.next < 0 ? 0 : work.first_panel;
+      product_panel(t, stage, work, run, row, n);
+      return !interrupted(task.worker, n * cost);
+    });
+  }
+
+  // A stage without products: tiles of some rows and vectors of units.
+  bool run_plain(Index t, int stage, Index row, Index n) {
+    const Index most = n == 1 ? kMostStrip : kPanelVectors;
+    const Index begin = first_unit(packed.hidden), end = last_unit(packed.hidden);
+    const Index vectors = packed.hidden.unit_vectors == 1 ? most : packed.hidden.unit_vectors;
+    for (Index unit = begin; unit < end; unit += vectors * V) {
+      const int count = static_cast<int>(smaller(vectors, ceil_div(end - unit, V)));
+      for (Index first = 0; first < n; first += kScratchRows) {
+        const UnitTile tile{t, unit, first, smaller(kScratchRows, n - first), count};
+        apply(stage, tile, columns_of(nullptr, nullptr, unit / packed.hidden.units, row, first));
+      }
+      if (interrupted(task.worker, n * vectors * V * 16)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   bool step(Index s, Index row) {
-    const Index t = time_of(task, s), n = alive(t), count = last_panel - first_panel;
+    const Index t = time_of(task, s), n = alive(t);
     const bool backwards = s % 2 == 1 && (task.plan->alternate || n == 1);
-    for (int phase = 0; phase < cell.phase_count; ++phase) {
-      bool done = true;
-      if (n == 1) {
-        const RowRun *runs = runs_of(phase, backwards);
-        for (Index i = 0; done && i < row_run_count; ++i) {
-          phase_row(t, phase, runs[i], row);
-          done = !interrupted(task.worker, runs[i].panels.all() * packed.units * cell.gates * H);
-        }
-      } else {
-        done = panel_runs(count, n, false, backwards, [&](PanelRun run) {
-          run.first += first_panel;
-          run.next += run.next < 0 ? 0 : first_panel;
-          phase_panel(t, phase, run, row, n);
-          return !interrupted(task.worker, n * packed.units * cell.gates * H);
-        });
+    if (copies) {
+      copy_projected(row, n);
+    }
+    program.begin_step(t);
+    for (int stage = 0; stage < cell.stage_count; ++stage) {
+      const Range &products = stages[stage].products;
+      program.begin_stage(stage, n);
+      bool done = products.count > 0 || run_plain(t, stage, row, n);
+      for (int p = products.first; done && p < products.first + products.count; ++p) {
+        done = run_product(t, stage, works[p], row, n, backwards);
       }
       if (!done || !all_here()) {
         return false;
@@ -239,24 +410,43 @@ struct Forward : ForwardUnits<T> {
     return true;
   }
 
+  void copy_projected(Index row, Index n) {
+    for (Index panel = first_panel; panel < last_panel; ++panel) {
+      const Index row_width = projection.width(panel);
+      const T *from = projection.panel_at(panel) + row * row_width;
+      for (Index i = 0; i < n * row_width; i += V) {
+        Vec<T>::load(from + i).store(partial + panel * partial_stride() + i);
+      }
+    }
+  }
+
   // Fills row_runs, once there may be steps with a single row.
   void prepare_rows() {
-    const Index count = last_panel - first_panel;
-    const bool uneven = count > 0 && packed.unit_vectors(last_panel - 1) < cell.unit_vectors;
-    for (int phase = 0; phase < cell.phase_count; ++phase) {
+    for (ProductWork *work = works; work < works + cell.product_count; ++work) {
+      const PanelGrid &grid = *work->grid;
+      const bool of_h = &grid == &packed.projected;
+      const Index count = work->last_panel - work->first_panel;
+      const bool uneven = count > 0 && grid.vectors_of(work->last_panel - 1) < grid.unit_vectors;
       for (int backwards = 0; backwards < (rows.steps > 1 ? 2 : 1); ++backwards) {  // the first step goes forwards
-        row_run_count = 0;
+        Index made = 0;
         panel_runs(count, 1, uneven, backwards != 0, [&](PanelRun run) {
-          run.first += first_panel;
+          run.first += work->first_panel;
           run.next = -1;
           const Index end = run.first + run.count - 1;
-          runs_of(phase, backwards != 0)[row_run_count++] = {
-              panels_of(phases[phase], run), projection.panel_at(run.first),
-              projection.panel_at(end),      projection.width(run.first),
-              projection.width(end),         run.first,
-              run.first * packed.units,      run_vectors(run)};
+          const Range source = source_range(*work, run);
+          RowRun &to = runs_of(work->number, backwards != 0)[made++];
+          to = {panels_of(*work, run, source), source.first, zeros, zeros, 0, 0, 0, run.first, run.first * grid.units,
+                run_vectors(grid, run)};
+          if (!of_h) {
+            to.from = projection.panel_at(run.first) + work->column * column_width(run.first);
+            to.last_from = projection.panel_at(end) + work->column * column_width(end);
+            to.row_width = projection.width(run.first);
+            to.last_width = projection.width(end);
+            to.panel_stride = projection.panel_stride();
+          }
           return true;
         });
+        row_run_counts[work->number] = made;
       }
     }
   }
@@ -305,13 +495,11 @@ bool forward(const ForwardTask<T> *task) {
 }
 
 template <class T>
-ForwardSizes forward_sizes(CellId cell, Index row_count, Index input_size, Index hidden_size, Index alphabet,
-                           const Plan *plan) {
+WorkSizes forward_sizes(const CellShape *shape, Index row_count, Index alphabet, bool taped, const Plan *plan) {
   ForwardTask<T> task{};
-  task.cell = cell;
-  task.input_size = input_size;
-  task.hidden_size = hidden_size;
+  task.shape = *shape;
   task.alphabet = alphabet;
+  task.taped = taped;
   task.plan = plan;
   task.parts = 1;
   const Forward<T> measured(task, row_count);
@@ -320,10 +508,10 @@ ForwardSizes forward_sizes(CellId cell, Index row_count, Index input_size, Index
 }
 
 template <class T>
-Index projected_size(CellId cell, Index hidden_size) {
+Index projected_size(const CellShape *shape) {
   Arena arena{nullptr};
-  const ForwardLayout<T> layout(cell, arena, 0, hidden_size);
-  return layout.padded() * layout.projected_gates;
+  const ForwardLayout<T> layout(*shape, arena);
+  return layout.padded() * layout.columns;
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

@@ -13,7 +13,7 @@ namespace RECURRA_ISA_NAMESPACE {
 // other unless their activations are interleaved; an LSTM at 8x100x64x64 had spent 30 % of a call on its cells.
 template <class Cell, class T>
 RECURRA_INLINE void activate(Index count, T *sums) {
-  constexpr int G = Cell::kCell.gates;
+  constexpr int G = Cell::kGates;
   for (T *at = sums; at < sums + count * G * Vec<T>::size; at += G * Vec<T>::size) {
     StepVectors<T> s;
     for (int g = 0; g < Cell::kActivated; ++g) {
@@ -26,51 +26,47 @@ RECURRA_INLINE void activate(Index count, T *sums) {
   }
 }
 
-// The sums of a tile, [row][vector][gate], and where the input's half of a split gate is for them.
-template <class T>
-struct TileSums {
-  T *sums;
-  const T *split;
-  Index split_row, split_vector;  // strides
-};
-
-// The last phase of a step: the new states, to where the next step, the caller and the tape want them.
+// The last stage of a step: the new states, to where the next step, the caller and the tape want them.
 template <class Cell, int kVectors, class T>
-RECURRA_INLINE void apply_vectors(const ForwardUnits<T> &u, const UnitTile &tile, int vectors, const TileSums<T> &in) {
-  constexpr const CellDescription &cell = Cell::kCell;
-  constexpr bool kTwoPhases = cell.phase_count > 1;
-  constexpr int V = Vec<T>::size, G = cell.phases[cell.phase_count - 1].gates.count;
+RECURRA_INLINE void apply_vectors(const ForwardUnits<T> &u, const UnitTile &tile, int vectors,
+                                  const TileColumns<T> &in) {
+  constexpr bool kTwoStages = Cell::kStages > 1;
+  constexpr int V = Vec<T>::size, G = kTwoStages ? 1 : Cell::kGates;
   const ForwardTask<T> &task = u.task;
-  const Index H = u.H, width = u.width, first_unit = tile.unit;
-  [[maybe_unused]] const Index split_vector = in.split_vector;
+  const Index H = u.H, width = u.width, slot = padded_units<T>(H), first_unit = tile.unit;
+  [[maybe_unused]] const Index split_vector = in.vector;
   for (Index r = 0; r < tile.count; ++r) {
     const Index b = tile.first + r;
     T *out = row_at(task.out, u.rows, tile.t, task.first + b);
     T *copy = task.copy.base ? row_at(task.copy, u.rows, tile.t, task.first + b) : nullptr;
-    T *saved = task.saved ? task.saved + u.compact_row(tile.t, b) * task.saved_stride : nullptr;
-    T *cells = task.cells ? task.cells + u.compact_row(tile.t, b) * H : nullptr;
+    T *kept = task.taped ? task.kept + u.compact_row(tile.t, b) * task.kept_stride : nullptr;
+    [[maybe_unused]] T *cells = nullptr, *carry = nullptr;
+    if constexpr (Cell::kStates > 1) {
+      cells = task.taped ? task.states[1] + u.compact_row(tile.t, b) * slot : nullptr;
+      carry = u.state[1][0] + b * width;
+    }
     // Copied into local variables, as for all the compiler knows, a vector's store may change what `u` and `in` hold.
-    const T *h_prev = u.state[u.now] + b * width, *held = u.held + b * width, *split = in.split + r * in.split_row;
-    T *h = u.state[1 - u.now] + b * width, *carry = u.carry + b * width;
+    const T *h_prev = u.state[0][u.now] + b * width, *split = in.projected + r * in.row;
+    [[maybe_unused]] const T *held = kTwoStages ? u.held_row(0, b) : nullptr;
+    T *h = u.state[0][1 - u.now] + b * width;
     const T *sums = in.sums + r * (kVectors ? kVectors : vectors) * G * V;
     for (int v = 0; v < (kVectors ? kVectors : vectors); ++v, sums += G * V) {
       const Index unit = first_unit + v * V;
       const Index lanes = H - unit;
       StepVectors<T> s;
       s.h_prev = Vec<T>::load(h_prev + unit);
-      if constexpr (kTwoPhases) {
-        s.pre[cell.gates - 1] = Vec<T>::load(sums);
-        s.saved[0] = Vec<T>::zero();  // the first phase has saved it
+      if constexpr (kTwoStages) {
+        s.pre[Cell::kGates - 1] = Vec<T>::load(sums);
         s.saved[1] = Vec<T>::load(held + unit);
       } else {
         for (int g = 0; g < G; ++g) {
           (g < Cell::kActivated ? s.saved : s.pre)[g] = Vec<T>::load(sums + g * V);
         }
       }
-      if constexpr (cell.split_gate) {
+      if constexpr (Cell::kSplit) {
         s.split = Vec<T>::load(split + v * split_vector);
       }
-      if constexpr (cell.states > 1) {
+      if constexpr (Cell::kStates > 1) {
         s.c = Vec<T>::load(carry + unit);
       }
       Cell::step(s);
@@ -79,15 +75,15 @@ RECURRA_INLINE void apply_vectors(const ForwardUnits<T> &u, const UnitTile &tile
       if (copy) {
         put(s.h, copy + unit, lanes);
       }
-      if constexpr (cell.states > 1) {
+      if constexpr (Cell::kStates > 1) {
         s.c.store(carry + unit);
         if (cells) {
-          put(s.c, cells + unit, lanes);
+          s.c.store(cells + unit);
         }
       }
-      if (saved) {
-        for (int k = kTwoPhases ? 1 : 0; k < cell.saved; ++k) {
-          put(s.saved[k], saved + k * H + unit, lanes);
+      if (kept) {
+        for (int k = kTwoStages ? Cell::kSaved - 1 : 0; k < Cell::kSaved; ++k) {
+          s.saved[k].store(kept + k * slot + unit);
         }
       }
     }
@@ -95,9 +91,9 @@ RECURRA_INLINE void apply_vectors(const ForwardUnits<T> &u, const UnitTile &tile
 }
 
 template <class Cell, class T>
-void apply(const ForwardUnits<T> &u, const UnitTile &tile, const TileSums<T> &in) {
-  constexpr int kWhole = Cell::kCell.unit_vectors;
-  if constexpr (Cell::kActivated > 0 && Cell::kCell.phase_count == 1) {
+void apply(const ForwardUnits<T> &u, const UnitTile &tile, const TileColumns<T> &in) {
+  constexpr int kWhole = Cell::kUnitVectors;
+  if constexpr (Cell::kActivated > 0 && Cell::kStages == 1) {
     activate<Cell>(tile.count * tile.vectors, in.sums);
   }
   if (tile.vectors == kWhole) {  // a constant, which unrolls the loop over vectors: GRU 5 to 10 %, LSTM 2 to 5 %
@@ -107,44 +103,33 @@ void apply(const ForwardUnits<T> &u, const UnitTile &tile, const TileSums<T> &in
   }
 }
 
-// The first of two phases: its gates, and from them what the second phase's products read, r ∘ h_{t-1}.
+// The first of two stages: its gates, and from them what the second stage's products read, r ∘ h_{t-1}.
 template <class Cell, class T>
-void stage(const ForwardUnits<T> &u, const UnitTile &tile, const TileSums<T> &in) {
-  constexpr int G = Cell::kCell.phases[0].gates.count, V = Vec<T>::size;
+void stage(const ForwardUnits<T> &u, const UnitTile &tile, const TileColumns<T> &in) {
+  constexpr int G = Cell::kGates - 1, V = Vec<T>::size;
+  const Index slot = padded_units<T>(u.H);
   const T *sums = in.sums;
   for (Index b = tile.first; b < tile.first + tile.count; ++b) {
-    T *saved = u.task.saved ? u.task.saved + u.compact_row(tile.t, b) * u.task.saved_stride : nullptr;
+    T *kept = u.task.taped ? u.task.kept + u.compact_row(tile.t, b) * u.task.kept_stride : nullptr;
     for (Index unit = tile.unit; unit < tile.unit + tile.vectors * V; unit += V, sums += G * V) {
-      const Index at = b * u.width + unit;
       StepVectors<T> s;
       for (int g = 0; g < G; ++g) {
         s.pre[g] = Vec<T>::load(sums + g * V);
       }
       Cell::gates(s);
-      (s.saved[0] * Vec<T>::load(u.state[u.now] + at)).store(u.staged + at);
-      s.saved[1].store(u.held + at);
-      if (saved) {
-        put(s.saved[0], saved + unit, u.H - unit);
+      s.saved[G] = s.saved[0] * Vec<T>::load(u.state[0][u.now] + b * u.width + unit);
+      s.saved[G].store(u.staged_row(0, b) + unit);
+      s.saved[1].store(u.held_row(0, b) + unit);
+      for (int k = 0; kept && k < Cell::kSaved - 1; ++k) {
+        s.saved[k].store(kept + k * slot + unit);
       }
     }
   }
 }
 
-// What the time loop calls of a cell.
+// What the time loop calls of a cell after the last product of each stage.
 template <class T>
-struct ForwardEpilogue {
-  void (*apply)(const ForwardUnits<T> &, const UnitTile &, const TileSums<T> &);
-  void (*stage)(const ForwardUnits<T> &, const UnitTile &, const TileSums<T> &);  // null with one phase
-};
-
-template <class Cell, class T>
-constexpr ForwardEpilogue<T> forward_epilogue() {
-  ForwardEpilogue<T> epilogue{apply<Cell, T>, nullptr};
-  if constexpr (Cell::kCell.phase_count > 1) {
-    epilogue.stage = stage<Cell, T>;
-  }
-  return epilogue;
-}
+using ForwardEpilogue = void (*)(const ForwardUnits<T> &, const UnitTile &, const TileColumns<T> &);
 
 }  // namespace RECURRA_ISA_NAMESPACE
 }  // namespace recurra

@@ -128,7 +128,7 @@ Index packed_forward_size(const CellShape *shape) {
 struct SourceRuns {
   struct Run {
     int column, count;
-    Index depth;  // that the runs before it take
+    Index before, depth;  // of the runs before it; its own
   } runs[kMaxColumns];
   int count = 0;
   Index depth = 0;
@@ -142,9 +142,11 @@ struct SourceRuns {
       if (count && runs[count - 1].column + runs[count - 1].count == column) {
         ++runs[count - 1].count;
       } else {
-        runs[count++] = {column, 1, depth};
+        runs[count++] = {column, 1, depth, 0};
       }
-      depth += size_of(shape, cell.columns[column].size);
+      const Index size = size_of(shape, cell.columns[column].size);
+      runs[count - 1].depth += size;
+      depth += size;
     }
   }
   // The product by which a column reads a source, or null.

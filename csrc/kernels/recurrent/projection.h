@@ -26,14 +26,16 @@ struct Projection {
   const ForwardTask<T> &task;
   const Rows &rows;
   const ForwardLayout<T> &packed;
-  const int G;
+  const PanelGrid &grid;
+  const Index I;
+  const int G;  // columns with W_ih x
   const Index first_panel, last_panel;
   const Index chunk_rows;
 
-  T *projected;        // [panel][chunk row][projected gate][unit]
+  T *projected;        // [panel][chunk row][column][unit]
   const T **inputs;    // x rows of the chunk
   Index *tokens;       // or their tokens
-  T *table_projected;  // the same of a table's rows, [panel][token][projected gate][unit]
+  T *table_projected;  // the same of a table's rows, [panel][token][column][unit]
   const T **table_rows;
 
   Projection(const ForwardTask<T> &of, const ForwardLayout<T> &weights, Index row_count, Index first, Index last,
@@ -41,11 +43,13 @@ struct Projection {
       : task(of),
         rows(of.rows),
         packed(weights),
-        G(weights.cell.gates),
+        grid(weights.hidden),
+        I(of.shape.input_size),
+        G(weights.cell.input_columns),
         first_panel(first),
         last_panel(last),
         chunk_rows(row_count * (of.plan->fused ? 1 : of.plan->chunk)) {
-    const Index width = packed.padded() * packed.projected_gates;
+    const Index width = packed.padded() * packed.columns;
     projected = arena.take<T>(width * chunk_rows);
     inputs = arena.take<const T *>(chunk_rows);
     tokens = arena.take<Index>(chunk_rows);
@@ -53,50 +57,62 @@ struct Projection {
     table_rows = arena.take<const T *>(of.alphabet);
   }
 
-  Index width(Index panel) const { return packed.unit_vectors(panel) * packed.projected_gates * V; }
-  Index panel_stride() const { return packed.units * packed.projected_gates * chunk_rows; }
+  // Of a projected row in a panel, and from panel to panel.
+  Index width(Index panel) const { return grid.vectors_of(panel) * packed.columns * V; }
+  Index panel_stride() const { return grid.units * packed.columns * chunk_rows; }
   T *panel_at(Index panel) const { return projected + panel * panel_stride(); }
+  const T *bias_of(Index panel) const { return packed.bias + panel * grid.units * packed.columns; }
+  const T *weights_of(Index panel) const { return packed.input + panel * grid.units * G * I; }
 
-  // The recurrent half of a split gate starts as its bias; nothing writes over it.
+  // Columns without W_ih x begin as their bias, and nothing writes over them.
   void start() {
-    for (Index panel = first_panel; packed.cell.split_gate && panel < last_panel; ++panel) {
-      T *at = panel_at(panel) + G * V;
+    for (Index panel = first_panel; G < packed.columns && panel < last_panel; ++panel) {
+      const Index row_width = width(panel), skip = G * grid.vectors_of(panel) * V;
       for (Index row = 0; row < chunk_rows; ++row) {
-        Vec<T>::load(packed.split_bias + panel * V).store(at + row * packed.projected_gates * V);
+        for (Index i = skip; i < row_width; i += V) {
+          Vec<T>::load(bias_of(panel) + i).store(panel_at(panel) + row * row_width + i);
+        }
       }
     }
   }
 
   // b + W_ih x of the units of one panel, for `count` rows of inputs.
   void project(Index panel, const T *const *from, Index count, T *to) {
-    const int vectors = packed.unit_vectors(panel) * G;
     const Index stride = width(panel);
-    const T *bias = packed.bias + panel * packed.units * G;
-    const T *weights = packed.input + panel * packed.units * G * task.input_size;
-    const Index panel_size = packed.units * G * task.input_size;
-    const Index most = smaller(task.plan->tile_rows, tile_rows(vectors));
-    PanelPrefetch<T> next(task.plan->alternate && panel + 1 < last_panel ? weights + panel_size : nullptr,
-                          task.input_size, vectors * V, count, most);
-    balanced_tiles(count, most, vectors, [&](Index first, Index n) {
-      const TilePrefetch<T> fetched = next.take();
-      tile_for<T>(n, vectors, fetched)(bias, 0, from + first, 0, weights, task.input_size, to + first * stride, stride,
-                                       fetched);
-    });
+    for (int g = 0; g < packed.groups(); ++g) {
+      const int column = packed.group_at(g), after = packed.group_at(g + 1), unit_vectors = grid.vectors_of(panel);
+      const int vectors = unit_vectors * (after - column);
+      const Index skip = column * unit_vectors * V;
+      const T *bias = bias_of(panel) + skip, *weights = weights_of(panel) + skip * I;
+      const Index most = smaller(task.plan->tile_rows, tile_rows(vectors));
+      const bool goes_on = after < G || panel + 1 < last_panel;
+      PanelPrefetch<T> next(task.plan->alternate && goes_on ? weights + vectors * V * I : nullptr, I, vectors * V,
+                            count, most);
+      balanced_tiles(count, most, vectors, [&](Index first, Index n) {
+        const TilePrefetch<T> fetched = next.take();
+        tile_for<T>(n, vectors, fetched)(bias, 0, from + first, 0, weights, I, to + first * stride + skip, stride,
+                                         fetched);
+      });
+    }
   }
 
   // The same for a single row, several panels at once: a step by itself, as when streaming.
-  void project_row(const T *x) {
+  void project_row(const T *const *x) {
+    if (packed.groups() != 1) {
+      for (Index panel = first_panel; panel < last_panel; ++panel) {
+        project(panel, x, 1, panel_at(panel));
+      }
+      return;
+    }
     alignas(64) T sums[kRowPanels * kPanelVectors * V];
     for (Index panel = first_panel, n; panel < last_panel; panel += n) {
-      const int vectors = packed.unit_vectors(panel) * G;
-      const Index units = packed.units * G;
+      const int vectors = grid.vectors_of(panel) * G;
       n = smaller(row_panels(vectors), last_panel - panel);
-      while (packed.unit_vectors(panel + n - 1) * G < vectors) {  // the last may be uneven, and goes by itself
+      while (grid.vectors_of(panel + n - 1) * G < vectors) {  // the last may be uneven, and goes by itself
         --n;
       }
-      row_tile_for<T>(n, vectors, 0)(packed.bias + panel * units, units, x,
-                                     packed.input + panel * units * task.input_size, units * task.input_size,
-                                     task.input_size, sums, nullptr, nullptr);
+      row_tile_for<T>(n, vectors, 0)(bias_of(panel), grid.units * packed.columns, x[0], weights_of(panel),
+                                     grid.units * G * I, I, sums, nullptr, nullptr);
       for (Index p = 0; p < n; ++p) {
         for (Index i = 0; i < vectors * V; i += V) {
           Vec<T>::load(sums + p * vectors * V + i).store(panel_at(panel + p) + i);
@@ -113,35 +129,41 @@ struct Projection {
       return true;
     }
     for (Index token = 0; token < task.alphabet; ++token) {
-      table_rows[token] = task.table + token * task.input_size;
+      table_rows[token] = task.table + token * I;
     }
     for (Index panel = first_panel; task.alphabet && panel < last_panel; ++panel) {
       project(panel, table_rows, task.alphabet, table_panel(panel));
-      if (interrupted(task.worker, task.alphabet * task.input_size * packed.units * G)) {
+      if (interrupted(task.worker, task.alphabet * I * grid.units * G)) {
         return false;
       }
     }
     return true;
   }
   T *table_panel(Index panel) const {
-    return table_projected + panel * packed.units * packed.projected_gates * task.alphabet;
+    return table_projected + panel * grid.units * packed.columns * task.alphabet;
   }
 
   // The same by token: from the table, or for one-hot rows, where every 0 in the chain leaves the sum as it is, the
   // bias and the column of the 1.
   void look_up(Index panel, Index count, T *to) {
-    const Index width_used = packed.unit_vectors(panel) * G * V, stride = width(panel);
-    const T *bias = packed.bias + panel * packed.units * G;
-    const T *weights = packed.input + panel * packed.units * G * task.input_size;
-    for (Index row = 0; row < count; ++row, to += stride) {
-      const T *known = task.table ? table_panel(panel) + tokens[row] * stride : weights + tokens[row] * width_used;
-      for (Index i = 0; i < width_used; i += V) {
-        const Vec<T> value = Vec<T>::load(known + i);
-        (task.table ? value : Vec<T>::load(bias + i) + value).store(to + i);
+    const Index stride = width(panel);
+    const int unit_vectors = grid.vectors_of(panel);
+    for (int g = 0; g < packed.groups(); ++g) {
+      const Index skip = packed.group_at(g) * unit_vectors * V;
+      const Index used = (packed.group_at(g + 1) - packed.group_at(g)) * unit_vectors * V;
+      const T *bias = bias_of(panel) + skip, *weights = weights_of(panel) + skip * I;
+      for (Index row = 0; row < count; ++row) {
+        const T *known = task.table ? table_panel(panel) + tokens[row] * stride + skip : weights + tokens[row] * used;
+        for (Index i = 0; i < used; i += V) {
+          const Vec<T> value = Vec<T>::load(known + i);
+          (task.table ? value : Vec<T>::load(bias + i) + value).store(to + row * stride + skip + i);
+        }
       }
     }
   }
 
+  // Each step projects its own input, panel by panel, together with the first product that goes on with the sums.
+  bool lazy() const { return task.plan->fused && packed.cell.stages[0].products.count > 0; }
   bool looks_up() const { return task.tokens && (!task.table || by_table()); }
   void project_panel(Index panel, Index count) {
     if (looks_up()) {
@@ -151,13 +173,13 @@ struct Projection {
     }
   }
 
-  // Notes the input rows of steps [from, to), and projects them unless each step is to do that itself.
+  // Notes the input rows of steps [from, to), and projects them unless a step's first product is to do that.
   bool begin_chunk(Index from, Index to) {
     Index count = 0;
     for (Index s = from; s < to; ++s) {
       for (Index b = 0, t = time_of(task, s), n = alive_rows(task, t); b < n; ++b, ++count) {
         if (task.table && !by_table()) {
-          inputs[count] = task.table + task.tokens[rows.offset[t] + task.first + b] * task.input_size;
+          inputs[count] = task.table + task.tokens[rows.offset[t] + task.first + b] * I;
         } else if (task.tokens) {
           tokens[count] = task.tokens[rows.offset[t] + task.first + b];
         } else {
@@ -165,13 +187,13 @@ struct Projection {
         }
       }
     }
-    if (count == 1 && !task.plan->fused && !looks_up()) {
-      project_row(inputs[0]);
-      return !interrupted(task.worker, task.input_size * (last_panel - first_panel) * packed.units * G);
+    if (count == 1 && !lazy() && !looks_up()) {
+      project_row(inputs);
+      return !interrupted(task.worker, I * (last_panel - first_panel) * grid.units * G);
     }
-    for (Index panel = first_panel; !task.plan->fused && panel < last_panel; ++panel) {
+    for (Index panel = first_panel; !lazy() && panel < last_panel; ++panel) {
       project_panel(panel, count);
-      if (interrupted(task.worker, count * (task.tokens ? 1 : task.input_size) * packed.units * G)) {
+      if (interrupted(task.worker, count * (task.tokens ? 1 : I) * grid.units * G)) {
         return false;
       }
     }

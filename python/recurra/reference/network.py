@@ -6,7 +6,7 @@ Sizes: T steps, B sequences, I inputs, H hidden units, G gates, L layers, D dire
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .cells import CELLS, Array, Cell, Kept, Weights
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    State = Array | tuple[Array | None, Array | None] | None  # h, or of an LSTM (h, c)
+
+STATES = ("c",)  # the second one of an LSTM
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # PyTorch's names, before the suffix of the layer
 
 
@@ -32,7 +35,7 @@ class Tape:
     masks: list[Array] | None  # L-1 of (T, B, D·H)
     kept: dict[str, list[Kept]] = field(default_factory=dict)  # suffix -> one per step
     outputs: list[Array] = field(default_factory=list)  # layer -> h_t (T, B, D·H) before its mask, zero on padding
-    cells: list[Array] = field(default_factory=list)  # LSTM: layer -> c_t, the same
+    states: dict[str, list[Array]] = field(default_factory=dict)  # LSTM: "c" -> layer -> c_t, the same
 
     @property
     def directions(self) -> int:
@@ -60,6 +63,16 @@ def _weights(params: Mapping[str, Array], suffix: str) -> Weights:
     """Copies of one direction's parameters; a missing bias is a bias of zeros."""
     zeros = np.zeros_like(params["weight_ih" + suffix][:, 0])
     return Weights(*(np.array(params.get(name + suffix, zeros)) for name in PARAMETERS))
+
+
+def _parts(state: State, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[Array]:
+    """Copies of h, and of c where there are two; None is zeros, of the whole or of one."""
+    parts = [state] if count == 1 else [None] * count if state is None else list(state)
+    return [np.zeros(shape, dtype) if part is None else np.array(part, dtype) for part in parts]
+
+
+def _joined(parts: list[Array]) -> State:
+    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
 
 
 def _times(steps: int, direction: int) -> range:
@@ -107,14 +120,13 @@ def forward(
     cell: str,
     x: Array,
     params: Mapping[str, Array],
-    h0: Array | None = None,
-    c0: Array | None = None,
+    hx: State = None,
     *,
     num_layers: int = 1,
     bidirectional: bool = False,
     lengths: Array | None = None,
     masks: Sequence[Array] | None = None,
-) -> tuple[Array, Array, Array | None, Tape]:
+) -> tuple[Array, State, Tape]:
     """A whole network, forward, in the dtype of its parameters.
 
     Args:
@@ -122,15 +134,16 @@ def forward(
         x: (T, B, I); what stands beyond a sequence's end is never read.
         params: by PyTorch's names, weight_ih_l0 (G·H, I), weight_hh_l0 (G·H, H), bias_ih_l0 and bias_hh_l0 (G·H,),
             then the same with _l0_reverse, _l1, …; from layer 1 up, I is D·H. Names of biases may be missing.
-        h0, c0: (L·D, B, H) initial states, layer by layer and forward direction first; None means zeros.
+        hx: the initial state, h0 (L·D, B, H), layer by layer and forward direction first, or of an LSTM (h0, c0); None
+            means zeros, also for one of the two.
         num_layers: L.
         bidirectional: whether a second direction reads every sequence from its end.
         lengths: (B,) integers in 0..T, steps of each sequence; None means T.
         masks: L-1 arrays (T, B, D·H), multiplied onto layer l's output before it enters layer l+1 (dropout).
 
     Returns:
-        y (T, B, D·H), the last layer's h_t, forward direction first, zero beyond a sequence's end; h_n and c_n
-        (L·D, B, H), the states after the last step taken (c_n is None but for the LSTM); the tape for `backward`.
+        y (T, B, D·H), the last layer's h_t, forward direction first, zero beyond a sequence's end; the state after the
+        last step taken, like hx: h_n, or of an LSTM (h_n, c_n); the tape for `backward`.
     """
     kind, directions = CELLS[cell], 1 + bidirectional
     suffixes = [_suffix(layer, direction) for layer in range(num_layers) for direction in range(directions)]
@@ -143,7 +156,7 @@ def forward(
     masks = None if masks is None else [np.array(mask, dtype) for mask in masks]
     tape = Tape(cell, weights, names, x.shape, lengths, masks)
     shape = (num_layers * directions, batch, hidden_size)
-    states = [np.zeros(shape, dtype) if s is None else np.array(s, dtype) for s in (h0, c0)[: kind.states]]
+    states = _parts(hx, kind.states, shape, dtype)
 
     for layer in range(num_layers):
         tracks = []
@@ -152,45 +165,45 @@ def forward(
             track, kept = _walk(kind, x, [s[k] for s in states], weights[suffix], lengths, direction)
             tracks.append(track)
             tape.kept[suffix] = kept
-        for history, both in zip((tape.outputs, tape.cells), zip(*tracks, strict=True), strict=False):
-            history.append(np.concatenate(both, axis=-1))
+        outputs, *others = (np.concatenate(both, axis=-1) for both in zip(*tracks, strict=True))
+        tape.outputs.append(outputs)
+        for name, other in zip(STATES, others, strict=False):
+            tape.states.setdefault(name, []).append(other)
         x = tape.outputs[layer]
         if masks is not None and layer + 1 < num_layers:
             x = x * masks[layer]
-    c_n = states[1] if kind.states == 2 else None
-    return tape.outputs[-1].copy(), states[0], c_n, tape
+    return tape.outputs[-1].copy(), _joined(states), tape
 
 
 @quiet
 def backward(
     tape: Tape,
     dy: Array | None = None,
-    dh_n: Array | None = None,
-    dc_n: Array | None = None,
+    dstate: State = None,
     *,
     doutputs: Mapping[int, Array] | None = None,
-    dcells: Mapping[int, Array] | None = None,
-) -> tuple[Array, Array, Array | None, dict[str, Array]]:
+    dstates: Mapping[str, Mapping[int, Array]] | None = None,
+) -> tuple[Array, State, dict[str, Array]]:
     """Back-propagation through time of `forward`, any number of times from one tape. None is a gradient of zeros.
 
     Args:
         tape: from `forward`.
         dy: (T, B, D·H); what stands beyond a sequence's end is never read, here and below.
-        dh_n, dc_n: (L·D, B, H).
+        dstate: gradient of the final state, like it: dh_n (L·D, B, H), or of an LSTM (dh_n, dc_n).
         doutputs: layer -> (T, B, D·H), gradient of that layer's h_t before its mask; the last layer's adds to dy.
-        dcells: LSTM: layer -> (T, B, D·H), gradient of that layer's c_t.
+        dstates: LSTM: "c" -> layer -> (T, B, D·H), gradient of that layer's c_t.
 
     Returns:
-        dx (T, B, I), zero beyond a sequence's end; dh0 and dc0 (L·D, B, H), dc0 None but for the LSTM; the gradients of
-        the parameters, by name. A sequence of length 0 hands dh_n and dc_n on to dh0 and dc0.
+        dx (T, B, I), zero beyond a sequence's end; the gradient of the initial state, like it; those of the parameters,
+        by name. A sequence of length 0 hands the gradient of its final state on.
     """
     kind, directions, num_layers = CELLS[tape.cell], tape.directions, len(tape.outputs)
-    doutputs, dcells = doutputs or {}, dcells or {}
+    of_tracks = [doutputs or {}, *((dstates or {}).get(name, {}) for name in STATES)][: kind.states]
     hidden_size, dtype = tape.weights["_l0"].w_hh.shape[1], tape.weights["_l0"].w_hh.dtype
     steps, batch, _ = tape.input_shape
     real = np.arange(steps)[:, None] < tape.lengths  # (T, B)
     shape = (num_layers * directions, batch, hidden_size)
-    dstates = [np.zeros(shape, dtype) if d is None else np.array(d, dtype) for d in (dh_n, dc_n)[: kind.states]]
+    dparts = _parts(dstate, kind.states, shape, dtype)
     grads: dict[str, Array] = {}
 
     def total(*gradients: Array | None) -> Array:
@@ -204,7 +217,8 @@ def backward(
     for layer in reversed(range(num_layers)):
         if from_above is not None and tape.masks is not None and layer + 1 < num_layers:
             from_above = from_above * tape.masks[layer]
-        dtracks = [total(from_above, doutputs.get(layer)), total(dcells.get(layer))][: kind.states]
+        dtracks = [total(given.get(layer)) for given in of_tracks]
+        dtracks[0] = total(from_above, of_tracks[0].get(layer))
         dinputs = []
         for direction in range(directions):
             k, suffix = layer * directions + direction, _suffix(layer, direction)
@@ -213,7 +227,7 @@ def backward(
                 kind,
                 tape.kept[suffix],
                 [d[:, :, own] for d in dtracks],
-                [d[k] for d in dstates],
+                [d[k] for d in dparts],
                 tape.weights[suffix],
                 tape.lengths,
                 direction,
@@ -221,5 +235,4 @@ def backward(
             dinputs.append(dinput)
             grads.update(zip((name + suffix for name in PARAMETERS), dw, strict=True))
         from_above = dx = sum(dinputs[1:], start=dinputs[0])
-    dc0 = dstates[1] if kind.states == 2 else None
-    return dx, dstates[0], dc0, {name: grads[name] for name in tape.names}
+    return dx, _joined(dparts), {name: grads[name] for name in tape.names}

@@ -1,4 +1,4 @@
-"""The cells, which take single steps: RNNCell, LSTMCell and GRUCell."""
+"""Single steps of cells: RNNCell, LSTMCell, GRUCell, and what those of formulas share with them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,46 @@ import numpy as np
 
 from ._checks import check_flag, check_index, check_size, check_tokens, shown
 from .composite import check_arrays
-from .layers import CELLS, DTYPE, GRU, LSTM, NETWORKS, RNN, TOKENS, _Recurrent, check_nonlinearity
-from .module import Array, Module
+from .definitions import FORMULAS
+from .layers import GRU, LSTM, RNN, check_nonlinearity
+from .module import Array
+from .recurrent import NETWORKS, Recurrent, WithFormula
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from .layers import Seed, State, Tape
+    from .formula import Formula
+    from .module import Module
+    from .recurrent import Seed, State, Tape
 
 
-class _Cell(Module):
-    """One step. x (B, input_size) or (input_size,); a state is (B, H) or (H,), or a pair of them for an LSTM."""
+class SingleStep(WithFormula):
+    """One step. x (B, input_size) or (input_size,); a state is (B, H) or (H,), or a tuple of the cell's states."""
 
-    _layer_type: ClassVar[type[_Recurrent]]
+    _layer_type: ClassVar[type[Recurrent]]
     _place: tuple[int, int]  # of a cell that shares a layer's weights: which layer, and 1 for the reverse direction
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, dtype: object, seed: Seed, tokens: bool | None
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        dtype: object,
+        seed: Seed,
+        tokens: bool | None,
+        proj_size: int = 0,
     ) -> None:
         self.input_size = check_size("input_size", input_size)
         self.hidden_size = check_size("hidden_size", hidden_size)
         self.bias = check_flag("bias", bias)
         self.tokens = check_tokens(tokens)
-        self._source: _Recurrent | None = None
+        self.proj_size = self._check_projection(proj_size)
+        self._source: Recurrent | None = None
         super().__init__(dtype, seed, self.hidden_size**-0.5)
 
     @classmethod
-    def from_layer(cls, recurrent: _Recurrent, layer: int = 0, *, reverse: bool = False) -> Self:
+    def from_layer(cls, recurrent: Recurrent, layer: int = 0, *, reverse: bool = False) -> Self:
         """A cell with the weights of one layer of a stack: the same memory, whichever of the two is trained or loaded.
 
         Its gradients are the layer's arrays too. Its `leaves()` is the layer, so an optimizer of either steps both:
@@ -59,9 +71,10 @@ class _Cell(Module):
         if check_flag("reverse", reverse) and not recurrent.bidirectional:
             raise ValueError("reverse: expected False, as the layer has one direction, got True")
         cell = cls.__new__(cls)
-        features = recurrent.hidden_size * (2 if recurrent.bidirectional else 1)
+        features = (recurrent.proj_size or recurrent.hidden_size) * (2 if recurrent.bidirectional else 1)
         options = {name: getattr(recurrent, name) for name in cls._options if name != "input_size"}
         cell.__dict__.update(options, input_size=recurrent.input_size if index == 0 else features)
+        cell.__dict__.update(proj_size=recurrent.proj_size)
         cell.__dict__.update(_source=recurrent, _place=(index, int(reverse)))
         cell._build()
         return cell
@@ -74,8 +87,7 @@ class _Cell(Module):
         self._core = self._source._core.cell(layer, direction)
         self._parameters = self._source._parameters
         suffix = f"_l{layer}" + "_reverse" * direction
-        every = [entry["name"] for entry in CELLS[self._cell]["parameters"]]
-        names = [name for name in every if name + suffix in self._source.params]
+        names = [name for name in self._formula.parameters if name + suffix in self._source.params]
         self._names = {name: name + suffix for name in names}
         self._params = MappingProxyType({name: self._source.params[long] for name, long in self._names.items()})
 
@@ -121,48 +133,61 @@ class _Cell(Module):
         self.__dict__.update(state)
         self._build()
 
-    @property
-    def _cell(self) -> str:
-        raise NotImplementedError
-
     def _make_core(self) -> Any:
-        return NETWORKS[self.dtype](self._cell, self.input_size, self.hidden_size, 1, 1, self.bias, True, self.tokens)
+        return NETWORKS[self.dtype](
+            self._formula.core,
+            self.input_size,
+            self.hidden_size,
+            1,
+            1,
+            self.bias,
+            True,
+            self.tokens,
+            self.proj_size,
+            False,
+            False,
+        )
 
-    def __call__(self, x: Array, hx: State = None) -> State:
-        """The state after this step; hx None is zeros."""
-        return self._core.call(x, hx, None, None, False, None, None)
+    def __call__(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> State:
+        """The state after this step; hx None is zeros. Inputs of a formula's cell are (B, H), or (B,) of a number each."""
+        return self._core.call(x, hx, None, None, False, None, inputs, None, None)
 
-    def forward(self, x: Array, hx: State = None) -> tuple[State, Tape]:
+    def forward(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> tuple[State, Tape]:
         """The same, and the tape for `backward`."""
-        return self._core.forward(x, hx, None, False, None, None, None)  # type: ignore[no-any-return]
+        return self._core.forward(x, hx, None, False, None, None, inputs, None, None)  # type: ignore[no-any-return]
 
     def backward(
         self,
         tape: Tape,
         dstate: State = None,
         *,
+        dinputs: Mapping[str, Array] | None = None,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,
         retain: bool = False,
     ) -> tuple[Array | None, State]:
-        """From the gradient of the new state, those of x and of the state before; adds to `grads` or `self.grads`."""
+        """From the gradient of the new state, those of x and of the state before; adds to `grads` or `self.grads`.
+
+        The gradients of inputs are added to the arrays in `dinputs`.
+        """
         grads = self.grads if grads is None else grads
         if self._source is not None:  # the core wants arrays for all of the layer's, and adds to those of the cell
             check_arrays("grads", grads, self.params)
             grads = self._source.grads | {long: grads[name] for name, long in self._names.items()}
         return self._core.backward(  # type: ignore[no-any-return]
-            tape, None, dstate, None, None, need_dx, grads, retain, None
+            tape, None, dstate, None, None, dinputs, need_dx, grads, retain, None
         )
 
 
-OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "bias": True} | TOKENS
+CELL_OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "bias": True, "tokens": None}
+DTYPE: dict[str, object] = {"dtype": np.dtype(np.float32)}
 
 
-class RNNCell(_Cell):
+class RNNCell(SingleStep):
     """One step of `RNN`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
 
     _layer_type = RNN
-    _options = OPTIONS | {"nonlinearity": "tanh"} | DTYPE
+    _options = CELL_OPTIONS | {"nonlinearity": "tanh"} | DTYPE
 
     def __init__(
         self,
@@ -178,15 +203,15 @@ class RNNCell(_Cell):
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
-    def _cell(self) -> str:
-        return "rnn_" + self.nonlinearity
+    def _formula(self) -> Formula:
+        return FORMULAS["rnn_" + self.nonlinearity]
 
 
-class LSTMCell(_Cell):
+class LSTMCell(SingleStep):
     """One step of `LSTM`: (x, (h, c)) -> (h', c'). Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
 
     _layer_type = LSTM
-    _options = OPTIONS | DTYPE
+    _options = CELL_OPTIONS | DTYPE
 
     def __init__(
         self,
@@ -200,15 +225,19 @@ class LSTMCell(_Cell):
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
-    def _cell(self) -> str:
-        return "lstm"
+    def _formula(self) -> Formula:
+        return FORMULAS["lstm_projected" if self.proj_size else "lstm"]
+
+    @property
+    def _can_project(self) -> bool:
+        return True
 
 
-class GRUCell(_Cell):
+class GRUCell(SingleStep):
     """One step of `GRU`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
 
     _layer_type = GRU
-    _options = OPTIONS | {"reset_after": True} | DTYPE
+    _options = CELL_OPTIONS | {"reset_after": True} | DTYPE
 
     def __init__(
         self,
@@ -224,5 +253,5 @@ class GRUCell(_Cell):
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
-    def _cell(self) -> str:
-        return "gru" if self.reset_after else "gru_reset_before"
+    def _formula(self) -> Formula:
+        return FORMULAS["gru" if self.reset_after else "gru_reset_before"]

@@ -1,0 +1,113 @@
+"""Writes csrc/model/known_cells.h: what the compiler of formulas makes of the cells whose mathematics is compiled too.
+
+python cmake/known_cells.py > csrc/model/known_cells.h
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from recurra.formula import Formula, formula, relu, sigmoid, tanh
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@formula(gates="a")
+def rnn_tanh(a):
+    """Elman's network."""
+    return tanh(a.a)
+
+
+@formula(gates="a")
+def rnn_relu(a):
+    """The same with relu."""
+    return relu(a.a)
+
+
+@formula(gates="i f g o", states="h c")
+def lstm(a, s):
+    """With a forget gate, without peepholes."""
+    c = sigmoid(a.f) * s.c + sigmoid(a.i) * tanh(a.g)
+    return sigmoid(a.o) * tanh(c), c
+
+
+@formula(gates="r z n")
+def gru(a, s):
+    """With the reset after the product, as PyTorch's."""
+    z = sigmoid(a.z)
+    n = tanh(a.n.x + sigmoid(a.r) * a.n.h)
+    return (1 - z) * n + z * s.h
+
+
+@formula(gates="r z n")
+def gru_reset_before(a, s):
+    """With the reset before the product, as in the paper."""
+    z = sigmoid(a.z)
+    n = tanh(a.n(sigmoid(a.r) * s.h))
+    return (1 - z) * n + z * s.h
+
+
+# In the order of CompiledCell.
+CELLS: tuple[Formula, ...] = (rnn_tanh, rnn_relu, lstm, gru, gru_reset_before)
+
+
+def _array(kind: str, name: str, values: Sequence[str]) -> str:
+    lines = [f"constexpr {kind} {name}[] = {{"]
+    line = "   "
+    for value in values:
+        if len(line) + len(value) + 2 > 120:
+            lines.append(line)
+            line = "   "
+        line += f" {value},"
+    return "\n".join([*lines, line, "};"])
+
+
+def header() -> str:
+    """The text of the file."""
+    arrays, entries = [], []
+    for cell in CELLS:
+        code, constants = cell.program.encode()
+        name = "k" + "".join(word.capitalize() for word in cell.function.__name__.split("_"))
+        arrays.append(_array("std::int32_t", f"{name}Code", [str(value) for value in code.tolist()]))
+        entry = f"{name}Code, std::size({name}Code), "
+        if constants.size:
+            arrays.append(_array("double", f"{name}Constants", [repr(value) for value in constants.tolist()]))
+            entry += f"{name}Constants, std::size({name}Constants)"
+        else:
+            entry += "nullptr, 0"
+        entries.append(f"    {{{entry}}},\n")
+    return f"""\
+// Written by cmake/known_cells.py.
+#pragma once
+
+#include <cstddef>
+#include <iterator>
+
+#include "compiled_cells.h"
+
+namespace recurra {{
+
+// A description as checked_cell takes it.
+struct KnownCell {{
+  const std::int32_t *code;
+  std::size_t size;
+  const double *constants;
+  std::size_t constant_count;
+}};
+
+// clang-format off
+{chr(10).join(arrays)}
+
+// By CompiledCell.
+constexpr KnownCell kKnownCells[kCompiledCells] = {{
+{"".join(entries)}}};
+// clang-format on
+
+}}  // namespace recurra
+"""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(header())

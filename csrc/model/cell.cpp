@@ -1,0 +1,71 @@
+#include "model/cell.h"
+
+#include <cstring>
+#include <utility>
+
+#include "model/cell_check.h"
+#include "model/known_cells.h"
+
+namespace recurra {
+namespace {
+
+std::vector<std::string> words_of(const std::string &text) {
+  std::vector<std::string> words(1);
+  for (const char letter : text) {
+    if (letter == ' ') {
+      words.emplace_back();
+    } else {
+      words.back() += letter;
+    }
+  }
+  return words;
+}
+
+template <class Number>
+bool same_bits(const std::vector<Number> &a, const Number *b, std::size_t count) {
+  return a.size() == count && (count == 0 || std::memcmp(a.data(), b, count * sizeof(Number)) == 0);
+}
+
+// Which of the compiled cells a description is of.
+std::int32_t recognized(const std::vector<std::int32_t> &code, const std::vector<double> &constants) {
+  for (std::int32_t id = 0; id < kCompiledCells; ++id) {
+    const KnownCell &known = kKnownCells[id];
+    if (same_bits(code, known.code, known.size) && same_bits(constants, known.constants, known.constant_count)) {
+      return id;
+    }
+  }
+  return kInterpreted;
+}
+
+}  // namespace
+
+std::shared_ptr<const NamedCell> compiled_cell(CompiledCell id) {
+  const auto named = std::make_shared<NamedCell>();
+  named->cell = kCells[id];
+  named->name = kCellNames[id].name;
+  named->gates = words_of(kCellNames[id].gates);
+  named->states = words_of(kCellNames[id].states);
+  named->parameters = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
+  return named;
+}
+
+std::shared_ptr<const NamedCell> checked_cell(const std::int32_t *code, std::size_t size, const double *constants,
+                                              std::size_t constant_count, CellWords words) {
+  const auto named = std::make_shared<NamedCell>();
+  static_cast<CellWords &>(*named) = std::move(words);
+  const std::vector<std::int32_t> own_code(code, code + size);
+  const std::vector<double> own_constants(constants, constants + constant_count);
+  read_code(own_code, own_constants, *named);
+  point_to_arrays(*named);
+  check_columns(*named);
+  check_products(*named);
+  check_back_stages(*named);
+  check_programs(*named);
+  check_words(*named);
+  add_untaped(*named);
+  named->cell.compiled = recognized(own_code, own_constants);
+  point_to_arrays(*named);
+  return named;
+}
+
+}  // namespace recurra

@@ -1,0 +1,130 @@
+"""Layers and single steps of cells that users write as formulas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ._checks import check_size
+from .recurrent import COMMON, OPTIONS, SIZES, Recurrent
+from .single_steps import CELL_OPTIONS, SingleStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .formula import Formula
+    from .recurrent import Seed
+
+
+class FormulaLayer(Recurrent):
+    """A stack of recurrent layers whose cell is a formula; what `recurra.formula` makes are subclasses.
+
+    Args:
+        input_size, hidden_size: features of x_t, and H of the states.
+        num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, tokens, reverse, recurrent_dropout, zoneout,
+            learned_state: as for `recurra.LSTM`.
+        proj_size: P, the features of h where the formula projects, which needs it; else 0.
+
+    Parameters: weight_ih_l0 has the rows of the gates with an input half, H each, in the order of `gates`; weight_hh_l0
+    those with a recurrent half (weight_zh_l0 for a state z, with H / heads columns where there are heads); bias_ih_l0 and
+    bias_hh_l0 likewise; weight_hr_l0 (P, H) of a projection; then the units (H,) and scalars () by their names.
+    """
+
+    _formula: ClassVar[Formula]
+    Cell: ClassVar[type[FormulaCell]]
+    function: ClassVar[Callable[..., Any]]
+    _options = SIZES | COMMON | OPTIONS | {"proj_size": 0}
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: object = np.float32,
+        seed: Seed = None,
+        tokens: bool | None = None,
+        proj_size: int = 0,
+        reverse: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | Mapping[str, float] = 0.0,
+        learned_state: bool = False,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            dtype,
+            seed,
+            tokens,
+            proj_size,
+            reverse,
+            recurrent_dropout,
+            zoneout,
+            learned_state,
+        )
+
+    def _check_projection(self, proj_size: int) -> int:
+        if self._formula.projects:
+            check_size("proj_size", proj_size)
+        return super()._check_projection(proj_size)
+
+    @property
+    def _can_project(self) -> bool:
+        return self._formula.projects
+
+    @classmethod
+    def describe(cls) -> str:
+        """What the formula has been compiled to: stages, programs, what the tape keeps, parameters, costs."""
+        return cls._formula.describe()
+
+
+class FormulaCell(SingleStep):
+    """One step of a formula's cell: (x, states) -> states'. `PeepholeLSTM.Cell` is that of `PeepholeLSTM`.
+
+    Args:
+        input_size, hidden_size, bias, dtype, seed, tokens: as for `recurra.LSTMCell`.
+        proj_size: as for the layer.
+    """
+
+    _formula: ClassVar[Formula]
+    _layer_type: ClassVar[type[FormulaLayer]]
+    _options = CELL_OPTIONS | {"proj_size": 0, "dtype": np.dtype(np.float32)}
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: object = np.float32,
+        seed: Seed = None,
+        tokens: bool | None = None,
+        proj_size: int = 0,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, dtype, seed, tokens, proj_size)
+
+
+def layer_class(formula: Formula) -> type[FormulaLayer]:
+    """The class of layers of a formula, named as its function and found where that is."""
+    function = formula.function
+    name, where = function.__name__, function.__qualname__
+    doc = (function.__doc__ or "A formula's layers.").rstrip() + "\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
+    shared = {"_formula": formula, "__module__": function.__module__}
+    layer = type(FormulaLayer)(
+        name, (FormulaLayer,), {**shared, "__qualname__": where, "__doc__": doc, "function": staticmethod(function)}
+    )
+    cell_doc = f"One step of `{name}`; arguments as for `recurra.FormulaCell`."
+    layer.Cell = type(FormulaCell)(
+        "Cell",
+        (FormulaCell,),
+        {**shared, "__qualname__": f"{where}.Cell", "__doc__": cell_doc, "_layer_type": layer},
+    )
+    return layer

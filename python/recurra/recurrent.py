@@ -1,0 +1,373 @@
+"""What all recurrent layers share, whatever their cell: options, calls, masks, back-propagation through time."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._checks import caller_level, check_flag, check_number, check_rng, check_size, check_tokens
+from ._masks import chosen, dropout_mask
+from .masked import RECURRENT_MASK, masked, zone_of
+from .module import Array, Module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .formula import Formula
+
+    Tape = _core.Tape32 | _core.Tape64
+    Seed = int | np.random.Generator | None
+    State = Any  # h, or a tuple of the cell's states
+    Drawn = tuple[list[Array] | None, dict[str, Array] | None]  # masks between layers, and inputs of the cell
+
+MOST_LAYERS = 2**16  # beyond any use, and short of filling the memory with names
+NETWORKS: dict[Any, Any] = {np.dtype(np.float32): _core.Network32, np.dtype(np.float64): _core.Network64}
+
+SIZES: dict[str, object] = {"input_size": ..., "hidden_size": ..., "num_layers": 1}
+COMMON: dict[str, object] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+OPTIONS: dict[str, object] = {
+    "dtype": np.dtype(np.float32),
+    "tokens": None,
+    "reverse": False,
+    "recurrent_dropout": 0.0,
+    "zoneout": 0.0,
+    "learned_state": False,
+}
+
+
+class WithFormula(Module):
+    """What layers and single steps of any cell share: the formula, and with it the parameters' initial values."""
+
+    input_size: int
+    hidden_size: int
+
+    @property
+    def _formula(self) -> Formula:
+        """What the cell computes."""
+        raise NotImplementedError
+
+    @property
+    def _can_project(self) -> bool:
+        """Whether h may have a size of its own."""
+        return False
+
+    def _check_projection(self, proj_size: int) -> int:
+        """The size of h where the cell projects, else 0."""
+        if type(proj_size) is not int or proj_size < 0:
+            check_size("proj_size", proj_size)
+        if proj_size and not self._can_project:
+            raise ValueError(f"proj_size: expected 0, as a {type(self).__name__} has no projection, got {proj_size}")
+        if proj_size >= self.hidden_size:
+            raise ValueError(f"proj_size: expected less than hidden_size = {self.hidden_size}, got {proj_size}")
+        return int(proj_size)
+
+    def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
+        """Weights and biases uniform in ±1/√H, units and scalars as the formula declares."""
+        declared = self._formula.initial_value(name.rpartition("_l")[0] or name, rng, self.hidden_size)
+        if declared is None:
+            return super()._initial(name, value, rng, bound)
+        return np.array(np.broadcast_to(declared, value.shape), self.dtype)
+
+
+class Recurrent(WithFormula):
+    """A stack of recurrent layers. Sizes: T steps, B sequences, H hidden_size, L num_layers, D directions (1 or 2).
+
+    h has P features: proj_size where the cell projects, else H.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        dtype: object,
+        seed: Seed,
+        tokens: bool | None,
+        proj_size: int,
+        reverse: bool,
+        recurrent_dropout: float,
+        zoneout: float | Mapping[str, float],
+        learned_state: bool,
+    ) -> None:
+        self.input_size = check_size("input_size", input_size)
+        self.hidden_size = check_size("hidden_size", hidden_size)
+        self.num_layers = check_size("num_layers", num_layers, MOST_LAYERS)
+        self.bias = check_flag("bias", bias)
+        self.batch_first = check_flag("batch_first", batch_first)
+        self._dropout = _check_rate(dropout, self.num_layers)
+        self.tokens = check_tokens(tokens)
+        self.bidirectional = check_flag("bidirectional", bidirectional)
+        self.reverse = check_flag("reverse", reverse)
+        if self.reverse and self.bidirectional:
+            raise ValueError("reverse: expected False, as the layer is bidirectional, got True")
+        self.learned_state = check_flag("learned_state", learned_state)
+        self.proj_size = self._check_projection(proj_size)
+        self._recurrent_dropout = check_number("recurrent_dropout", recurrent_dropout, "a number in [0, 1)", 0, 1)
+        self._zoneout = self._check_zoneout(zoneout)
+        self._plan: Mapping[str, int] | None = None
+        super().__init__(dtype, seed, self.hidden_size**-0.5)
+
+    def _check_zoneout(self, zoneout: object) -> float | dict[str, float]:
+        if not hasattr(zoneout, "keys"):
+            return check_number("zoneout", zoneout, "a number in [0, 1), or one for each of some states", 0, 1)
+        rates: dict[str, Any] = dict(zoneout)
+        for name, rate in rates.items():
+            if name not in self._formula.states:
+                raise ValueError(f"zoneout: expected some of {', '.join(self._formula.states)}, got {name!r}")
+            rates[name] = check_number(f"zoneout[{name!r}]", rate, "a number in [0, 1)", 0, 1)
+        return rates
+
+    def _make_core(self) -> Any:
+        return self._network(self._formula)
+
+    def _network(self, formula: Formula) -> Any:
+        return NETWORKS[self.dtype](
+            formula.core,
+            self.input_size,
+            self.hidden_size,
+            self.num_layers,
+            2 if self.bidirectional else 1,
+            self.bias,
+            False,
+            self.tokens,
+            self.proj_size,
+            self.reverse,
+            self.learned_state,
+        )
+
+    def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
+        """The same, and learned states zero, whose names have no layer's suffix."""
+        if self.learned_state and "_l" not in name:
+            return np.zeros_like(value)
+        return super()._initial(name, value, rng, bound)
+
+    @property
+    def dropout(self) -> float:
+        """The rate at which `forward` zeroes what one layer hands to the next."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self._dropout = _check_rate(value, self.num_layers)
+
+    @property
+    def recurrent_dropout(self) -> float:
+        """The rate at which `forward` zeroes what products with the state before the step read.
+
+        One mask serves all steps of a sequence (Gal & Ghahramani 2016).
+        """
+        return self._recurrent_dropout
+
+    @recurrent_dropout.setter
+    def recurrent_dropout(self, value: float) -> None:
+        self._recurrent_dropout = check_number("recurrent_dropout", value, "a number in [0, 1)", 0, 1)
+
+    @property
+    def zoneout(self) -> float | dict[str, float]:
+        """The rate at which units of the states stay as they were in a step of `forward` (Krueger et al. 2017)."""
+        return self._zoneout
+
+    @zoneout.setter
+    def zoneout(self, value: float | Mapping[str, float]) -> None:
+        self._zoneout = self._check_zoneout(value)
+
+    def __call__(
+        self,
+        x: Array,
+        hx: State = None,
+        *,
+        lengths: Array | None = None,
+        out: Array | None = None,
+        inputs: Mapping[str, Array] | None = None,
+        resets: Array | None = None,
+    ) -> tuple[Array, State]:
+        """Runs the network and keeps nothing; without dropout and zoneout.
+
+        Args:
+            x: (T, B, input_size), with `batch_first` (B, T, input_size), or (T, input_size) for one sequence.
+            hx: the initial state, None for zeros (or the learned one): h0 (L*D, B, P), or a tuple of the cell's states,
+                (h0, c0) of an LSTM, each of which may be None; all but h are (L*D, B, H). (L*D, P) if x has no batch.
+            lengths: (B,) integers in 0..T, how many steps each sequence has; None for T.
+            out: where to put y: of its shape and dtype, any strides.
+            inputs: what a formula's cell reads besides x, by name: (T, B, H), (T, B) of a number per step, or (B, H) of
+                what stays the same; or for each layer and direction one, (L*D, …).
+            resets: (T, B) of bool, laid out as x: before which steps the state becomes zero, as if a sequence began.
+
+        Returns:
+            y, of x's shape but with D*P features (forward first, then reverse), zero beyond a sequence's end; and the
+            state after each sequence's last step (reverse: after its step 0), as h_n or a tuple, like hx.
+
+        Raises:
+            TypeError: an argument isn't an array, or has another dtype than the layer.
+            ValueError: a shape or a length is wrong, or an input is missing.
+            KeyboardInterrupt: Ctrl-C; `out` may be half written then.
+        """
+        return self._call(x, hx, lengths, out, None, inputs, resets)
+
+    def _call(
+        self,
+        x: Array,
+        hx: State,
+        lengths: Array | None,
+        out: Array | None,
+        table: Array | None,
+        inputs: Mapping[str, Array] | None = None,
+        resets: Array | None = None,
+    ) -> tuple[Array, State]:
+        """With a table (num_embeddings, input_size), x is tokens that stand for its rows."""
+        return self._core.call(  # type: ignore[no-any-return]
+            x, hx, lengths, out, self.batch_first, table, inputs, resets, self._plan
+        )
+
+    def forward(
+        self,
+        x: Array,
+        hx: State = None,
+        *,
+        lengths: Array | None = None,
+        rng: Seed = None,
+        inputs: Mapping[str, Array] | None = None,
+        resets: Array | None = None,
+    ) -> tuple[Array, State, Tape]:
+        """The same, keeping on a tape what `backward` needs; with dropout and zoneout, if there is any.
+
+        Args:
+            x, hx, lengths, inputs, resets: as for a plain call. The tape has copies, so they may change afterwards.
+            rng: where masks come from, an integer or a generator; needed if `dropout` is above 0 and there is more than
+                one layer, or `recurrent_dropout` or `zoneout` is above 0.
+
+        Returns:
+            y, the state, and the tape. `tape.outputs[l]` is h_t of layer l at every step (before dropout), of y's
+            shape, and `tape.states["c"][l]` that of another state; all are arrays made when asked for.
+        """
+        return self._forward(x, hx, lengths, rng, None, inputs, resets)
+
+    def _forward(
+        self,
+        x: Array,
+        hx: State,
+        lengths: Array | None,
+        rng: Seed,
+        table: Array | None,
+        inputs: Mapping[str, Array] | None = None,
+        resets: Array | None = None,
+    ) -> tuple[Array, State, Tape]:
+        """With a table (num_embeddings, input_size), x is tokens for its rows, and `backward` returns its gradient."""
+        core, draw = self._core, None
+        if self._draws:
+            if rng is None:
+                raise ValueError("rng: expected an integer or a numpy.random.Generator, as dropout is on, got None")
+            core, draw = self._masked_core(), self._drawing(check_rng("rng", rng))
+        return core.forward(  # type: ignore[no-any-return]
+            x, hx, lengths, self.batch_first, draw, table, inputs, resets, self._plan
+        )
+
+    def backward(
+        self,
+        tape: Tape,
+        dy: Array | None = None,
+        dstate: State = None,
+        *,
+        doutputs: Mapping[int, Array] | None = None,
+        dstates: Mapping[str, Mapping[int, Array]] | None = None,
+        dinputs: Mapping[str, Array] | None = None,
+        need_dx: bool = True,
+        grads: dict[str, Array] | None = None,
+        retain: bool = False,
+    ) -> tuple[Array | None, State]:
+        """Back-propagation through time. Gradients of None are zeros; what stands beyond a sequence's end is ignored.
+
+        Args:
+            tape: from `forward`; it serves once, unless `retain` is set.
+            dy: gradient of y, of its shape.
+            dstate: gradient of the final state, like it: dh_n, or a tuple, (dh_n, dc_n) of an LSTM.
+            doutputs: gradients of `tape.outputs[l]`, by layer.
+            dstates: gradients of `tape.states[name][l]`, by name and layer.
+            dinputs: what the gradients of inputs are added to, by name, of the shapes that `forward` was given.
+            need_dx: whether to compute the gradient of x.
+            grads: what the gradients of the parameters are added to, by name; `self.grads` if None.
+            retain: keep the tape for another backward.
+
+        Returns:
+            The gradient of x (None without need_dx), and that of the initial state, like it.
+
+        Raises:
+            RuntimeError: the tape is of another layer, has been consumed, or is from before the weights changed.
+            TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then, nor after Ctrl-C.
+        """
+        grads = self.grads if grads is None else grads
+        return self._core.backward(  # type: ignore[no-any-return]
+            tape, dy, dstate, doutputs, dstates, dinputs, need_dx, grads, retain, self._plan
+        )
+
+    @property
+    def _zoned(self) -> dict[str, float]:
+        """The rates of zoneout above 0, by state."""
+        rates = self._zoneout
+        if not isinstance(rates, dict):
+            rates = dict.fromkeys(self._formula.states, rates)
+        return {name: rate for name, rate in rates.items() if rate}
+
+    @property
+    def _draws(self) -> bool:
+        """Whether `forward` draws masks."""
+        between = self._dropout and self.num_layers > 1
+        return bool(between or self._recurrent_dropout or self._zoned)
+
+    def _masked_core(self) -> Any:
+        """The network whose cell takes masks as inputs, on the same parameters."""
+        key = bool(self._recurrent_dropout), tuple(self._zoned)
+        if not any(key):
+            return self._core
+        if key not in self._variants:
+            self._variants[key] = self._core.with_cell(masked(self._formula, *key).core)
+        return self._variants[key]
+
+    def _drawing(self, rng: np.random.Generator) -> Callable[[int, int], Drawn]:
+        """A function of (T, B) that draws masks, once the core has checked the arguments.
+
+        Between layers (T, B, D*P); for what recurrent products read (L*D, B, H); for zoneout (L*D, T, B, H).
+        """
+        directions = 2 if self.bidirectional else 1
+        rate, recurrent, zoned = self._dropout, self._recurrent_dropout, self._zoned
+
+        def draw(steps: int, batch: int) -> Drawn:
+            stacked, masks, inputs = self.num_layers * directions, None, {}
+            if rate and self.num_layers > 1:
+                shape = steps, batch, directions * (self.proj_size or self.hidden_size)
+                masks = [dropout_mask(rng, shape, rate, self.dtype) for _ in range(self.num_layers - 1)]
+            if recurrent:
+                inputs[RECURRENT_MASK] = dropout_mask(rng, (stacked, batch, self.hidden_size), recurrent, self.dtype)
+            for name, kept in zoned.items():
+                inputs[zone_of(name)] = chosen(rng, (stacked, steps, batch, self.hidden_size), kept, self.dtype)
+            return masks, inputs
+
+        return draw
+
+    def _build(self) -> None:
+        super()._build()
+        self._variants: dict[Any, Any] = {}  # networks of the masked cells, made when needed
+
+
+def is_layer_type(kind: type) -> bool:
+    """Whether it is a class of recurrent layers of ours or of a formula, and no subclass, which may compute otherwise."""
+    return issubclass(kind, Recurrent) and "_formula" in vars(kind)
+
+
+def _check_rate(value: object, num_layers: int) -> float:
+    rate = check_number("dropout", value, "a number in [0, 1)", 0, 1)
+    if rate and num_layers == 1:
+        warnings.warn(
+            f"dropout: expected num_layers above 1 beside it, as it acts between layers, got dropout={rate} and "
+            f"num_layers=1, where it does nothing",
+            UserWarning,
+            stacklevel=caller_level(),  # whoever made the layer, or set the attribute
+        )
+    return rate

@@ -1,0 +1,210 @@
+"""What formulas refuse, and that they say where and what to write instead."""
+
+import math
+
+import numpy as np
+import pytest
+
+from recurra import formula
+from recurra.formula import Formula, clip, project, tanh, where
+
+
+def branching(a, s):
+    if s.h > 0:
+        return s.h
+    return a.g
+
+
+TRACING = {
+    "if": (branching, "write recurra.formula.where"),
+    "and": (lambda a, s: (a.g > 0) and s.h, "&, |, ~"),
+    "float": (lambda a: float(a.g), r"recurra\.formula\.exp"),
+    "math": (lambda a: math.exp(a.g), r"recurra\.formula\.exp"),
+    "numpy": (lambda a: np.exp(a.g), r"numpy\.exp: .* write recurra\.formula\.exp"),
+    "array": (lambda s: np.dot(s.h, 3.0), "the functions of recurra.formula instead of NumPy's"),
+    "sum": (lambda a: sum(a.g), "iteration"),
+    "len": (lambda a: len(a.g), "len"),
+    "index": (lambda a: a.g[0], "for one unit"),
+    "range": (lambda s: range(s.h), "index"),
+    "int": (lambda s: int(s.h), "int"),
+    "equal": (lambda s: where(s.h == 1.0, s.h, 0.0), r"recurra\.formula\.equal"),
+    "unequal": (lambda s: where(s.h != 1.0, s.h, 0.0), r"recurra\.formula\.not_equal"),
+    "constant array": (lambda a: a.g * np.ones(3), r"an array of shape \(3,\); declare it in units="),
+    "array of constants": (lambda a: np.ones(3) * a.g, r"an array of shape \(3,\); declare it in units="),
+    "text": (lambda a: a.g + "x", "got str"),
+    "none": (lambda a: print(a.g, end=""), "got NoneType"),
+    "condition": (lambda a: a.g > 0, r"h: expected a value, got a condition; write where\(condition, 1.0, 0.0\)"),
+    "sum of conditions": (lambda a: (a.g > 0) + 1, "a condition: expected"),
+    "and of values": (lambda a, s: where(a.g & s.h, 1.0, a.g), "&: expected conditions"),
+    "product of a condition": (lambda a, s: a.g(s.h > 0), r"a.g\(v\): expected a value, got a condition"),
+    "power": (lambda s: s.h**1.5, r"expected a whole exponent from -16 to 16 or 0.5, got 1.5"),
+    "exponent": (lambda s: 2**s.h, "exponent"),
+    "clip": (lambda s: clip(s.h, s.h, 1), "clip: expected bounds that are numbers or None"),
+}
+
+
+@pytest.mark.parametrize("case", TRACING)
+def test_what_needs_a_value_is_a_type_error_with_the_line(case):
+    function, message = TRACING[case]
+    line = function.__code__.co_firstlineno + (1 if case == "if" else 0)
+    gates = "g" if "a" in function.__code__.co_varnames else ""
+    with pytest.raises(TypeError, match=message) as caught:
+        Formula(function, gates=gates)
+    assert str(caught.value).endswith(f'(file "{__file__}", line {line})')
+
+
+def test_the_functions_of_torch():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"torch\.tanh: .* write recurra\.formula\.tanh"):
+        Formula(lambda s: torch.tanh(s.h))
+    with pytest.raises(TypeError, match="got Tensor"):
+        Formula(lambda s: torch.ones(3) * s.h)
+
+
+UNDECLARED = {
+    "gate": (lambda a: a.q, r"a\.q: expected one of the declared gates \(g\)"),
+    "state": (lambda a, s: a.g + s.q, r"s\.q: expected one of the declared states \(h\)"),
+    "unit": (lambda a, u: a.g + u.q, r"u\.q: expected one of the declared units and scalars \(none\)"),
+    "input": (lambda a, x: a.g + x.q, r"x\.q: expected one of the declared inputs"),
+    "part": (lambda a: a.g.c, r"a\.g: expected one of the parts x, h, got c"),
+}
+
+
+@pytest.mark.parametrize("case", UNDECLARED)
+def test_names_that_are_not_declared(case):
+    function, message = UNDECLARED[case]
+    with pytest.raises(AttributeError, match=message):
+        Formula(function, gates="g")
+
+
+UNUSED = {
+    "gates": {"gates": "g k"},
+    "units": {"units": {"p": 0.0}},
+    "scalars": {"scalars": {"p": 0.0}},
+    "inputs": {"inputs": "p:row"},
+}
+
+
+@pytest.mark.parametrize("what", UNUSED)
+def test_what_is_declared_is_used(what):
+    with pytest.raises(ValueError, match=f"{what}: expected .* that the returned values depend on, got [kp] "):
+        Formula(lambda a: tanh(a.g), **({"gates": "g"} | UNUSED[what]))
+
+
+def one_gate(a):
+    return a.g
+
+
+REFUSED = {
+    "an input's kind": ({"inputs": "n:col"}, "name, name:row or name:step, got 'n:col'"),
+    "an input called x": ({"inputs": "x"}, "another name than x"),
+    "an input twice": ({"inputs": "n n:row"}, "got n twice"),
+    "no identifier": ({"gates": "g 2"}, "gates: expected names .*, got '2'"),
+    "a keyword": ({"gates": "g class"}, "got 'class'"),
+    "an underscore": ({"gates": "g _k"}, "got '_k'"),
+    "a gate twice": ({"gates": "g g"}, "got g twice"),
+    "a weight's name": ({"units": {"weight_ih": 0.0}}, "than those of weights, got weight_ih"),
+    "a unit and a scalar": ({"units": {"p": 0.0}, "scalars": {"p": 1.0}}, "got p twice"),
+    "a state called x": ({"states": "x"}, "other names than x and i"),
+    "h as the second state": ({"states": "c h"}, "h only as the first"),
+    "no state": ({"states": ""}, "at least one name"),
+    "a state that isn't": ({"gates": {"g": "z"}}, r"expected states \(h\), got z"),
+    "an output that isn't": ({"output": "c"}, r"output: expected one of the states \(h\), got c"),
+    "no heads": ({"heads": 0}, "heads: expected a positive number, got 0"),
+    "too few results": ({"states": "h c"}, r"expected 2 returned values \(h, c\), got 1"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_declarations_that_clash(case):
+    declarations, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        Formula(one_gate, **({"gates": "g"} | declarations))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda a, y: a.g + y, "expected arguments of a, s, u, x, got y"),
+        (lambda a, *, y=1: a.g + y, r"expected arguments of a, s, u, x, got \*"),
+        (lambda *a: a, r"expected arguments of a, s, u, x, got \*"),
+        (3, "expected a function of a, s, u, x, got int"),
+    ],
+)
+def test_functions_of_something_else(function, message):
+    with pytest.raises(TypeError, match=message):
+        Formula(function, gates="g")
+
+
+def test_declarations_of_the_wrong_type():
+    with pytest.raises(TypeError, match="units: expected a mapping of names to initial values, got list"):
+        Formula(one_gate, gates="g", units=["p"])
+    with pytest.raises(TypeError, match="gates: expected names, got int"):
+        Formula(one_gate, gates=3)
+
+
+CONTRADICTIONS = {
+    "two vectors": (lambda a, s: a.g(s.h * 2) + a.g(s.h * 3), "g", "expected one vector .*, got 2 different"),
+    "a vector and h": (lambda a, s: a.g(s.h * 2) + a.g, "g", "expected one vector .*, got 2 different"),
+    "a vector and a half": (lambda a, s: a.g(s.h * 2) + a.g.h, "g", "expected one vector .*, got 2 different"),
+    "a projection of one": (lambda a: tanh(project(a.g)), "g", "project: expected to be the first state"),
+    "h of another size": (lambda a, s: project(a.g + s.h), "g", r"s\.h: expected to be read by gates only"),
+    "rows of two lengths": (lambda a: project(a.g + a.k(tanh(a.g))), "g k", "weight_hh: expected gates that all"),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_contradictions(case):
+    function, gates, message = CONTRADICTIONS[case]
+    with pytest.raises(ValueError, match=message):
+        Formula(function, gates=gates)
+
+
+def test_a_gate_of_several_states_cannot_be_called():
+    with pytest.raises(TypeError, match="expected a gate that reads one state, got one that reads 2"):
+        Formula(lambda a, s: (a.g(s.h * 2), s.c), gates={"g": "h c"}, states="h c")
+
+
+def test_a_formula_that_is_too_large():
+    names = [f"g{n}" for n in range(33)]
+    large = Formula(lambda a: sum((getattr(a, name) for name in names), 0.0), gates=names)
+    with pytest.raises(ValueError, match="expected at most 32 columns, got 33"):
+        _ = large.program
+
+
+def test_values_of_another_formula():
+    values = []
+
+    def step(s):
+        values.append(s.h)
+        return 2 * s.h
+
+    Formula(step)
+    with pytest.raises(TypeError, match="got one that another formula's trace made"):
+        Formula(lambda s: s.h + values[0])
+
+
+def test_a_projection_of_plain_arrays():
+    with pytest.raises(TypeError, match="which has weight_hr"):
+        project(np.ones(3))
+
+
+def test_numbers_of_numpy_are_constants():
+    for function in (
+        lambda a: np.float64(2) * a.g,
+        lambda a: a.g * np.float32(2),
+        lambda a: a.g * np.array(2.0),
+        lambda a: a.g * 2,
+    ):
+        assert Formula(function, gates="g").program.constants == [2.0]
+
+
+def test_the_package_is_the_decorator():
+    @formula(gates="g")
+    def step(a):
+        """What it is."""
+        return a.g
+
+    assert isinstance(step, Formula)
+    assert step.function.__doc__ == "What it is."
+    assert formula.formula(gates="g")(step.function).declared.gates == ("g",)
