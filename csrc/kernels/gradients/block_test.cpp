@@ -11,21 +11,17 @@ namespace {
 template <class T>
 struct SideRows {
   Index columns;
-  GuardedArray<T> values, factors;
-  std::vector<const T *> rows, factor_rows;
+  Index first;
+  GuardedArray<T> values;
+  std::vector<const T *> rows;
 
-  SideRows(Random &random, Index count, Index width, bool nulls, bool with_factors)
-      : columns(width), values(random.array<T>(count * width)), factors(random.array<T>(count * width)) {
-    for (Index n = 0; n < count; ++n) {
-      rows.push_back(nulls && n % 7 == 3 ? nullptr : values.data() + n * width);
-      if (with_factors) factor_rows.push_back(factors.data() + n * width);
-    }
+  SideRows(Random &random, Index count, Index width, bool nulls, Index begin)
+      : columns(width), first(begin), values(random.array<T>(count * (begin + width))) {
+    for (Index n = 0; n < count; ++n)
+      rows.push_back(nulls && n % 7 == 3 ? nullptr : values.data() + n * (begin + width));
   }
-  Operand<T> side() const { return {columns, rows.data(), factor_rows.empty() ? nullptr : factor_rows.data()}; }
-  T at(Index n, Index column) const {
-    const T value = rows[n] ? rows[n][column] : T(0);
-    return factor_rows.empty() ? value : value * factor_rows[n][column];
-  }
+  Side<T> side() const { return {columns, rows.data(), first}; }
+  T at(Index n, Index column) const { return rows[n] ? rows[n][first + column] : T(0); }
 };
 
 template <class T>
@@ -36,10 +32,10 @@ struct Workspace {
 
   static Index size() {
     Arena measured{nullptr};
-    GradientWork<T>{measured};
+    GradientWork<T>(measured, 1);
     return measured.used / static_cast<Index>(sizeof(T));
   }
-  Workspace() : memory(size()), arena{reinterpret_cast<char *>(memory.data())}, work(arena) {}
+  Workspace() : memory(size()), arena{reinterpret_cast<char *>(memory.data())}, work(arena, 1) {}
 };
 
 // Deltas of `count` rows against `sides`, in strips [0, cut) and [cut, deltas); the second has no biases and doesn't
@@ -55,7 +51,7 @@ void check_block(Random &random, Index count, Index deltas, Index cut, const std
   CAPTURE(add);
   const Index delta_stride = deltas + random.integer(0, 3);
   const auto delta = random.array<T>((count - 1) * delta_stride + deltas);
-  std::vector<Operand<T>> side_list;
+  std::vector<Side<T>> side_list;
   std::vector<GuardedArray<T>> weights;
   std::vector<std::vector<T>> before;
   for (const SideRows<T> &rows : sides) {
@@ -104,7 +100,7 @@ TEST_CASE_TEMPLATE("block gradient: one side of any width", T, float, double) {
     for (const Index count : {1, 2, 63, 64, 127, 128}) {
       const Index deltas = random.integer(1, 30);
       std::vector<SideRows<T>> sides;
-      sides.emplace_back(random, count, columns, count > 2, columns % 2 == 0);
+      sides.emplace_back(random, count, columns, count > 2, columns % 3);
       check_block(random, count, deltas, random.integer(1, deltas), sides, count % 2 == 0);
     }
   }
@@ -120,7 +116,7 @@ TEST_CASE_TEMPLATE("block gradient: bands of deltas, groups of panels, and sides
       for (const Index count : {1, 65, 128}) {
         std::vector<SideRows<T>> sides;
         for (const Index width : columns)
-          sides.emplace_back(random, count, width, sides.size() == 1, sides.size() == 2);
+          sides.emplace_back(random, count, width, sides.size() == 1, sides.size() == 2 ? 5 : 0);
         check_block(random, count, deltas, deltas - random.integer(0, 3), sides, count == 65);
         check_block(random, count, deltas, kBandColumns / 2, sides, count != 65);
       }
@@ -133,16 +129,16 @@ TEST_CASE_TEMPLATE("block gradient: biases alone, where no side has columns", T,
   for (const Index deltas : odd_sizes<T>()) {
     if (deltas == 0) continue;
     std::vector<SideRows<T>> sides;
-    sides.emplace_back(random, 5, 0, false, false);
+    sides.emplace_back(random, 5, 0, false, 0);
     check_block(random, 5, deltas, deltas, sides, deltas % 2 == 0);
   }
 }
 
 TEST_CASE_TEMPLATE("block gradient: stops when it is told to", T, float, double) {
   Random random(4);
-  const SideRows<T> rows(random, 9, 33, false, false);
+  const SideRows<T> rows(random, 9, 33, false, 0);
   const auto delta = random.array<T>(9 * 200), weight = random.array<T>(200 * 33);
-  const Operand<T> side = rows.side();
+  const Side<T> side = rows.side();
   const DeltaColumns<T> strip{0, 200, {weight.data()}, {}};
   Workspace<T> workspace;
   Worker worker = stopping_worker();

@@ -20,7 +20,8 @@ T *gradient_of(const GradientTask<T> &task, Role role, int number = 0) {
   return nullptr;
 }
 
-// As few strips as may be: deltas side by side whose gradients, too, go on side by side are one.
+// As few strips as may be: deltas side by side whose gradients, too, go on side by side are one. All parts have the
+// same arrays of gradients, and so the same strips.
 template <class T>
 struct Strips {
   const Side<T> *sides;
