@@ -8,32 +8,28 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from recurra.formula import Formula, formula, relu, sigmoid, tanh
+from recurra.formula import Formula, relu, sigmoid, tanh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@formula(gates="a")
 def rnn_tanh(a):
     """Elman's network."""
     return tanh(a.a)
 
 
-@formula(gates="a")
 def rnn_relu(a):
     """The same with relu."""
     return relu(a.a)
 
 
-@formula(gates="i f g o", states="h c")
 def lstm(a, s):
     """With a forget gate, without peepholes."""
     c = sigmoid(a.f) * s.c + sigmoid(a.i) * tanh(a.g)
     return sigmoid(a.o) * tanh(c), c
 
 
-@formula(gates="r z n")
 def gru(a, s):
     """With the reset after the product, as PyTorch's."""
     z = sigmoid(a.z)
@@ -41,7 +37,6 @@ def gru(a, s):
     return (1 - z) * n + z * s.h
 
 
-@formula(gates="r z n")
 def gru_reset_before(a, s):
     """With the reset before the product, as in the paper."""
     z = sigmoid(a.z)
@@ -50,7 +45,13 @@ def gru_reset_before(a, s):
 
 
 # In the order of CompiledCell.
-CELLS: tuple[Formula, ...] = (rnn_tanh, rnn_relu, lstm, gru, gru_reset_before)
+CELLS = (
+    Formula(rnn_tanh, gates="a"),
+    Formula(rnn_relu, gates="a"),
+    Formula(lstm, gates="i f g o", states="h c"),
+    Formula(gru, gates="r z n"),
+    Formula(gru_reset_before, gates="r z n"),
+)
 
 
 def _array(kind: str, name: str, values: Sequence[str]) -> str:
