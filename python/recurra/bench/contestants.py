@@ -168,4 +168,11 @@ VARIANTS = {
     "PyTorch packed": Source(".peer_torch", "PyTorchPacked", ("torch",)),
     "PyTorch cell": Source(".peer_torch", "PyTorchCell", ("torch",)),
 }
-SOURCES = HOME | PEERS | VARIANTS
+# The same libraries with cells of one's own, as formulas or as each has it: another process each, for CellSpecs.
+OWN_CELLS = {
+    "recurra": Source(".cells.layers", "RecurraCells"),
+    "NumPy": Source(".cells.numpy_cells", "NumpyCells"),
+    "PyTorch": Source(".cells.peer_torch", "TorchCells", ("torch",)),
+    "JAX": Source(".cells.peer_jax", "JaxCells", ("jax",)),
+}
+SOURCES = HOME | PEERS | VARIANTS | {f"{name} cells": source for name, source in OWN_CELLS.items()}

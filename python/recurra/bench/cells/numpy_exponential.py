@@ -97,7 +97,9 @@ class NumpySLSTM(NumpyLayer):
         product, scratch = self.product, np.empty_like(self.c[0])
         half, zero = np.full_like(scratch, 0.5), np.zeros_like(scratch)
         for step in steps:
-            inputs, h, c, n, m, a, i_f, z_o, i, f, z, o, forgetting, ratio, m_next, m_twice, c_next, n_next, h_next = step
+            inputs, h, c, n, m, a, i_f, z_o, i, f, z, o, forgetting, ratio, m_next, m_twice, c_next, n_next, h_next = (
+                step
+            )
             np.matmul(h, self.w_hh_t, product)
             np.add(product, inputs, a)
             np.logaddexp(zero, f, forgetting)  # −log σ(a_f)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..contestants import Source
 from ..problem import Array, Spec
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ class Cell:
     """What is declared of a formula.
 
     Args:
-        formula: its name in `recurra.cells`, or in `layers` beside this file.
+        formula: its name in `recurra.cells`; "leaky" is in `layers` beside this file.
         gates, states: their names, in order.
         units: trained vectors (H,), without "_l0". One whose name begins with "gain" is about 1, others about 0.
         heads: blocks on the diagonal of weight_hh.
@@ -85,18 +84,9 @@ FORMULAS = {
             "shift": "shift_i shift_f shift_g shift_o",
         },
     ),
-    "leaky": Cell("Leaky", "n"),
+    "leaky": Cell("leaky", "n"),
     "mingru": Cell("MinGRU", "z n", recurrent=False),
     "slstm": Cell("SLSTM", "i f z o", "h c n m", heads=4),
-}
-
-CELL_HOME = {
-    "recurra": Source(".cells.layers", "RecurraCells", ("recurra.formula",)),
-    "NumPy": Source(".cells.numpy_cells", "NumpyCells"),
-}
-CELL_PEERS = {
-    "PyTorch": Source(".cells.peer_torch", "TorchCells", ("torch",)),
-    "JAX": Source(".cells.peer_jax", "JaxCells", ("jax",)),
 }
 
 
