@@ -1,7 +1,8 @@
 """The whole race: recurra against every peer that is installed, over cells, modes, shapes, threads, and special cases.
 
 `python benchmarks/compare.py` takes about an hour and writes benchmarks/results/<machine>.json and its picture; `--only
-plain --cells lstm --modes inference --rounds 3` takes a part of it, `--only cells` that of cells as formulas. README.md beside this file has the protocol.
+plain --cells lstm --modes inference --rounds 3` takes a part of it, `--only cells` that of cells written as formulas.
+README.md beside this file has the protocol.
 """
 
 from __future__ import annotations
@@ -303,9 +304,8 @@ def draw(report, path):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="parts (default: all)")
-    options.add_argument(
-        "--cells", nargs="+", choices=[*CELLS, *FORMULAS], default=[*CELLS, *FORMULAS], help="default: all"
-    )
+    cells = [*CELLS, *FORMULAS]
+    options.add_argument("--cells", nargs="+", choices=cells, default=cells, help="default: all")
     modes = ["inference", "training"]
     options.add_argument("--modes", nargs="+", choices=modes, default=modes, help="default: both")
     options.add_argument("--rounds", type=int, default=7, help="turns of each contestant a row (default: %(default)s)")

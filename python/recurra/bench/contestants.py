@@ -29,7 +29,8 @@ class Entry(NamedTuple):
 
     Args:
         run: one call, what is timed; returns when its results are there.
-        answers: y (T, B, H), h_n and further states such as c_n (B, H); after training also dx (T, B, I) and a gradient per weight.
+        answers: y (T, B, H), h_n and further states such as c_n (B, H); after training also dx (T, B, I) and a gradient
+            per weight.
         context: what a user enters once around many calls.
     """
 

@@ -246,7 +246,7 @@ class NumpyLSTM(NumpyLayer):
         return self.finish(x, self.da, need_dx)
 
     def find_factors(self) -> None:
-        """Per step dc' += dh'∘slope, da = factor times dc' (i, f, g) or dh' (o), and dc = dc'∘f; the factors, which don't
+        """Per step dc' += dh'∘slope, da = factor times dc' (i, f, g) or dh' (o), dc = dc'∘f. The factors, which don't
         depend on either, are written where da will be.
         """
         steps, batch, _, hidden = self.sizes

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra import cells, formula
+from recurra.bench.contestants import Recurra
 from recurra.formula import tanh
 
-from ..contestants import Recurra
-from ..problem import Spec
 from .problem import FORMULAS, LEAK
+
+if TYPE_CHECKING:
+    from recurra.bench.problem import Spec
 
 
 def leaky(a: Any, s: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..contestants import Numpy
-from ..numpy_cells import Array, NumpyLayer, NumpyLSTM, Views
+from recurra.bench.contestants import Numpy
+from recurra.bench.numpy_cells import Array, NumpyLayer, NumpyLSTM, Views
+
 from .numpy_exponential import NumpySLSTM
 from .numpy_normalised import NumpyLayerNormLSTM
 from .problem import FORMULAS, LEAK
@@ -15,8 +16,8 @@ from .problem import FORMULAS, LEAK
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..contestants import Entry
-    from ..problem import Data, Spec
+    from recurra.bench.contestants import Entry
+    from recurra.bench.problem import Data, Spec
 
 
 class NumpyPeephole(NumpyLSTM):
@@ -40,7 +41,7 @@ class NumpyPeephole(NumpyLSTM):
     def load(self, weights: Mapping[str, Array]) -> None:
         """Halved where the sigmoid is to be a tanh, as the sums are."""
         super().load(weights)
-        steps, batch, _, hidden = self.sizes
+        _, batch, _, hidden = self.sizes
         self.p_i, self.p_f = np.split(weights["p_if_l0"], 2)
         self.p_o = weights["p_o_l0"]
         self.half_p_if = np.tile(weights["p_if_l0"].reshape(2, hidden) / 2, (batch, 1, 1))
@@ -164,8 +165,8 @@ class NumpyMinGRU(NumpyLayer):
         for a, sigmoid in ((a_z, self.z), (a_n, self.sigmoid)):  # σ(a) = ½ + ½ tanh(a/2)
             np.multiply(a, 0.5, sigmoid)
             np.tanh(sigmoid, sigmoid)
-            sigmoid *= 0.5
-            sigmoid += 0.5
+            np.multiply(sigmoid, 0.5, sigmoid)
+            np.add(sigmoid, 0.5, sigmoid)
         np.add(a_n, 0.5, self.candidate)
         np.copyto(self.candidate, self.sigmoid, where=a_n < 0)
         np.subtract(1, self.z, self.keep)
@@ -179,7 +180,7 @@ class NumpyMinGRU(NumpyLayer):
 
     def backward(self, x: Array, dy: Array, need_dx: bool = True) -> Array:
         """BPTT of the last `forward`."""
-        steps, batch, _, hidden = self.sizes
+        hidden = self.sizes[3]
         dh, last = self.dh_all, self.dh
         last.fill(0)
         for dh_t, dy_t, keep in zip(dh[::-1], dy[::-1], self.keep[::-1], strict=True):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..numpy_cells import Array, NumpyLayer, Views
+from recurra.bench.numpy_cells import Array, NumpyLayer, Views
+
 from .problem import FORMULAS
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class NumpySLSTM(NumpyLayer):
 
     def backward(self, x: Array, dy: Array, need_dx: bool = True) -> Array:
         """BPTT of the last `forward`."""
-        steps, batch, _, hidden = self.sizes
+        steps, batch = self.sizes[:2]
         i, f, z, o = np.moveaxis(self.activations, 3, 0)
         d_i, d_f, d_z, d_o = np.moveaxis(self.d_sums, 3, 0)  # factors at first
         np.multiply(i, 1 - z * z, d_z)

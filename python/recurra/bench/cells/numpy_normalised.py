@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..numpy_cells import Array, NumpyLayer, Views
+from recurra.bench.numpy_cells import Array, NumpyLayer, Views
+
 from .problem import EPSILON
 
 if TYPE_CHECKING:
@@ -55,9 +56,11 @@ class NumpyLayerNormLSTM(NumpyLayer):
         self.passing = [(*views(t, 0), self.h[t + 1]) for t in range(steps)]
         quarters = self.d_sums.reshape(steps, batch, 4, hidden)
         self.back = [
-            (self.d_sums[t], *quarters[t].swapaxes(0, 1), self.slope[t], self.kept[t][5], *self.kept[t][8:12], self.da[t])
-            for t in range(steps)
-        ]  # fmt: skip
+            (d_sums, *gates.swapaxes(0, 1), slope, kept[5], *kept[8:12], da)
+            for d_sums, gates, slope, kept, da in zip(
+                self.d_sums, quarters, self.slope, self.kept, self.da, strict=True
+            )
+        ]
 
     def load_recurrent(self, weights: Mapping[str, Array]) -> None:
         """Takes over changed weights: both matrices and biases, and gains and shifts."""
@@ -95,7 +98,7 @@ class NumpyLayerNormLSTM(NumpyLayer):
             np.dot(h, self.w_hh_t, product)
             np.add(product, bias_hh, product)
             np.multiply(product, product, a)
-            np.add.reduce(a, 1, None, dev_h, True)
+            np.add.reduce(a, 1, None, dev_h, keepdims=True)
             np.divide(dev_h, rows, dev_h)
             np.add(dev_h, EPSILON, dev_h)
             np.sqrt(dev_h, dev_h)
@@ -108,11 +111,11 @@ class NumpyLayerNormLSTM(NumpyLayer):
             np.multiply(i, g, scratch)
             np.multiply(f, c, c_next)
             np.add(c_next, scratch, c_next)
-            np.add.reduce(c_next, 1, None, mean, True)
+            np.add.reduce(c_next, 1, None, mean, keepdims=True)
             np.divide(mean, hidden, mean)
             np.subtract(c_next, mean, norm_c)
             np.multiply(norm_c, norm_c, scratch)
-            np.add.reduce(scratch, 1, None, dev_c, True)
+            np.add.reduce(scratch, 1, None, dev_c, keepdims=True)
             np.divide(dev_c, hidden, dev_c)
             np.add(dev_c, EPSILON, dev_c)
             np.sqrt(dev_c, dev_c)
@@ -144,11 +147,11 @@ class NumpyLayerNormLSTM(NumpyLayer):
             np.multiply(slope, dh, slope)  # from here on the gradient of gain_c∘LN(c') + shift_c
             np.multiply(slope, gain_c, shown)
             np.multiply(shown, norm_c, scratch)
-            np.add.reduce(scratch, 1, None, mean, True)
+            np.add.reduce(scratch, 1, None, mean, keepdims=True)
             np.divide(mean, hidden, mean)
             np.multiply(norm_c, mean, scratch)
             np.subtract(shown, scratch, scratch)
-            np.add.reduce(shown, 1, None, mean, True)
+            np.add.reduce(shown, 1, None, mean, keepdims=True)
             np.divide(mean, hidden, mean)
             np.subtract(scratch, mean, scratch)
             np.divide(scratch, dev_c, scratch)
@@ -159,7 +162,7 @@ class NumpyLayerNormLSTM(NumpyLayer):
             np.multiply(dc, f_t, dc)
             np.multiply(d_sums, gain_h, wide)
             np.multiply(wide, norm_h, da)
-            np.add.reduce(da, 1, None, mean, True)
+            np.add.reduce(da, 1, None, mean, keepdims=True)
             np.divide(mean, rows, mean)
             np.multiply(norm_h, mean, da)
             np.subtract(wide, da, da)

@@ -1,4 +1,4 @@
-"""JAX: the cells as its users write them, a lax.scan over the steps with what doesn't depend on h before it, compiled."""
+"""JAX: the cells as its users write them, compiled: a lax.scan over the steps, before it what doesn't depend on h."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from jax import lax
 from jax import numpy as jnp
 from jax.nn import log_sigmoid, sigmoid
 
-from ..peer_jax import Jax
+from recurra.bench.peer_jax import Jax
+
 from .problem import EPSILON, FORMULAS, LEAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..contestants import Entry
-    from ..problem import Array, Data, Spec
+    from recurra.bench.contestants import Entry
+    from recurra.bench.problem import Array, Data, Spec
 
 
 def project(w: Any, x: Any) -> Any:

@@ -1,8 +1,7 @@
-"""PyTorch: the cells as its users write them, a loop over the steps with what doesn't depend on h before it, and fused
-functions (addmm, addcmul, lerp, layer_norm) where there are any.
+"""PyTorch: the cells as its users write them: a loop over the steps, before it what doesn't depend on h.
 
-The inputs of all steps are unbound at once: the gradient of an index in a loop would be as large as all of them, at every
-step.
+Fused functions (addmm, addcmul, lerp, layer_norm) do what they can. The inputs of all steps are unbound at once, since
+the gradient of an index in a loop would be as large as all of them, at every step.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from ..peer_torch import PyTorch
+from recurra.bench.peer_torch import PyTorch
+
 from .problem import EPSILON, FORMULAS, LEAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..contestants import Entry
-    from ..problem import Array, Data, Spec
+    from recurra.bench.contestants import Entry
+    from recurra.bench.problem import Array, Data, Spec
 
 
 def project(w: Any, x: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..problem import Array, Spec
+from recurra.bench.problem import Array, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
