@@ -105,7 +105,7 @@ class NumpySLSTM(NumpyLayer):
             np.add(product, inputs, a)
             np.logaddexp(zero, f, forgetting)  # −log σ(a_f)
             np.subtract(m, forgetting, f)
-            np.maximum(i, f, m_next)
+            np.maximum(i, f, out=m_next)
             np.subtract(i_f, m_twice, i_f)
             np.exp(i_f, i_f)
             np.tanh(z_o, z_o)
