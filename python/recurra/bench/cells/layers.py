@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra import cells, formula
+from recurra import cells
 from recurra.bench.contestants import Recurra
-from recurra.formula import tanh
+from recurra.formula import formula, tanh
 
 from .problem import FORMULAS, LEAK
 
