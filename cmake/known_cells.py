@@ -8,49 +8,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from recurra.formula import Formula, formula, relu, sigmoid, tanh
+from recurra.definitions import FORMULAS
+from recurra.formula import Formula
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@formula(gates="a")
-def rnn_tanh(a):
-    """Elman's network."""
-    return tanh(a.a)
-
-
-@formula(gates="a")
-def rnn_relu(a):
-    """The same with relu."""
-    return relu(a.a)
-
-
-@formula(gates="i f g o", states="h c")
-def lstm(a, s):
-    """With a forget gate, without peepholes."""
-    c = sigmoid(a.f) * s.c + sigmoid(a.i) * tanh(a.g)
-    return sigmoid(a.o) * tanh(c), c
-
-
-@formula(gates="r z n")
-def gru(a, s):
-    """With the reset after the product, as PyTorch's."""
-    z = sigmoid(a.z)
-    n = tanh(a.n.x + sigmoid(a.r) * a.n.h)
-    return (1 - z) * n + z * s.h
-
-
-@formula(gates="r z n")
-def gru_reset_before(a, s):
-    """With the reset before the product, as in the paper."""
-    z = sigmoid(a.z)
-    n = tanh(a.n(sigmoid(a.r) * s.h))
-    return (1 - z) * n + z * s.h
-
-
 # In the order of CompiledCell.
-CELLS: tuple[Formula, ...] = (rnn_tanh, rnn_relu, lstm, gru, gru_reset_before)
+CELLS: tuple[Formula, ...] = tuple(
+    FORMULAS[name] for name in ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before")
+)
 
 
 def _array(kind: str, name: str, values: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import recurra
+from recurra.definitions import FORMULAS
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,7 +43,8 @@ def test_compiled_cells_are_recognized(cell):
 
 
 def test_another_constant_or_equation_is_another_cell():
-    lstm, constants = SCRIPT.lstm, SCRIPT.lstm.program.encode()[1]
+    lstm = FORMULAS["lstm"]
+    constants = lstm.program.encode()[1]
     assert _checked(lstm, np.full_like(constants, 2)).compiled is None
 
     @recurra.formula(gates="i f g o", states="h c")
@@ -50,4 +52,4 @@ def test_another_constant_or_equation_is_another_cell():
         c = recurra.formula.sigmoid(a.f) * s.c + recurra.formula.sigmoid(a.i) * recurra.formula.tanh(a.g)
         return recurra.formula.sigmoid(a.o) * c, c
 
-    assert _checked(other).compiled is None
+    assert _checked(other.formula).compiled is None
