@@ -90,7 +90,7 @@ def test_reverse_is_the_second_of_two_directions(cell):
 
 
 def test_reverse_and_two_directions():
-    with pytest.raises(ValueError, match="^reverse: expected False, as the layer goes in both directions"):
+    with pytest.raises(ValueError, match=r"^reverse: expected False, as the layer goes in both directions"):
         Spec("lstm", reverse=True).make()
 
 
@@ -173,7 +173,9 @@ def test_shapes_of_projections():
     assert shapes["weight_ih_l1_reverse"] == (28, 6)
     assert shapes["weight_hh_l0"] == (28, 3)
     assert shapes["weight_hr_l1"] == (3, 7)
-    with pytest.raises(ValueError, match=r"^weight_hh_l0: expected \(4\*hidden_size, proj_size\) = \(28, 3\), got \(28, 7\)"):
+    with pytest.raises(
+        ValueError, match=r"^weight_hh_l0: expected \(4\*hidden_size, proj_size\) = \(28, 3\), got \(28, 7\)"
+    ):
         network.parameters.load(dict(network.parameters.views()) | {"weight_hh_l0": np.zeros((28, 7))}, "params")
     x = np.zeros((2, 3, 5))
     with pytest.raises(ValueError, match=r"^h0: expected \(num_layers\*num_directions, B, proj_size\) = \(4, 3, 3\)"):
@@ -185,7 +187,7 @@ def test_shapes_of_projections():
     for size in (0, -1):
         with pytest.raises(ValueError, match=r"^(proj_size|sizes)"):
             _core.Network64(FORMULAS["projected"].core, 5, 7, 1, 1, True, False, None, size)
-    with pytest.raises(ValueError, match="^proj_size: expected 0, as the cell projects nothing, got 3"):
+    with pytest.raises(ValueError, match=r"^proj_size: expected 0, as the cell projects nothing, got 3"):
         _core.Network64("lstm", 5, 7, 1, 1, True, False, None, 3)
 
 
@@ -198,7 +200,7 @@ def test_heads():
     assert network.parameters.views()["weight_hh_l0"].shape == (16, 4)
     with pytest.raises(ValueError, match=r"^weight_hh_l0: expected \(2\*hidden_size, hidden_size/2\) = \(16, 4\)"):
         network.parameters.load(dict(network.parameters.views()) | {"weight_hh_l0": np.zeros((16, 8))}, "params")
-    with pytest.raises(ValueError, match="^hidden_size: expected a multiple of the cell's heads, 2, got 7"):
+    with pytest.raises(ValueError, match=r"^hidden_size: expected a multiple of the cell's heads, 2, got 7"):
         _core.Network64(core, 3, 7, 1, 1, True, False, None)
 
 
@@ -213,7 +215,7 @@ def test_tape_bytes(cell, dtype):
     assert one >= 800 * shown * np.dtype(dtype).itemsize
     assert abs(two - 2 * one) <= 8192
     assert network.tape_bytes(0, 0) < 4096
-    with pytest.raises(ValueError, match="^steps, batch: expected sizes of 0 or more"):
+    with pytest.raises(ValueError, match=r"^steps, batch: expected sizes of 0 or more"):
         network.tape_bytes(-1, 2)
     with pytest.raises(MemoryError):
         network.tape_bytes(2**40, 2**40)
@@ -253,9 +255,9 @@ def test_another_cell_on_the_same_parameters():
     assert_same_bits(both(network, other, None), plainly)
     with pytest.raises(ValueError, match=r"^inputs\['rate'\]: expected an array .*, got none"):
         both(other, other, None)
-    with pytest.raises(ValueError, match="^cell: expected one of the same states and parameters"):
+    with pytest.raises(ValueError, match=r"^cell: expected one of the same states and parameters"):
         network.with_cell("lstm")
-    with pytest.raises(RuntimeError, match="^tape: expected one of this layer"):
+    with pytest.raises(RuntimeError, match=r"^tape: expected one of this layer"):
         both(network, alone, None)
 
 
@@ -276,7 +278,7 @@ def test_drawn_inputs_are_time_major():
     alone, _, _ = network.forward(x[:, 0].copy(), None, None, False, draw, None, None, None, None)
     assert_same_bits(alone, np.ascontiguousarray(y[:, 0]))
     assert draws == [(6, 2), (6, 2), (6, 1)]
-    with pytest.raises(ValueError, match="^h0: expected"):
+    with pytest.raises(ValueError, match=r"^h0: expected"):
         network.forward(x, np.zeros(3), None, False, draw, None, None, None, None)
     assert len(draws) == 3
 
@@ -303,7 +305,7 @@ def test_three_states():
     grads = {name: np.zeros(value.shape) for name, value in network.parameters.views().items()}
     with pytest.raises(TypeError, match=r"^dstate: expected a tuple \(dh_n, dm_n, dn_n\), got "):
         network.backward(tape, None, zeros, None, None, None, True, grads, True, None)
-    with pytest.raises(ValueError, match="^dstates: expected names of states besides h: m, n, got 'h'"):
+    with pytest.raises(ValueError, match=r"^dstates: expected names of states besides h: m, n, got 'h'"):
         network.backward(tape, None, None, None, {"h": {}}, None, True, grads, True, None)
     _, dinitial = network.backward(tape, None, (None, None, zeros + 1), None, None, None, True, grads, True, None)
     assert [d.any() for d in dinitial] == [False, True, True]
