@@ -8,49 +8,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from recurra.formula import Formula, relu, sigmoid, tanh
+from recurra.definitions import FORMULAS
+from recurra.formula import Formula
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def rnn_tanh(a):
-    """Elman's network."""
-    return tanh(a.a)
-
-
-def rnn_relu(a):
-    """The same with relu."""
-    return relu(a.a)
-
-
-def lstm(a, s):
-    """With a forget gate, without peepholes."""
-    c = sigmoid(a.f) * s.c + sigmoid(a.i) * tanh(a.g)
-    return sigmoid(a.o) * tanh(c), c
-
-
-def gru(a, s):
-    """With the reset after the product, as PyTorch's."""
-    z = sigmoid(a.z)
-    n = tanh(a.n.x + sigmoid(a.r) * a.n.h)
-    return (1 - z) * n + z * s.h
-
-
-def gru_reset_before(a, s):
-    """With the reset before the product, as in the paper."""
-    z = sigmoid(a.z)
-    n = tanh(a.n(sigmoid(a.r) * s.h))
-    return (1 - z) * n + z * s.h
-
-
 # In the order of CompiledCell.
-CELLS = (
-    Formula(rnn_tanh, gates="a"),
-    Formula(rnn_relu, gates="a"),
-    Formula(lstm, gates="i f g o", states="h c"),
-    Formula(gru, gates="r z n"),
-    Formula(gru_reset_before, gates="r z n"),
+CELLS: tuple[Formula, ...] = tuple(
+    FORMULAS[name] for name in ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before")
 )
 
 

@@ -163,4 +163,4 @@ def pass_through(a, s):
     return s.c, tanh(a.g)
 
 
-CELLS = {name: value.formula for name, value in list(globals().items()) if hasattr(value, "formula")}
+CELLS = {name: value.formula for name, value in list(globals().items()) if isinstance(value, type)}

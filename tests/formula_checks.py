@@ -100,7 +100,7 @@ class Problem:
             gradients = torch.autograd.grad(loss, tensors, allow_unused=True)
         return [np.zeros(t.shape) if g is None else g.numpy() for g, t in zip(gradients, tensors, strict=True)]
 
-    def by_differences(self, step=1e-5):
+    def by_differences(self, step=3e-6):
         arrays = [np.array(a, dtype=float) for a in self.arrays()]
         gradients = []
         for array in arrays:

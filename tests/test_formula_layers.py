@@ -63,21 +63,25 @@ def check(formula, seed, **sizes):
 def test_library(name):
     rng = np.random.default_rng(len(name))
     heads = LIBRARY[name].declared.heads
-    hidden = heads * int(rng.integers(1, 19 // heads + 1))
+    hidden = heads * int(rng.integers(6 // heads, 19 // heads + 1))
     check(LIBRARY[name], seed=1, T=4, B=3, hidden=hidden)
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_shapes(name):
     heads = CELLS[name].declared.heads
-    for hidden, batch in ((heads, 1), (17 * heads, 1), (4 * heads, 9), (5 * heads, 2)):
-        check(CELLS[name], seed=2, T=2, B=batch, hidden=hidden)
+    least = 5 if CELLS[name].projects else 1  # h has 4 features then
+    for hidden, batch in ((least, 1), (17, 1), (4, 9), (5, 2)):
+        check(CELLS[name], seed=2, T=2, B=batch, hidden=max(least, hidden) * heads)
 
 
 def random_case(seed):
-    formula = random_formula(seed, smooth=GRADIENTS == "by_differences").make()
+    drawn = random_formula(seed, smooth=GRADIENTS == "by_differences")
+    formula = drawn.make()
     rng = np.random.default_rng([seed, 1])
-    check(formula, seed, T=int(rng.integers(1, 5)), B=int(rng.integers(1, 4)), hidden=int(rng.integers(5, 20)))
+    hidden = int(rng.integers(5, 20)) // formula.declared.heads * formula.declared.heads
+    input_size = hidden if "x.x" in drawn.source else 5  # even where what it does with x.x is of no use
+    check(formula, seed, T=int(rng.integers(1, 5)), B=int(rng.integers(1, 4)), hidden=hidden, input_size=input_size)
 
 
 SHARE = int(os.environ.get("RECURRA_RANDOM_FORMULAS", "60"))

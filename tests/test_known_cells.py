@@ -3,10 +3,11 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import recurra
-from recurra.formula import Formula, sigmoid, tanh
+from recurra.definitions import FORMULAS
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,25 +22,34 @@ def _script():
 SCRIPT = _script()
 
 
+def _checked(cell, constants=None):
+    code, own = cell.program.encode()
+    names = {
+        "gates": cell.declared.gates,
+        "states": cell.declared.states,
+        "parameters": tuple(parameter.name for parameter in cell.layout.parameters),
+        "inputs": tuple(cell.declared.inputs),
+    }
+    return recurra._core.Cell(code, own if constants is None else constants, names)
+
+
 def test_the_header_is_what_the_compiler_of_formulas_makes():
     assert SCRIPT.header() == (ROOT / "csrc" / "model" / "known_cells.h").read_text()
 
 
-@pytest.mark.parametrize("cell", SCRIPT.CELLS, ids=lambda cell: cell.declared.name)
+@pytest.mark.parametrize("cell", SCRIPT.CELLS, ids=lambda cell: cell.function.__name__)
 def test_compiled_cells_are_recognized(cell):
-    assert cell.core.compiled == cell.declared.name
+    assert _checked(cell).compiled == cell.function.__name__
 
 
 def test_another_constant_or_equation_is_another_cell():
-    lstm = SCRIPT.CELLS[2]
-    code, constants = lstm.program.encode()
-    names = {key: value for key, value in lstm.core.names.items() if key != "name"}
-    assert recurra._core.Cell(code, constants, names).compiled == "lstm"
-    assert recurra._core.Cell(code, 2 * constants, names).compiled is None
+    lstm = FORMULAS["lstm"]
+    constants = lstm.program.encode()[1]
+    assert _checked(lstm, np.full_like(constants, 2)).compiled is None
 
-    def coupled(a, s):
-        f = sigmoid(a.f)
-        c = f * s.c + (1 - f) * tanh(a.g)
-        return sigmoid(a.o) * tanh(c), c
+    @recurra.formula(gates="i f g o", states="h c")
+    def other(a, s):
+        c = recurra.formula.sigmoid(a.f) * s.c + recurra.formula.sigmoid(a.i) * recurra.formula.tanh(a.g)
+        return recurra.formula.sigmoid(a.o) * c, c
 
-    assert Formula(coupled, gates="f g o", states="h c").core.compiled is None
+    assert _checked(other.formula).compiled is None

@@ -1,10 +1,13 @@
-// Runs random models in the ISA that RECURRA_ISA names and prints a hash of all that each computes: the output must be
-// the same of AVX2, AVX-512 and NEON.
+// Runs random models, and every operation of programs, in the ISA that RECURRA_ISA names, and prints a hash of all that
+// each computes: the output must be the same of AVX2, AVX-512 and NEON.
 #include <array>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "dispatch.h"
@@ -14,6 +17,7 @@
 #include "model/softmax.h"
 #include "system/float_mode.h"
 #include "testing/numbers.h"
+#include "testing/one_operation.h"
 
 namespace recurra {
 namespace testing {
@@ -238,6 +242,52 @@ void check_activations() {
   std::printf("activations %s %016" PRIx64 "\n", sizeof(T) == 4 ? "float32" : "float64", hash.value());
 }
 
+OneOperations operations_of_active_isa() {
+  const std::string isa = active_kernels().isa;
+#ifdef RECURRA_HAVE_AVX2
+  if (isa == "avx2") return isa_avx2::one_operations();
+#endif
+#ifdef RECURRA_HAVE_AVX512
+  if (isa == "avx512") return isa_avx512::one_operations();
+#endif
+#ifdef RECURRA_HAVE_NEON
+  if (isa == "neon") return isa_neon::one_operations();
+#else
+  if (isa == "baseline") return isa_baseline::one_operations();
+#endif
+  throw std::logic_error("bits: no operations of " + isa);
+}
+
+// Numbers of every sign and exponent, infinities, NaN and subnormal ones among them; then as many of moderate size.
+template <class T>
+Values<T> sweep(Random &random) {
+  constexpr Index kHalf = 1 << 16;
+  Values<T> values(2 * kHalf);
+  for (Index i = 0; i < kHalf; ++i) {
+    constexpr int kBits = 8 * static_cast<int>(sizeof(T));
+    const std::uint64_t bits = (static_cast<std::uint64_t>(i) << (kBits - 16)) | (random.bits() >> (64 - (kBits - 16)));
+    std::memcpy(&values[static_cast<std::size_t>(i)], &bits, sizeof(T));  // of the low end of `bits`
+    values[static_cast<std::size_t>(kHalf + i)] = random.number<T>() * (i % 2 ? T(4) : T(100));
+  }
+  return values;
+}
+
+template <class T>
+void check_operations(OneOperation<T> run) {
+  Random random(3000);
+  Values<T> a = sweep<T>(random), b = sweep<T>(random), c = sweep<T>(random), to(a.size());
+  for (Values<T> *values : {&b, &c}) {  // in another order each
+    for (std::size_t i = values->size() - 1; i > 0; --i)
+      std::swap((*values)[i], (*values)[static_cast<std::size_t>(random.integer(0, static_cast<Index>(i)))]);
+  }
+  for (std::int32_t operation = 0; operation < kOperationCount; ++operation) {
+    run(operation, static_cast<Index>(a.size()), a.data(), b.data(), c.data(), to.data());
+    Hash hash;
+    hash.add(to);
+    std::printf("operation %d %s %016" PRIx64 "\n", operation, sizeof(T) == 4 ? "float32" : "float64", hash.value());
+  }
+}
+
 void check_all() {
   std::fprintf(stderr, "bits of %s\n", active_kernels().isa);
   int number = 0;
@@ -253,6 +303,8 @@ void check_all() {
   }
   check_activations<float>();
   check_activations<double>();
+  check_operations<float>(operations_of_active_isa().f32);
+  check_operations<double>(operations_of_active_isa().f64);
 }
 
 }  // namespace

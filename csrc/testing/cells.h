@@ -108,22 +108,18 @@ struct RandomCell {
     if (slot < 0) slot = cell.kept = cell.kept + 1;  // slot 0 is something else
   }
 
-  // Parameters of units, and the deltas: those of columns, then others in any order. Some parameters have none.
+  // Parameters of units, and the deltas. Inputs and x may be without.
   void add_values(Random &random) {
-    for (std::int32_t c = 0; c < static_cast<std::int32_t>(columns.size()); ++c) deltas.push_back({kOfColumn, c});
-    const std::size_t others = deltas.size();
-    const auto add = [&](DeltaOf of, std::int32_t count, Role role) {
-      for (std::int32_t i = 0; i < count; ++i) {
-        if (of == kOfUnit || of == kOfScalar) add_parameter(role, 1, 1);
-        if (of != kOfRaw && random.integer(0, 4) == 0) continue;
-        const Index at = random.integer(static_cast<Index>(others), static_cast<Index>(deltas.size()));
-        deltas.insert(deltas.begin() + at, {of, i});
-      }
+    const auto add_deltas = [this](DeltaOf of, std::int32_t count) {
+      for (std::int32_t i = 0; i < count; ++i) deltas.push_back({of, i});
     };
-    add(kOfUnit, cell.unit_count, kUnitVector);
-    add(kOfScalar, cell.scalar_count, kScalar);
-    add(kOfInput, cell.input_count, kUnitVector);
-    add(kOfRaw, cell.raw, kUnitVector);
+    for (std::int32_t i = 0; i < cell.unit_count; ++i) add_parameter(kUnitVector, 1, 1);
+    for (std::int32_t i = 0; i < cell.scalar_count; ++i) add_parameter(kScalar, 1, 1);
+    add_deltas(kOfColumn, static_cast<std::int32_t>(columns.size()));
+    add_deltas(kOfUnit, cell.unit_count);
+    add_deltas(kOfScalar, cell.scalar_count);
+    add_deltas(kOfInput, number(random, 0, cell.input_count));
+    add_deltas(kOfRaw, number(random, 0, cell.raw));
     cell.kept += 1;
   }
 };

@@ -117,7 +117,7 @@ def layer_class(formula: Formula) -> type[FormulaLayer]:
     function = formula.function
     name, where = function.__name__, function.__qualname__
     doc = (function.__doc__ or "A formula's layers.").rstrip() + "\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
-    shared = {"formula": formula, "__module__": function.__module__}
+    shared = {"formula": formula, "__module__": function.__module__ or __name__}
     layer = type(FormulaLayer)(
         name, (FormulaLayer,), {**shared, "__qualname__": where, "__doc__": doc, "function": staticmethod(function)}
     )

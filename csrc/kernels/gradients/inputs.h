@@ -32,7 +32,7 @@ Index input_gradient_work() {
 }
 
 // Where the chains of a cell that reads x itself begin, for columns [column, column + width) of `count` rows: the
-// gradient of x by that way, of the forward direction plus the other.
+// gradient of x by that way, of the first direction plus the other.
 template <class T>
 void begin_at_raw(const InputGradientTask<T> &task, const InputGradientWork<T> &work, Index raw_at, Index count,
                   Index column, Index width) {

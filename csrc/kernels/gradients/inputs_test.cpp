@@ -69,12 +69,14 @@ void check_input(Random &random, const Cell &cell, Index heads, Index most_units
   const RandomBatch batch(random, random.integer(1, 20), random.integer(1, 30));
   const Rows rows = batch.rows();
   const int directions = static_cast<int>(random.integer(1, 2));
+  const bool reverse = directions == 1 && random.integer(0, 1) == 1;
   CAPTURE(H);
   CAPTURE(I);
   CAPTURE(batch.total());
   CAPTURE(directions);
+  CAPTURE(reverse);
   std::vector<Direction<T>> layer;
-  for (int d = 0; d < directions; ++d) layer.emplace_back(random, shape, batch, d == 1);
+  for (int d = 0; d < directions; ++d) layer.emplace_back(random, shape, batch, d == 1 || reverse);
   const GuardedArray<T> expected(batch.total() * I);
   for (const Place &at : visits(batch, true)) {
     std::vector<const T *> deltas;
@@ -98,6 +100,7 @@ void check_input(Random &random, const Cell &cell, Index heads, Index most_units
     task.shape = shape;
     task.rows = rows;
     task.directions = directions;
+    task.reverse = reverse;
     for (int d = 0; d < directions; ++d) {
       const Direction<T> &direction = layer[static_cast<std::size_t>(d)];
       task.packed[d] = direction.packed.data();
@@ -161,7 +164,15 @@ TEST_CASE_TEMPLATE("gradient of the input: from a ring of deltas", T, float, dou
   Plan plan;
   plan.depth_block = 100;
   plan.tile_rows = 8;
-  InputGradientTask<T> task{shape, rows, 0, count, 1, {direction.packed.data()}, {}, {}, work.data(), &plan, &worker};
+  InputGradientTask<T> task{};
+  task.shape = shape;
+  task.rows = rows;
+  task.last = count;
+  task.directions = 1;
+  task.packed[0] = direction.packed.data();
+  task.work = work.data();
+  task.plan = &plan;
+  task.worker = &worker;
   task.deltas[0] = {direction.memory.deltas.data(), stride, -1};
   task.dx = {whole.data(), 0, 7, true};
   CHECK(input_gradient(&task));

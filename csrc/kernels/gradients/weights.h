@@ -52,22 +52,14 @@ struct WeightGradients {
     }
   }
 
-  void clear(int number) const {
-    const Index size = task.gradients[number] ? size_of_parameter(number) : 0;
-    for (Index i = size * task.part / task.parts; i < size * (task.part + 1) / task.parts; ++i) {
-      task.gradients[number][i] = 0;
+  // This part's share of all elements, where there are no rows.
+  void clear() const {
+    for (int p = 0; p < cell.parameter_count; ++p) {
+      const Index size = task.gradients[p] ? size_of_parameter(p) : 0;
+      for (Index i = size * task.part / task.parts; i < size * (task.part + 1) / task.parts; ++i) {
+        task.gradients[p][i] = 0;
+      }
     }
-  }
-
-  // Whether the parameter has a gradient: a number that is only compared with others has none.
-  bool has_delta(int number) const {
-    const std::int32_t role = cell.parameters[number].role;
-    int same = 0;
-    for (int p = 0; p < number; ++p) {
-      same += cell.parameters[p].role == role ? 1 : 0;
-    }
-    return (role != kUnitVector || delta_of(cell, kOfUnit, same) >= 0) &&
-           (role != kScalar || delta_of(cell, kOfScalar, same) >= 0);
   }
 
   // A block's share of weights with heads, of which each has its own columns of the source and rows of the weight.
@@ -113,12 +105,8 @@ struct WeightGradients {
 
   bool run() const {
     const Index total = task.rows.offset[task.rows.steps];
-    for (int p = 0; p < cell.parameter_count; ++p) {
-      if (total == 0 || (task.from == 0 && !has_delta(p))) {
-        clear(p);
-      }
-    }
     if (total == 0) {
+      clear();
       return true;
     }
     Arena arena{reinterpret_cast<char *>(task.work)};

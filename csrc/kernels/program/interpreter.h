@@ -62,10 +62,11 @@ RECURRA_INLINE int operands_read(std::int32_t operation) {
 // Whether one stride leads through all vectors of an instruction's operands, from row to row as within a row.
 template <class T>
 RECURRA_INLINE bool is_flat(const Instruction &instruction, const Place<T> *operands, Index vectors) {
-  const auto flat = [&](std::int32_t number) { return operands[number].row == vectors * operands[number].vector; };
+  const auto off = [&](std::int32_t number) { return operands[number].row - vectors * operands[number].vector; };
   const int read = operands_read(instruction.operation);
-  return flat(instruction.to) & flat(instruction.from[0]) & ((read < 2) | flat(instruction.from[1])) &
-         ((read < 3) | flat(instruction.from[2]));
+  const std::int32_t second = read < 2 ? instruction.to : instruction.from[1];
+  const std::int32_t third = read < 3 ? instruction.to : instruction.from[2];
+  return (off(instruction.to) | off(instruction.from[0]) | off(second) | off(third)) == 0;
 }
 
 // Runs instructions strip by strip, `turns` of them, one stride `across` apart. It moves copies of the operands, so
@@ -77,20 +78,22 @@ __attribute__((noinline)) void run_strips(const Instruction *first, const Instru
   Instruction instructions[kMost];
   Place<T> places[4 * kMost];
   while (first < end) {
-    Instruction *to = instructions;
-    std::int32_t named = 0;
-    for (; first < end && to < instructions + kMost; ++first, ++to, named += 4) {
-      *to = {first->operation, named, {named + 1, named + 2, named + 3}};
-      places[named] = operands[first->to];
-      for (int i = 0; i < 3; ++i) {
-        places[named + 1 + i] = operands[first->from[i]];
-      }
+    Instruction *last = instructions;
+    Place<T> *place = places;
+    for (; first < end && last < instructions + kMost; ++first, ++last, place += 4) {
+      const std::int32_t number = static_cast<std::int32_t>(place - places);
+      *last = {first->operation, number, {number + 1, number + 2, number + 3}};
+      place[0] = operands[first->to];
+      place[1] = operands[first->from[0]];
+      place[2] = operands[first->from[1]];
+      place[3] = operands[first->from[2]];
     }
     for (Index turn = 1;; ++turn) {
-      run_strip(instructions, to, places, stride, count);
+      run_strip(instructions, last, places, stride, count);
       if (turn == turns) break;
-      for (std::int32_t i = 0; i < named; ++i) {
-        places[i].base += places[i].*across;
+      for (Place<T> *moved = places; moved < place; ++moved) {
+        __asm__ volatile("");  // else this rare loop becomes a kilobyte of gathers and scatters
+        moved->base += moved->*across;
       }
     }
   }

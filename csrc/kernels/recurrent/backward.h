@@ -244,13 +244,15 @@ struct Backward : BackwardUnits<T> {
       const Range &sources = cell.back_stages[stage].products;
       program.begin_stage(stage, n);
       const Index rows_done = stage == 0 ? going : n;
-      bool done = sources.count > 0 || run_plain(t, stage, 0, rows_done);
+      bool done = true, ran = false;
       for (int i = 0; done && i < sources.count; ++i) {
         const int source = cell.sources[sources.first + i];
-        const bool last = i + 1 == sources.count;
-        done = multiply_back(stage == 0 ? after : t, t, source, {stage, last ? -1 : source, false}, 0, rows_done,
+        // The program is the epilogue of the last product, but in the first stage only of that with what reads h.
+        ran = i + 1 == sources.count && (stage > 0 || source == 0);
+        done = multiply_back(stage == 0 ? after : t, t, source, {stage, ran ? -1 : source, false}, 0, rows_done,
                              backwards);
       }
+      done = done && (ran || run_plain(t, stage, 0, rows_done));
       // What reaches the states of a row's last step is only what the caller gives.
       done = done && (rows_done == n || run_plain(t, stage, rows_done, n));
       if (!done || !all_here()) {

@@ -144,9 +144,10 @@ struct BackwardProgram {
   // the caller and the layer above give.
   void fill_incoming(Index state, const BackwardTile<T> &tile, T *to) const {
     const Index size = state_size(units.shape, state);
+    const bool read = units.direct[state] || units.is_source(static_cast<int>(state));
     for (Index r = 0; r < tile.count; ++r) {
       const Index sorted = task.first + tile.first + r;
-      const T *left = units.outgoing_row(static_cast<int>(state), tile.first + r);
+      T *left = units.outgoing_row(static_cast<int>(state), tile.first + r);
       const T *sums = state == 0 && tile.sums ? tile.sums + r * tile.vectors * V : nullptr;
       const T *given[2] = {};
       if (state == 0) {
@@ -161,6 +162,9 @@ struct BackwardProgram {
         Vec<T> value = sums ? Vec<T>::load(sums + v * V) : Vec<T>::load(left + unit);
         if (sums && units.direct[state]) {
           value = value + Vec<T>::load(left + unit);
+        }
+        if (!read) {  // by no step: what is left of the final state's gradient counts once
+          Vec<T>::zero().store(left + unit);
         }
         for (const T *gradient : given) {
           if (gradient) {

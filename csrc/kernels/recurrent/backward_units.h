@@ -65,6 +65,14 @@ struct BackwardUnits {
     return any;
   }
 
+  bool is_source(int state) const {
+    bool any = false;
+    for (const Product *p = cell.products; p < cell.products + cell.product_count; ++p) {
+      any = any || p->source == state;
+    }
+    return any;
+  }
+
   Index alive(Index t) const { return larger(smaller(rows.alive[t], task.last) - task.first, 0); }
   T *delta(Index t, Index b) const {
     return delta_row(task.deltas, visited_row(rows, task.reverse, t, task.first + b));

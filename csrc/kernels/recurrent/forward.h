@@ -263,7 +263,7 @@ struct Forward : ForwardUnits<T> {
   void product_panel(Index t, int stage, const ProductWork &work, const PanelRun &run, Index row, Index n) {
     const bool last = work.number + 1 == stages[stage].products.first + stages[stage].products.count;
     const bool of_h = work.grid == &packed.projected;
-    if (work.number == 0 && projection.lazy()) {
+    if (work.number == 0 && projection.lazy() && !copies) {
       projection.project_panel(run.first, n);
     }
     const TileColumns<T> at = columns_of(nullptr, &work, of_h ? 0 : run.first, row, 0);
@@ -314,7 +314,7 @@ struct Forward : ForwardUnits<T> {
   void product_row(Index t, int stage, const ProductWork &work, const RowRun &run, Index row) {
     const bool last = work.number + 1 == stages[stage].products.first + stages[stage].products.count;
     const bool of_h = work.grid == &packed.projected;
-    if (work.number == 0 && projection.lazy()) {
+    if (work.number == 0 && projection.lazy() && !copies) {
       for (Index p = 0; p < run.panels.all(); ++p) {
         projection.project_panel(run.first_panel + p, 1);
       }
@@ -324,7 +324,7 @@ struct Forward : ForwardUnits<T> {
       fetch_units(tile);
     }
     const Index skip = of_h ? 0 : work.column * column_width(run.first_panel);
-    const bool begun = work.begun || copies;
+    const bool begun = !of_h && (work.begun || copies);
     const T *from = begun ? partial + run.first_panel * partial_stride() + skip : run.from + row * run.row_width;
     alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * V];
     row_product(work.rows[now][0] + run.from_row, run.panels, from, begun ? partial_stride() : run.panel_stride,
@@ -391,8 +391,11 @@ struct Forward : ForwardUnits<T> {
   bool step(Index s, Index row) {
     const Index t = time_of(task, s), n = alive(t);
     const bool backwards = s % 2 == 1 && (task.plan->alternate || n == 1);
-    if (copies) {
-      copy_projected(row, n);
+    for (Index panel = first_panel; copies && panel < last_panel; ++panel) {
+      if (projection.lazy()) {
+        projection.project_panel(panel, n);
+      }
+      copy_projected(panel, row, n);
     }
     program.begin_step(t);
     for (int stage = 0; stage < cell.stage_count; ++stage) {
@@ -410,13 +413,11 @@ struct Forward : ForwardUnits<T> {
     return true;
   }
 
-  void copy_projected(Index row, Index n) {
-    for (Index panel = first_panel; panel < last_panel; ++panel) {
-      const Index row_width = projection.width(panel);
-      const T *from = projection.panel_at(panel) + row * row_width;
-      for (Index i = 0; i < n * row_width; i += V) {
-        Vec<T>::load(from + i).store(partial + panel * partial_stride() + i);
-      }
+  void copy_projected(Index panel, Index row, Index n) {
+    const Index row_width = projection.width(panel);
+    const T *from = projection.panel_at(panel) + row * row_width;
+    for (Index i = 0; i < n * row_width; i += V) {
+      Vec<T>::load(from + i).store(partial + panel * partial_stride() + i);
     }
   }
 
