@@ -133,11 +133,15 @@ struct Backward : BackwardUnits<T> {
         apply(target.stage, tile);
       }
     };
-    const bool names = compiled && !target.initial && target.stage == 0;
+    const bool names = !target.initial && target.kept < 0 && target.stage == 0;
     const auto name_lines = [&](Index panel, Index first, Index n, PrefetchList &lines) {
       const bool named = names && grid.vectors_of(panel) == kPanelVectors;
       for (Index b = begin + first; named && b < begin + first + n; ++b) {
-        add_lines(step_rows[b], panel * kWidth, lines);
+        if (compiled) {
+          add_lines(step_rows[b], panel * kWidth, lines);
+        } else {
+          program.add_lines(to, b, panel * kWidth, lines);
+        }
       }
     };
     const T *weights = packed.source[source];
@@ -279,13 +283,15 @@ struct Backward : BackwardUnits<T> {
     const T *deltas = delta(after, 0) + delta_starts[source_runs[0].runs[0].column];
     alignas(64) T sums[(kRowGroup + 1) * kWidth];
     for (const RowRun *run = row_runs[backwards]; run < row_runs[backwards] + row_run_count; ++run) {
-      if (compiled) {
-        for (Index unit = run->unit; unit + kWidth <= H && unit < run->unit + run->vectors * V; unit += kWidth) {
-          PrefetchList lines;
+      for (Index unit = run->unit; unit + kWidth <= H && unit < run->unit + run->vectors * V; unit += kWidth) {
+        PrefetchList lines;
+        if (compiled) {
           add_lines(step_rows[0], unit, lines);
-          for (const void *line : lines) {
-            fetch(line);
-          }
+        } else {
+          program.add_lines(t, 0, unit, lines);
+        }
+        for (const void *line : lines) {
+          fetch(line);
         }
       }
       row_product(deltas, run->panels, zeros, 0, zeros, sums);
