@@ -150,6 +150,14 @@ TEST_CASE("cell: what is wrong is named") {
   expect(
       refusal_after(lstm_code, [](CellWriter &w) { w.arrays.instructions[0].to = w.arrays.instructions[0].from[0]; }),
       "instructions[0].to (forward): expected what may be written, got kColumn[0]");
+  expect(refusal_after(means_code, [](CellWriter &w) { w.arrays.means[1] = 0; }),
+         "means[1]: expected each once in a stage, got 0");
+  expect(refusal_after(projected_code,
+                       [](CellWriter &w) {
+                         w.arrays.means = {0};
+                         w.arrays.stages[1].means.count = 1;
+                       }),
+         "stages[1].means.count: expected 0, got 1");
   expect(refusal_after(lstm_code, [](CellWriter &w) { w.words.gates.pop_back(); }),
          "number of names of gates: expected 4, got 3");
   expect(refusal_after(lstm_code, [](CellWriter &w) { w.words.parameters[1] = "weight_ih"; }),
