@@ -94,8 +94,8 @@ class Program:
         for stage, run in enumerate(products):
             size = Size.PROJECTED if self.projects and stage == last else Size.HIDDEN
             first = len(self.products)
-            run = [replace(product, source=self._source(product.source)) for product in run]
-            self.products += sorted(run, key=lambda product: (product.source, product.column))
+            numbered = (replace(product, source=self._source(product.source)) for product in run)
+            self.products += sorted(numbered, key=lambda product: (product.source, product.column))
             self._add(self.stages, self.forward, stage, size, range(first, len(self.products)), number_of)
         for stage, read in enumerate(sources):
             size = Size.PROJECTED if self.projects and stage == 0 else Size.HIDDEN
