@@ -181,8 +181,8 @@ def _check_options(model: Any, clip_norm: object, carry_state: object, nonfinite
         raise ValueError(f"nonfinite: expected 'stop', 'skip' or 'raise', got {shown(nonfinite)}")
     if check_flag("carry_state", carry_state) and (layer := reverse_of(model)) is not None:
         raise ValueError(
-            f"carry_state: expected layers of one direction, forward, as a reverse direction ends where a batch begins, "
-            f"got {shown(layer)}"
+            f"carry_state: expected layers of one direction, forward, as a reverse one ends where a batch begins, got "
+            f"{shown(layer)}"
         )
 
 
