@@ -10,6 +10,7 @@ import numpy as np
 from . import _core
 from ._checks import caller_level, check_flag, check_number, check_rng, check_size, check_tokens
 from ._masks import chosen, dropout_mask
+from .formula.operations import Role
 from .masked import RECURRENT_MASK, masked, zone_of
 from .module import Array, Module
 
@@ -124,6 +125,8 @@ class Recurrent(WithFormula):
         number = check_number("recurrent_dropout", rate, "a number in [0, 1)", 0, 1)
         if number and self.proj_size:
             raise ValueError(f"recurrent_dropout: expected 0, as the state that products read is projected, got {rate}")
+        if number and not any(p.role == Role.RECURRENT_WEIGHT for p in self.formula.layout.parameters):
+            raise ValueError(f"recurrent_dropout: expected 0, as no product of the cell reads a state, got {rate}")
         if number:
             masked(self.formula, True, ())  # refuses gates that read several states
         return number
