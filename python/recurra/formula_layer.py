@@ -30,6 +30,15 @@ class OfFormula(WithFormula):
     def _is_own(cls) -> bool:
         return "formula" in vars(cls) or super()._is_own()
 
+    def _check_projection(self, proj_size: int) -> int:
+        if self.formula.projects:
+            check_size("proj_size", proj_size)
+        return super()._check_projection(proj_size)
+
+    @property
+    def _can_project(self) -> bool:
+        return self.formula.projects
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         kind = type(self)
         found: Any = None
@@ -103,15 +112,6 @@ class FormulaLayer(OfFormula, Recurrent):
             zoneout,
             learned_state,
         )
-
-    def _check_projection(self, proj_size: int) -> int:
-        if self.formula.projects:
-            check_size("proj_size", proj_size)
-        return super()._check_projection(proj_size)
-
-    @property
-    def _can_project(self) -> bool:
-        return self.formula.projects
 
     @classmethod
     def describe(cls) -> str:
