@@ -36,6 +36,16 @@ def check_kind(layer: object) -> None:
         )
 
 
+def check_inputs(layers: Sequence[Any]) -> None:
+    """Raises ValueError if the cell of one reads more than x, which nobody would give to it."""
+    for layer in layers:
+        if is_layer_type(type(layer)) and layer.formula.declared.inputs:
+            names = ", ".join(layer.formula.declared.inputs)
+            raise ValueError(
+                f"layers: expected cells that read x alone, got {shown(layer)}, which has inputs ({names})"
+            )
+
+
 def check_parameters(layers: Sequence[Any]) -> None:
     """Raises unless all parameters are of one dtype, and none belongs to two members."""
     leaves = [leaf for layer in layers for leaf in layer.leaves()]
@@ -90,6 +100,7 @@ def resolve_last(layers: Sequence[Any]) -> list[Any]:
     """
     halves: bool | None = None  # whether the features are one half of each direction; None: unknown
     mixed = False  # whether both directions have a part in each
+    ends_first = False  # whether sequences have been read from their ends
     result = list(layers)
     for i, layer in enumerate(layers):
         if isinstance(layer, Last):
@@ -100,11 +111,16 @@ def resolve_last(layers: Sequence[Any]) -> list[Any]:
                     f"layers: expected Last(bidirectional=True), for the final states of both directions, or "
                     f"Last(bidirectional=False), for the last step, after {shown(layers[i - 1])}, got {layer!r}"
                 )
+            if layer.bidirectional is None and ends_first:
+                raise ValueError(
+                    f"layers: expected Last(bidirectional=False), for the last step, after {shown(layers[i - 1])}, "
+                    f"whose final state is that of step 0, got {layer!r}"
+                )
             if layer.bidirectional is None and halves:
                 result[i] = Last(layer.batch_first, bidirectional=True)
-            halves, mixed = False, False
+            halves, mixed, ends_first = False, False, False
         elif isinstance(layer, Recurrent):
-            halves, mixed = layer.bidirectional, False
+            halves, mixed, ends_first = layer.bidirectional, False, layer.reverse
         elif type(layer) is Linear:
             halves, mixed = (None, True) if halves else (halves, mixed)
         elif type(layer) not in ELEMENTWISE:

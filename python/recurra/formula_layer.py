@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import pickle
+import sys
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ._checks import check_size
-from .recurrent import COMMON, OPTIONS, SIZES, Recurrent
+from .recurrent import COMMON, OPTIONS, SIZES, Recurrent, WithFormula
 from .single_steps import CELL_OPTIONS, SingleStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Self
 
     from .formula import Formula
     from .recurrent import Seed
 
 
-class FormulaLayer(Recurrent):
+class OfFormula(WithFormula):
+    """What classes that are made of a formula share: they are the package's, and are pickled by their names."""
+
+    @classmethod
+    def _is_own(cls) -> bool:
+        return "formula" in vars(cls) or super()._is_own()
+
+    def _check_projection(self, proj_size: int) -> int:
+        if self.formula.projects:
+            check_size("proj_size", proj_size)
+        return super()._check_projection(proj_size)
+
+    @property
+    def _can_project(self) -> bool:
+        return self.formula.projects
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        kind = type(self)
+        found: Any = None
+        with contextlib.suppress(AttributeError, KeyError):
+            found = reduce(getattr, kind.__qualname__.split("."), sys.modules[kind.__module__])
+        if found is not kind:
+            raise pickle.PicklingError(
+                f"pickle: expected a formula at the top level of a module, under its function's name, got "
+                f"{kind.__module__}.{kind.__qualname__}, where it can't be found again"
+            )
+        return super().__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return twin
+
+
+class FormulaLayer(OfFormula, Recurrent):
     """A stack of recurrent layers whose cell is a formula; what `recurra.formula` makes are subclasses.
 
     Args:
@@ -27,8 +68,8 @@ class FormulaLayer(Recurrent):
         proj_size: P, the features of h where the formula projects, which needs it; else 0.
 
     Parameters: weight_ih_l0 has the rows of the gates with an input half, H each, in the order of `gates`; weight_hh_l0
-    those with a recurrent half (weight_zh_l0 for a state z, with H / heads columns where there are heads); bias_ih_l0 and
-    bias_hh_l0 likewise; weight_hr_l0 (P, H) of a projection; then the units (H,) and scalars () by their names.
+    those with a recurrent half (weight_zh_l0 for a state z, with H / heads columns where there are heads); bias_ih_l0
+    and bias_hh_l0 likewise; weight_hr_l0 (P, H) of a projection; then the units (H,) and scalars () by their names.
     """
 
     formula: ClassVar[Formula]
@@ -72,22 +113,13 @@ class FormulaLayer(Recurrent):
             learned_state,
         )
 
-    def _check_projection(self, proj_size: int) -> int:
-        if self.formula.projects:
-            check_size("proj_size", proj_size)
-        return super()._check_projection(proj_size)
-
-    @property
-    def _can_project(self) -> bool:
-        return self.formula.projects
-
     @classmethod
     def describe(cls) -> str:
         """What the formula has been compiled to: stages, programs, what the tape keeps, parameters, costs."""
-        return cls.formula.describe()
+        return "\n".join(cls.formula.describe_lines())
 
 
-class FormulaCell(SingleStep):
+class FormulaCell(OfFormula, SingleStep):
     """One step of a formula's cell: (x, states) -> states'. `PeepholeLSTM.Cell` is that of `PeepholeLSTM`.
 
     Args:
@@ -116,15 +148,18 @@ def layer_class(formula: Formula) -> type[FormulaLayer]:
     """The class of layers of a formula, named as its function and found where that is."""
     function = formula.function
     name, where = function.__name__, function.__qualname__
-    doc = (function.__doc__ or "A formula's layers.").rstrip() + "\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
+    doc = (
+        function.__doc__ or "A formula's layers."
+    ).rstrip() + "\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
     shared = {"formula": formula, "__module__": function.__module__ or __name__}
-    layer = type(FormulaLayer)(
+    layer: Any = type(
         name, (FormulaLayer,), {**shared, "__qualname__": where, "__doc__": doc, "function": staticmethod(function)}
     )
     cell_doc = f"One step of `{name}`; arguments as for `recurra.FormulaCell`."
-    layer.Cell = type(FormulaCell)(
+    layer.Cell = type(
         "Cell",
         (FormulaCell,),
         {**shared, "__qualname__": f"{where}.Cell", "__doc__": cell_doc, "_layer_type": layer},
     )
-    return layer
+    made: type[FormulaLayer] = layer
+    return made

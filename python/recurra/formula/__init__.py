@@ -11,7 +11,6 @@ The module is itself the decorator, `recurra.formula.formula`. Its functions are
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +49,8 @@ from .functions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from recurra.formula_layer import FormulaLayer
 
 __all__ = [
@@ -115,7 +116,7 @@ def formula(
     """
 
     def decorate(function: Callable[..., Any]) -> type[FormulaLayer]:
-        from recurra.formula_layer import layer_class  # noqa: PLC0415 (which is made of what is here)
+        from recurra.formula_layer import layer_class
 
         return layer_class(
             Formula(
