@@ -1,15 +1,12 @@
 """A policy with a memory learns by reward alone: which way did the sign at the entrance of the maze point?
 
-The maze is a T. At its entrance a sign, seen once, says where the cheese lies; then comes a corridor of some length,
-with nothing to see but walls, and then the fork, where a wrong turn earns -1, the right one 1. A step in the corridor
-that isn't forward earns -0.1. Without memory, the mean return can't be above 0.
+The maze is a T. A sign at its entrance says where the cheese lies; then comes a corridor, and then the fork, where the
+right turn earns 1 and anything else -1. A step in the corridor that isn't forward earns -0.1.
 
-What acts is a GRU of 32 units, with a head of three logits, forward, left and right, and another that predicts the rest
-of the return. 32 mazes go on side by side, one step at a time, as a stream: where an episode ends, the next one begins.
-`resets` says where, so that an update reads a window of 64 steps as it was lived, and no gradient crosses from one
-episode to the one before. The update is A2C: log π(action) is pushed by how much better things went than predicted.
-
-What to look at: the return stays near 0 until the sign is remembered; then it climbs, the shorter mazes first.
+What acts is a GRU with two read-outs: logits of forward, left, right, and how much it expects to earn. 32 mazes are
+walked side by side, as endless streams. An update (A2C) reads the last 64 steps as they were lived; `resets` says where
+episodes began, and no gradient crosses such a place. What has been done gets likelier as far as it earned more than
+expected. See how it learns to walk first and then, of a sudden, to remember; one without memory earns 0 at best.
 """
 
 import common
@@ -17,32 +14,86 @@ import numpy as np
 
 import recurra
 
-UNITS, MAZES, WINDOW, DISCOUNT, RATE = 32, 32, 64, 0.97, 3e-3
-FORWARD, LEFT, RIGHT = range(3)
-SHORTEST = 3
+UNITS, MAZES, STEPS, DISCOUNT = 32, 32, 64, 0.97
 
 
 class Mazes:
-    """Many at a time, each of a length of its own; what is seen is (MAZES, 4): a sign to the left or right, wall, fork."""
+    """Many side by side, of different lengths. What is seen are tokens: signs to the left and right, wall, fork."""
 
     def __init__(self, rng, longest):
         self.rng, self.longest = rng, longest
-        self.length, self.at, self.side = (np.zeros(MAZES, int) for _ in range(3))
-        self.begin(np.ones(MAZES, bool))
+        self.at, self.length, self.side = np.zeros((3, MAZES), int)
+        self.begin(np.full(MAZES, True))
 
     def begin(self, which):
-        self.at[which] = 0
-        self.length[which] = self.rng.integers(SHORTEST, self.longest + 1, which.sum())
-        self.side[which] = self.rng.integers(LEFT, RIGHT + 1, which.sum())
+        count, self.at[which] = which.sum(), 0
+        self.length[which] = self.rng.integers(2, self.longest + 1, count)
+        self.side[which] = self.rng.integers(1, 3, count)  # as an action: left or right
 
     def seen(self):
-        kind = np.where(self.at == 0, self.side - LEFT, np.where(self.at < self.length, 2, 3))
-        return np.eye(4, dtype=np.float32)[kind]
+        return np.where(self.at == 0, self.side - 1, np.where(self.at < self.length, 2, 3))
 
     def step(self, action):
-        """The rewards, and which episodes end: at the fork, whatever is done there. Those begin anew."""
-        at_fork = self.at == self.length
-        reward = np.where(at_fork, np.where(action == self.side, 1.0, -1.0), np.where(action == FORWARD, 0.0, -0.1))
-        self.at += action == FORWARD
-        self.begin(at_fork)
-        return reward, at_fork
+        """The rewards (MAZES,), and where an episode has ended; the next one begins there."""
+        ends, forward = self.at == self.length, action == 0
+        self.at += forward
+        reward = np.where(ends, np.where(action == self.side, 1, -1), np.where(forward, 0, -0.1))
+        self.begin(ends)
+        return reward, ends
+
+
+def train(options, memory):
+    """The mean return of the episodes that ended, update by update."""
+    rng = np.random.default_rng(options.seed)
+    gru, heads = recurra.GRU(4, UNITS, seed=rng, tokens=True), recurra.Linear(UNITS, 4, seed=rng)  # logits, a value
+    adam = recurra.Adam(recurra.Sequential(gru, heads), lr=3e-3)
+    mazes, returns, total = Mazes(rng, options.longest), [], np.zeros(MAZES)
+    state, begins = None, np.full(MAZES, True)
+    for update in range(1, options.updates + 1):
+        before, lived, ended = state, [], []
+        for _ in range(STEPS):
+            seen, reset = mazes.seen(), begins | (not memory)
+            y, state = gru(seen[None], state, resets=reset[None])  # (1, MAZES, UNITS)
+            chances = recurra.softmax(heads(y[0])[:, :3])
+            action = (chances.cumsum(axis=1)[:, :2] < rng.random((MAZES, 1))).sum(axis=1)
+            reward, begins = mazes.step(action)
+            lived.append((seen, reset, action, reward, begins))
+            total += reward
+            ended += list(total[begins])
+            total *= ~begins
+        returns.append(np.mean(ended))
+        x, resets, actions, rewards, ends = map(np.stack, zip(*lived, strict=True))  # (T, MAZES) each
+        y, _, tape = gru.forward(x, before, resets=resets)
+        out, heads_tape = heads.forward(y)  # (T, MAZES, 4)
+        earned, later = np.empty_like(out[..., 3]), heads(gru(mazes.seen()[None], state)[0])[0, :, 3]
+        for t in reversed(range(STEPS)):
+            later = earned[t] = rewards[t] + DISCOUNT * np.where(ends[t], 0, later)
+        surprise, chances = (earned - out[..., 3])[..., None], recurra.softmax(out[..., :3])
+        dlogits = surprise * (chances - np.eye(3, dtype=np.float32)[actions])
+        dout = np.concatenate([dlogits, -0.5 * surprise], axis=-1) / x.size
+        adam.zero_grad()
+        gru.backward(tape, heads.backward(heads_tape, dout))
+        adam.step()
+        if update % (options.updates // 4 or 1) == 0:
+            print(f"update {update:4d}  {'with' if memory else 'without'} memory: mean return {returns[-1]:6.3f}")
+    return returns
+
+
+def main():
+    options = common.parser(__doc__)
+    options.add_argument("--updates", type=int, default=500, help="of training, each by 32 mazes for 64 steps")
+    options.add_argument("--longest", type=int, default=20, help="steps from a maze's entrance to its fork, at most")
+    options = common.parse(options)
+    (picture, axis), figures = common.figure(), {}
+    for name in ("with_memory", "without"):
+        returns = train(options, memory=name == "with_memory")
+        axis.plot(returns, label=name.replace("_", " "))
+        figures[name] = np.mean(returns[-20:])
+    axis.set(title="How much an episode earns", xlabel="update", ylabel="mean return of the episodes that ended in it")
+    axis.legend()
+    common.save(picture, "recurrent_policy")
+    common.finish(**figures)
+
+
+if __name__ == "__main__":
+    main()
