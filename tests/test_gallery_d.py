@@ -40,7 +40,7 @@ def test_own_cell_decides_and_remembers():
 
 
 def test_own_cell_obeys_dales_law(monkeypatch):
-    """Whatever V is; and V's gradient is that of W_hh, by the chain rule of |V| ∘ signs."""
+    """Whatever V is."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     own_cell = importlib.import_module("own_cell")
     layer, free = (own_cell.Rates(3, own_cell.UNITS, seed=seed) for seed in (0, 1))
