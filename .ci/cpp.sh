@@ -23,10 +23,11 @@ ctest --test-dir "$scratch/plain" --output-on-failure
 # Of one ISA, the best that runs here: three would take five minutes, and guard pages have watched all of them above.
 best=$("$scratch/plain/bits" 2>&1 >/dev/null | sed 's/^bits of //')
 stage "C++ tests with address and undefined-behaviour sanitizers, $best"
-build address "kernel_tests_$best core_tests bits" -DRECURRA_OPENMP=OFF -DRECURRA_OPTIMIZE=-O1 \
+build address "kernel_tests_$best core_tests bits fuzz_cells" -DRECURRA_OPENMP=OFF -DRECURRA_OPTIMIZE=-O1 \
   "-DCMAKE_CXX_FLAGS=-fsanitize=address,undefined -fno-sanitize-recover=all -g1"
 ctest --test-dir "$scratch/address" --output-on-failure -R "kernel_tests_$best|core_tests"
 "$scratch/address/bits" >"$scratch/address.bits"
+"$scratch/address/fuzz_cells" 50000
 
 # With threads of the standard library, since the sanitizer doesn't see how GNU's OpenMP orders its own. bits is whole
 # networks in three threads; what it prints must be what it prints without.

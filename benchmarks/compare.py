@@ -1,7 +1,8 @@
 """The whole race: recurra against every peer that is installed, over cells, modes, shapes, threads, and special cases.
 
 `python benchmarks/compare.py` takes about an hour and writes benchmarks/results/<machine>.json and its picture; `--only
-plain --cells lstm --modes inference --rounds 3` takes a part of it. README.md beside this file has the protocol.
+plain --cells lstm --modes inference --rounds 3` takes a part of it, `--only cells` that of cells written as formulas.
+README.md beside this file has the protocol.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from statistics import median
 import numpy as np
 
 import recurra
-from recurra.bench.contestants import HOME, PEERS, VARIANTS
+from recurra.bench.cells.problem import FORMULAS, CellSpec
+from recurra.bench.contestants import HOME, OWN_CELLS, PEERS, VARIANTS
 from recurra.bench.machine import choose_cpus, cpu_model
 from recurra.bench.problem import CELLS, Shape, Spec
 from recurra.bench.race import OURS, race
@@ -40,15 +42,18 @@ SHAPES = [
 ]  # fmt: skip
 SOME = [SHAPES[1], SHAPES[5], SHAPES[6]]
 RAGGED = [Shape(16, 200, 128, 128), Shape(32, 200, 128, 256), Shape(64, 200, 64, 64)]
+OWN = [SHAPES[0], SHAPES[1], SHAPES[5], SHAPES[6]]
 STEPS = [Shape(1, 1, hidden, hidden) for hidden in (16, 64, 128, 256)]
 COLOURS = ("#8fb8a0", "#1f5fa8", "#e08a5b")  # of the cells, in the picture
-KINDS = ("plain", "threads", "float64", "bidirectional", "ragged", "step")
+KINDS = ("plain", "threads", "float64", "bidirectional", "ragged", "step", "cells")
 
 
 def specs(kind, cells, modes):
     """The rows of one part of the race."""
+    if kind == "cells":
+        yield from (CellSpec(c, training, s) for c in cells if c in FORMULAS for training in modes for s in OWN)
     for cell in cells:
-        for training in modes:
+        for training in modes if cell in CELLS else []:
             base = Spec(cell, training, SHAPES[0])
             if kind in {"plain", "threads"}:
                 yield from (replace(base, shape=s, threads=1 + (kind == "threads")) for s in SHAPES)
@@ -155,15 +160,15 @@ def run(options, machine):
         [s for kind in options.only for s in ((kind, s) for s in specs(kind, options.cells, options.modes))],
     )
     progress = Progress(len(rows))
-    for threads in sorted({spec.threads for _, spec in rows}):
+    for own, threads in sorted({(kind == "cells", spec.threads) for kind, spec in rows}):
         with ExitStack() as stack:
             workers = {}
-            for name, source in {**HOME, **PEERS, **VARIANTS}.items():
+            for name, source in (OWN_CELLS if own else {**HOME, **PEERS, **VARIANTS}).items():
                 if not source.missing:
-                    workers[name] = Worker(name, threads)
+                    workers[name] = Worker(f"{name} cells" if own else name, threads)
                     stack.callback(workers[name].close)
             for kind, spec in rows:
-                if spec.threads != threads:
+                if ((kind == "cells"), spec.threads) != (own, threads):
                     continue
                 wanted = {n: w for n, w in workers.items() if n not in VARIANTS or kind in {"ragged", "step"}}
                 speeds = []
@@ -183,6 +188,9 @@ def run(options, machine):
                 record = {"kind": kind, **result.record()}
                 if threads == 1:  # others use the machine too: the floor is that of its speed between the rounds
                     record["pace"] = median(speeds) / rates["fma_gflops"]
+                if own:
+                    record["before"] = before_first_call(workers, result)
+                elif threads == 1:
                     record["floor"] = floor(spec, rates) / record["pace"] / result.median(OURS)
                 if kind == "threads":
                     add_best_of_both(record, records)
@@ -195,6 +203,13 @@ def run(options, machine):
                 progress.done += 1
                 print(line(kind, spec, result, record), flush=True)
     return {"machine": {"cpu": cpu_model(), "system": platform.platform(), "rates": rates}, "rows": records}
+
+
+def before_first_call(workers, result):
+    """Seconds of each that are spent once, on defining, converting and compiling: what the first answers took beyond a
+    call.
+    """
+    return {name: max(0.0, workers[name].ready() - result.median(name)) for name in result.seconds}
 
 
 def add_best_of_both(record, records):
@@ -210,10 +225,14 @@ def line(kind, spec, result, record):
     """One row as text."""
     best = result.best_other
     floor_text = f"{record['floor']:.2f} of floor, pace {record['pace']:.2f}" if "floor" in record else ""
+    if "before" in record:
+        ratios = ", ".join(f"{ratio:.2f} × {name}" for name, ratio in record["speedups"].items())
+        before = ", ".join(f"{name} {seconds * 1e3:.1f}" for name, seconds in record["before"].items())
+        floor_text = f"({ratios}; ms before the first call: {before})"
     if "best_of_both" in record:
         floor_text = f"{record['best_of_both']:.2f} × the best of one thread and two"
     return (
-        f"{kind:13} {spec.threads} {spec.cell:4} {spec.mode:9} {spec.shape!s:14} {result.median(OURS) * 1e6:10.1f} µs  "
+        f"{kind:13} {spec.threads} {spec.cell:9} {spec.mode:9} {spec.shape!s:14} {result.median(OURS) * 1e6:10.1f} µs  "
         f"{result.gflops:6.1f} GFLOP/s  {result.speedup(best):5.2f} × {best:12} {floor_text}"
     )
 
@@ -224,17 +243,25 @@ def best_ratio(record):
 
 
 def summary(report):
-    """Geometric means and minima of the ratios to the best peer, by part, threads and mode."""
+    """Geometric means and minima of the ratios to the best peer, by part, threads and mode; of cells to each peer."""
     groups = {}
+    own = [record for record in report["rows"] if record["kind"] == "cells"]
     for record in report["rows"]:
         groups.setdefault((record["kind"], record["threads"], record["mode"]), []).append(best_ratio(record))
         if "best_of_both" in record:
             groups.setdefault(("best of both", 2, record["mode"]), []).append(record["best_of_both"])
+    for record in own:
+        for name, ratio in record["speedups"].items():
+            for mode in (record["mode"], "both modes"):
+                groups.setdefault((f"cells over {name}", record["threads"], mode), []).append(ratio)
     for (kind, threads, mode), ratios in groups.items():
         mean = exp(sum(map(log, ratios)) / len(ratios))
         print(
             f"{kind}, {threads} threads, {mode}: geometric mean {mean:.2f}, least {min(ratios):.2f}, {len(ratios)} rows"
         )
+    for name in OWN_CELLS if own else ():
+        if waits := [record["before"][name] * 1e3 for record in own if name in record["before"]]:
+            print(f"{name}, ms before the first call of a cell: median {median(waits):.1f}, most {max(waits):.1f}")
     times = {
         (r["cell"], r["mode"], r["batch"], r["hidden_size"], r["threads"]): r
         for r in report["rows"]
@@ -277,7 +304,8 @@ def draw(report, path):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="parts (default: all)")
-    options.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), help="default: all")
+    cells = [*CELLS, *FORMULAS]
+    options.add_argument("--cells", nargs="+", choices=cells, default=cells, help="default: all")
     modes = ["inference", "training"]
     options.add_argument("--modes", nargs="+", choices=modes, default=modes, help="default: both")
     options.add_argument("--rounds", type=int, default=7, help="turns of each contestant a row (default: %(default)s)")

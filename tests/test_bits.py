@@ -334,7 +334,7 @@ def test_single_steps_of_a_cell_are_the_layer(cell, dtype):
         assert_same_bits(np.stack([h for h, _ in steps]), expected["y"])
         assert_same_bits(h, expected["h_n"][0])
         if config.has_cell_state:
-            assert_same_bits(np.stack([c for _, c in steps]), expected["cells_0"])
+            assert_same_bits(np.stack([c for _, c in steps]), expected["c_0"])
 
 
 ISA_RUN = """

@@ -34,7 +34,7 @@ def test_draw_is_repeatable_and_padded_with_nan():
     assert_same_bits(vars(data), vars(again))
     padding = np.arange(6)[:, None] >= data.lengths
     assert padding.any()
-    for array in (data.x, data.dy, *data.doutputs.values(), *data.dcells.values()):
+    for array in (data.x, data.dy, *data.doutputs.values(), *data.dstates["c"].values()):
         assert np.array_equal(np.isnan(array), np.broadcast_to(padding[:, :, None], array.shape))
     bound = 1 / math.sqrt(config.hidden_size)
     assert all(0.9 * bound < np.abs(p).max() <= bound * (1 + 1e-7) for p in data.params.values() if p.size > 100)

@@ -212,7 +212,7 @@ def test_no_object_is_made_without_something_behind_it(name):
 
 def test_there_are_classes_to_test():
     kinds = ("Network", "Tape", "LayerArrays", "Linear", "LinearTape", "Embedding", "EmbeddingTape", "Parameters")
-    assert {kind + dtype for kind in kinds for dtype in ("32", "64")} == {*CLASSES}
+    assert {kind + dtype for kind in kinds for dtype in ("32", "64")} | {"Cell"} == {*CLASSES}
 
 
 def test_no_object_is_taken_for_one_of_another_class():
@@ -238,7 +238,7 @@ def test_no_object_is_taken_for_one_of_another_class():
             with pytest.raises(TypeError, match=r"^tape: expected"):
                 layer.backward(Claims(kind), dy)
             with pytest.raises(TypeError, match=r"^self: expected"):
-                type(layer._core).call(Claims(kind), *[None] * (7 if layer is lstm else 1))
+                type(layer._core).call(Claims(kind), *[None] * (9 if layer is lstm else 1))
         for other in (tape.outputs, layer._core, layer._parameters, None, 3):
             with pytest.raises(TypeError):
                 layer.backward(other, dy)

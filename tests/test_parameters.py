@@ -214,7 +214,7 @@ def test_a_network_over_borrowed_arrays(dtype):
     x = np.random.default_rng(1).standard_normal((4, 2, 3)).astype(dtype)
 
     def run():
-        return network.call(x, None, None, None, False, None, None)[0]
+        return network.call(x, None, None, None, False, None, None, None, None)[0]
 
     expected = layer(x)[0]
     assert_same_bits(run(), expected)
@@ -242,22 +242,23 @@ def test_borrowed_arrays_live_as_long_as_the_network_and_its_tapes():
     layer = recurra.GRU(3, 5, seed=0)
     network = layer._core.borrow({name: array.copy() for name, array in layer.params.items()}, 0)
     x = np.random.default_rng(1).standard_normal((4, 2, 3), np.float32)
-    y, _, tape = network.forward(x, None, None, False, None, None, None)
+    y, _, tape = network.forward(x, None, None, False, None, None, None, None, None)
     grads = {name: np.zeros_like(array) for name, array in layer.params.items()}
-    dx, _ = network.backward(tape, np.ones_like(y), None, None, None, True, grads, True, None)
+    dx, _ = network.backward(tape, np.ones_like(y), None, None, None, None, True, grads, True, None)
     own = layer.forward(x)
     assert_same_bits(dx, layer.backward(own[2], np.ones_like(y))[0])
     assert_same_bits(grads, layer.grads)
     network.parameters.lend(layer.state_dict(), 1)
     with pytest.raises(RuntimeError, match="present weights"):
-        network.backward(tape, np.ones_like(y), None, None, None, True, grads, True, None)
+        network.backward(tape, np.ones_like(y), None, None, None, None, True, grads, True, None)
 
 
 def test_borrowed_arrays_that_do_not_lie_in_order_are_copied():
     layer = recurra.RNN(3, 5, seed=0)
     arrays = {name: np.asfortranarray(array) for name, array in layer.state_dict().items()}
     x = np.random.default_rng(1).standard_normal((4, 2, 3), np.float32)
-    assert_same_bits(layer._core.borrow(arrays, 0).call(x, None, None, None, False, None, None)[0], layer(x)[0])
+    y, _ = layer._core.borrow(arrays, 0).call(x, None, None, None, False, None, None, None, None)
+    assert_same_bits(y, layer(x)[0])
     with pytest.raises(ValueError, match="no weight_hh_l0"):
         layer._core.borrow({name: array for name, array in arrays.items() if name != "weight_hh_l0"}, 0)
 

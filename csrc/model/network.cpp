@@ -85,6 +85,15 @@ TablePtr table_of(const NetworkShape &shape) {
 
 }  // namespace
 
+namespace {
+
+unsigned long next_serial() {
+  static std::atomic<unsigned long> made{0};
+  return ++made;
+}
+
+}  // namespace
+
 LastPlan &last_plan() {
   static thread_local LastPlan last;
   return last;
@@ -95,6 +104,7 @@ Network<T>::Network(const NetworkShape &of, TablePtr shared)
     : shape(of),
       table(shared ? std::move(shared) : table_of(of)),
       cell_(shape.description()),
+      serial_(next_serial()),
       kernels_(kernels_of<T>()) {
   for (int p = 0; p < cell_.parameter_count; ++p) {
     const bool there = shape.bias || !is_bias(cell_.parameters[p]);

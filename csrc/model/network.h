@@ -189,7 +189,10 @@ class Network {
   RowView<const T> layer_input(const TapeMemory<T> &tape, Index layer) const;
   Outcome report(const Plan &plan, int members, bool stopped) const;
 
+  WorkSizes forward_sizes(Index rows, Index alphabet, bool taped, const Plan &plan) const;
+
   const Cell &cell_;
+  const unsigned long serial_;  // no other network has had it
   const Kernels<T> &kernels_;
   std::array<int, kMaxParameters> places_{};     // of a cell's parameters among those of a layer and direction, or -1
   Index own_entries_ = 0;                        // of a layer and direction

@@ -1,5 +1,6 @@
 #include "model/sequences.h"
 
+#include <new>
 #include <numeric>
 
 namespace recurra {
@@ -28,17 +29,24 @@ Sequences::Sequences(Index of_steps, Index of_batch, const Index *lengths, const
                    [&](Index begin, Index end) { visit(s, begin, end); });
     }
   };
-  Index segments = 0, longest = 0;
-  for_all([&](Index, Index begin, Index end) {
-    ++segments;
-    longest = std::max(longest, end - begin);
-  });
+  // Without resets nothing is counted: a batch may be too large for memory, and then no time is lost either.
+  Index segments = batch, longest = batch == 0 ? 0 : steps;
+  if (lengths)
+    longest = std::accumulate(lengths, lengths + batch, Index(0), [](Index a, Index b) { return std::max(a, b); });
+  if (resets) {
+    segments = longest = 0;
+    for_all([&](Index, Index begin, Index end) {
+      ++segments;
+      longest = std::max(longest, end - begin);
+    });
+  }
   padded_ = lengths && std::any_of(lengths, lengths + batch, [=](Index length) { return length < steps; });
   const auto drops = [&](Index s) { return resets && (lengths ? lengths[s] : steps) > 0 && resets[s * steps] == 1; };
   cut_ = segments > batch;
   for (Index s = 0; resets && s < batch; ++s) cut_ = cut_ || drops(s);
 
   const Index kept = 3 * segments + 2 * (longest + 1) + (cut_ ? 2 * batch + 1 : 0);
+  if (static_cast<std::size_t>(kept) > memory_.max_size()) throw std::bad_alloc();
   memory_.resize(static_cast<std::size_t>(kept));
   Index *order = memory_.data(), *sequence = order + segments, *begins = sequence + segments;
   Index *alive = begins + segments, *offset = alive + longest + 1;

@@ -13,7 +13,6 @@ import numpy as np
 
 from . import _core
 from ._checks import check_array, check_flag, check_size, check_tokens, shown
-from .definitions import FORMULAS
 from .recurrent import MOST_LAYERS, NETWORKS
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
     from .module import Array
     from .recurrent import State
+
+CELLS = _core.cells()  # those that it knows
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ template <class T>
 long double ulps(T got, long double truth) {
   const T rounded = std::abs(static_cast<T>(truth)),
           above = std::nextafter(rounded, std::numeric_limits<T>::infinity());
-  return std::abs(static_cast<long double>(got) - truth) / (static_cast<long double>(above) - rounded);
+  return std::abs(static_cast<long double>(got) - truth) / static_cast<long double>(above - rounded);
 }
 
 // The least result that has to be right. Where a multiply-add rounds twice, its product fades before its sum does.
@@ -73,7 +73,9 @@ TEST_CASE_TEMPLATE("functions: within 2 ULP where normal, zero below", T, float,
   const long double most = std::numeric_limits<long double>::digits > Limits::digits ? 2 : 3;
   for (const auto &function : functions<T>()) {
     INFO(std::string(function.name));
-    for (const T x : {T(0.3), T(1), function.most}) CHECK(ulps(value_of(function.of, x), function.truth(x)) <= most);
+    for (const T x : {T(0.3), T(1), function.most}) {
+      CHECK(ulps(value_of(function.of, x), function.truth(static_cast<long double>(x))) <= most);
+    }
     long double worst = 0;
     bool faded = true;
     for (const T x : arguments(function, 20000)) {
@@ -81,7 +83,7 @@ TEST_CASE_TEMPLATE("functions: within 2 ULP where normal, zero below", T, float,
       const T got = value_of(function.of, x);
       const CallersFloatMode plain;
       const long double truth = function.truth(static_cast<long double>(x));
-      if (std::abs(truth) >= kNormal<T>) {
+      if (std::abs(truth) >= static_cast<long double>(kNormal<T>)) {
         worst = std::max(worst, ulps(got, truth));
       } else {
         faded = faded && std::abs(got) <= kNormal<T>;
@@ -204,7 +206,8 @@ TEST_CASE_TEMPLATE("functions: the ends of e^x", T, float, double) {
   const T last = value_of(exp<T>, std::nextafter(overflow, T(0)));
   CHECK(ulps(last, std::exp(static_cast<long double>(std::nextafter(overflow, T(0))))) <= 2);
   CHECK(ulps(value_of(exp<T>, underflow), std::exp(static_cast<long double>(underflow))) <= 2);
-  CHECK(std::exp(static_cast<long double>(std::nextafter(underflow, -overflow))) < std::numeric_limits<T>::min());
+  CHECK(std::exp(static_cast<long double>(std::nextafter(underflow, -overflow))) <
+        static_cast<long double>(std::numeric_limits<T>::min()));
   CHECK(value_of(exp<T>, std::nextafter(underflow, -overflow)) == 0);
 }
 

@@ -1,7 +1,6 @@
 #include "kernels/program/interpreter.h"
 
-#include <algorithm>
-#include <limits>
+#include <iterator>
 
 #include "testing/kernel_test.h"
 

@@ -23,9 +23,11 @@ struct Backward : BackwardUnits<T> {
   using Units::outgoing_row, Units::row_of, Units::rows, Units::shape, Units::state_width, Units::task, Units::V;
   static constexpr Index kWidth = kPanelVectors * V;
 
+  const BackwardEpilogue<T> *const compiled;  // by stage; null where the cell is a program
   Arena packed_arena, work_arena, shared_arena;
   const BackwardLayout<T> packed;
-  const PanelGrid hidden, projected;  // units in panels
+  const PanelGrid<T> hidden, projected;  // units in panels
+  const PanelShare<T> hidden_share, projected_share;  // this part's
   BackwardProgram<T> program;         // of a cell whose mathematics isn't compiled
   const SourceRuns *source_runs;      // by source
 
@@ -39,12 +41,15 @@ struct Backward : BackwardUnits<T> {
       : Backward(of, count, Arena{reinterpret_cast<char *>(of.work)}, Arena{reinterpret_cast<char *>(of.shared)}) {}
   Backward(const BackwardTask<T> &of, Index count, Arena work, Arena shared)
       : Units(of, count, work),
+        compiled(cell.compiled == kInterpreted ? nullptr : cell_code<T>(cell.compiled).backward),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena(work),
         shared_arena(shared),
         packed(of.shape, packed_arena),
-        hidden(H, kPanelVectors, static_cast<int>(V)),
-        projected(of.shape.projected_size, kPanelVectors, static_cast<int>(V)),
+        hidden(H, true),
+        projected(of.shape.projected_size, true),
+        hidden_share(hidden, of.part, of.parts),
+        projected_share(projected, of.part, of.parts),
         program(*this, packed.values, work_arena, shared_arena) {
     accumulators = work_arena.take<T>(count * kWidth);
     delta_rows = work_arena.take<const T *>(count);
@@ -59,12 +64,13 @@ struct Backward : BackwardUnits<T> {
     }
   }
 
-  const PanelGrid &grid_of(std::int32_t size) const { return size == kProjected ? projected : hidden; }
-  const PanelGrid &state_grid(int state) const { return state == 0 ? projected : hidden; }
-  Index first_panel(const PanelGrid &grid) const { return grid.panels * task.part / task.parts; }
-  Index last_panel(const PanelGrid &grid) const { return grid.panels * (task.part + 1) / task.parts; }
-  Index first_unit(const PanelGrid &grid) const { return first_panel(grid) * kWidth; }
-  Index last_unit(const PanelGrid &grid) const { return smaller(last_panel(grid) * kWidth, grid.size); }
+  const PanelGrid<T> &grid_of(std::int32_t size) const { return size == kProjected ? projected : hidden; }
+  const PanelGrid<T> &state_grid(int state) const { return state == 0 ? projected : hidden; }
+  const PanelShare<T> &share_of(const PanelGrid<T> &grid) const {
+    return &grid == &projected ? projected_share : hidden_share;
+  }
+  Index first_unit(const PanelGrid<T> &grid) const { return share_of(grid).first_unit; }
+  Index last_unit(const PanelGrid<T> &grid) const { return share_of(grid).last_unit; }
 
   // What the gradient of a source is for: see the members in turn.
   struct Target {
@@ -82,7 +88,7 @@ struct Backward : BackwardUnits<T> {
       delta_rows[b] = delta(t, b);
     }
     const SourceRuns &runs = source_runs[source];
-    const PanelGrid &grid = source < cell.states ? state_grid(source) : hidden;
+    const PanelGrid<T> &grid = source < cell.states ? state_grid(source) : hidden;
     const auto finish = [&](const PanelRun &run, Index first, Index n, const T *sums) {
       const int vectors = static_cast<int>(
           smaller(run.count * kPanelVectors, grid.vectors - run.first * kPanelVectors));
@@ -95,7 +101,7 @@ struct Backward : BackwardUnits<T> {
         apply(target.stage, tile);
       }
     };
-    const bool names = cell.compiled != kInterpreted && !target.initial && target.stage == 0;
+    const bool names = compiled && !target.initial && target.stage == 0;
     const auto name_lines = [&](Index panel, Index first, Index n, PrefetchList &lines) {
       const bool named = names && grid.vectors_of(panel) == kPanelVectors;
       for (Index b = begin + first; named && b < begin + first + n; ++b) {
@@ -141,10 +147,10 @@ struct Backward : BackwardUnits<T> {
   }
 
   void apply(int stage, const BackwardTile<T> &tile) {
-    if (cell.compiled == kInterpreted) {
-      program.run(stage, tile);
+    if (compiled) {
+      compiled[stage](*this, tile);
     } else {
-      cell_code<T>(cell.compiled).backward[stage](*this, tile);
+      program.run(stage, tile);
     }
   }
 
@@ -181,7 +187,7 @@ struct Backward : BackwardUnits<T> {
     }
   }
 
-  Panels<T> panels_of(const PanelGrid &grid, const SourceRuns &runs, const SourceRuns::Run &columns, const T *weights,
+  Panels<T> panels_of(const PanelGrid<T> &grid, const SourceRuns &runs, const SourceRuns::Run &columns, const T *weights,
                       const PanelRun &run) const {
     const Index panel_size = kWidth * runs.depth;
     const auto at = [&](Index panel) {
@@ -202,8 +208,8 @@ struct Backward : BackwardUnits<T> {
 
   // visit(run) for runs of this part's panels.
   template <class Visit>
-  bool through_panels(const PanelGrid &grid, Index n, bool backwards, Visit visit) const {
-    const Index first = first_panel(grid), last = last_panel(grid);
+  bool through_panels(const PanelGrid<T> &grid, Index n, bool backwards, Visit visit) const {
+    const Index first = share_of(grid).first, last = share_of(grid).last;
     const bool uneven = last > first && grid.vectors_of(last - 1) < kPanelVectors;
     return panel_runs(last - first, n, uneven, backwards, [&](PanelRun run) {
       run.first += first;
@@ -217,7 +223,7 @@ struct Backward : BackwardUnits<T> {
 
   // A stage's program where no product comes before it, for rows [begin, end).
   bool run_plain(Index t, int stage, Index begin, Index end) {
-    const PanelGrid &grid = grid_of(cell.back_stages[stage].size);
+    const PanelGrid<T> &grid = grid_of(cell.back_stages[stage].size);
     for (Index unit = first_unit(grid); unit < last_unit(grid); unit += kWidth) {
       const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(last_unit(grid) - unit, V)));
       for (Index b = begin; b < end; b += kScratchRows) {
@@ -233,7 +239,7 @@ struct Backward : BackwardUnits<T> {
 
   // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
   bool step(Index t, Index after, Index going, Index n, bool backwards) {
-    if (cell.compiled == kInterpreted) {
+    if (!compiled) {
       program.begin_step(t);
     } else {
       for (Index b = 0; b < n; ++b) {
@@ -242,7 +248,9 @@ struct Backward : BackwardUnits<T> {
     }
     for (int stage = 0; stage < cell.back_stage_count; ++stage) {
       const Range &sources = cell.back_stages[stage].products;
-      program.begin_stage(stage, n);
+      if (!compiled) {
+        program.begin_stage(stage, n);
+      }
       const Index rows_done = stage == 0 ? going : n;
       bool done = true, ran = false;
       for (int i = 0; done && i < sources.count; ++i) {
@@ -271,7 +279,7 @@ struct Backward : BackwardUnits<T> {
         }
         continue;
       }
-      const PanelGrid &grid = state_grid(j);
+      const PanelGrid<T> &grid = state_grid(j);
       for (Index b = begin; b < end; ++b) {
         for (Index unit = first_unit(grid); unit < last_unit(grid); unit += V) {
           const Vec<T> left = direct[j] ? Vec<T>::load(outgoing_row(j, b) + unit) : Vec<T>::zero();
@@ -285,7 +293,7 @@ struct Backward : BackwardUnits<T> {
   void start() {
     const Index count = task.last - task.first;
     for (int j = 0; j < cell.states; ++j) {
-      const PanelGrid &grid = state_grid(j);
+      const PanelGrid<T> &grid = state_grid(j);
       for (Index b = 0; b < count; ++b) {
         const bool empty = rows.steps == 0 || b >= alive(0);
         for (Index unit = first_unit(grid); unit < last_unit(grid); unit += V) {

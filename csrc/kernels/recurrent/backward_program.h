@@ -101,7 +101,7 @@ struct BackwardProgram {
 
   void begin_stage(int stage, Index n) {
     const Range &range = cell.back_stages[stage].means;
-    for (int m = 0; runs && m < range.count; ++m) {
+    for (int m = 0; m < range.count; ++m) {
       const Index number = cell.means[range.first + m];
       fill_means(staged + number * units.row_count * units.width, units.width, n, units.H,
                  means + m * units.row_count * V);

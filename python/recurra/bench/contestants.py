@@ -29,7 +29,8 @@ class Entry(NamedTuple):
 
     Args:
         run: one call, what is timed; returns when its results are there.
-        answers: y (T, B, H), h_n and (LSTM) c_n (B, H); after training also dx (T, B, I) and a gradient per weight.
+        answers: y (T, B, H), h_n and further states such as c_n (B, H); after training also dx (T, B, I) and a gradient
+            per weight.
         context: what a user enters once around many calls.
     """
 
@@ -59,11 +60,15 @@ class Recurra:
     def __init__(self, threads: int) -> None:
         recurra.set_num_threads(threads)
 
-    def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
-        """Any row."""
+    def layer(self, spec: Spec) -> Any:
+        """What computes the row, with weights of its own as yet."""
         kind = getattr(recurra, spec.cell.upper())
         options = {"num_layers": spec.layers, "bidirectional": spec.directions == 2}
-        layer: Any = kind(spec.shape.inputs, spec.shape.hidden, dtype=np.dtype(spec.dtype), **options)
+        return kind(spec.shape.inputs, spec.shape.hidden, dtype=np.dtype(spec.dtype), **options)
+
+    def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
+        """Any row."""
+        layer = self.layer(spec)
         layer.load_state_dict(weights)
         x, dy = data
         lengths, initial = spec.lengths(), spec.state()
@@ -91,6 +96,7 @@ class Numpy:
     """The careful NumPy way of numpy_cells, its BLAS held to the row's threads."""
 
     version = np.__version__
+    layers = NUMPY_LAYERS
 
     def __init__(self, threads: int) -> None:
         """BLAS reads its number of threads from the environment."""
@@ -99,7 +105,7 @@ class Numpy:
         """Plain rows."""
         if not spec.plain:
             raise Unsupported("one layer, one direction, one length, zeros before")
-        layer = NUMPY_LAYERS[spec.cell](weights, spec.shape.steps, spec.shape.batch)
+        layer = self.layers[spec.cell](weights, spec.shape.steps, spec.shape.batch)
         x, dy = data
 
         def infer() -> Any:
@@ -112,7 +118,7 @@ class Numpy:
         def answers() -> dict[str, Array]:
             (train if spec.training else infer)()
             gradients = {"dx": layer.dx} | layer.grads if spec.training else {}
-            return {name: value.copy() for name, value in (named(layer.h[1:], *layer.state) | gradients).items()}
+            return {name: value.copy() for name, value in (named(layer.y, *layer.state) | gradients).items()}
 
         return Entry(train if spec.training else infer, answers)
 
@@ -128,8 +134,8 @@ def squeezed(state: Array) -> Array:
 
 
 def named(*outputs: Array) -> dict[str, Array]:
-    """The outputs y, h_n and perhaps c_n by those names."""
-    return dict(zip(("y", "h_n", "c_n"), outputs, strict=False))
+    """The outputs y, h_n and perhaps further states, of which there are c, n and m, by those names."""
+    return dict(zip(("y", "h_n", "c_n", "n_n", "m_n"), outputs, strict=False))
 
 
 @dataclass(frozen=True)
@@ -163,4 +169,11 @@ VARIANTS = {
     "PyTorch packed": Source(".peer_torch", "PyTorchPacked", ("torch",)),
     "PyTorch cell": Source(".peer_torch", "PyTorchCell", ("torch",)),
 }
-SOURCES = HOME | PEERS | VARIANTS
+# The same libraries with cells of one's own, as formulas or as each has it: another process each, for CellSpecs.
+OWN_CELLS = {
+    "recurra": Source(".cells.layers", "RecurraCells"),
+    "NumPy": Source(".cells.numpy_cells", "NumpyCells"),
+    "PyTorch": Source(".cells.peer_torch", "TorchCells", ("torch",)),
+    "JAX": Source(".cells.peer_jax", "JaxCells", ("jax",)),
+}
+SOURCES = HOME | PEERS | VARIANTS | {f"{name} cells": source for name, source in OWN_CELLS.items()}

@@ -31,9 +31,11 @@ class NumpyLayer:
         steps, batch: T and B, fixed because the buffers are.
     """
 
+    gates: int  # G
+
     def __init__(self, weights: Mapping[str, Array], steps: int, batch: int) -> None:
-        rows, inputs = weights["weight_ih_l0"].shape
-        hidden, dtype = weights["weight_hh_l0"].shape[1], weights["weight_hh_l0"].dtype
+        (rows, inputs), dtype = weights["weight_ih_l0"].shape, weights["weight_ih_l0"].dtype
+        hidden = rows // self.gates
         self.sizes = steps, batch, inputs, hidden
         self.h = np.zeros((steps + 1, batch, hidden), dtype)  # h[0] is the initial state, h[t + 1] follows step t
         self.projected = np.empty((steps, batch, rows), dtype)
@@ -52,8 +54,13 @@ class NumpyLayer:
         The transposed copies pay: with a view of W_hh instead, a step's product took 3.5 times as long at B=8 H=64 and
         1.2 times at B=64 H=1024 (OpenBLAS).
         """
-        self.w_ih, self.w_hh = weights["weight_ih_l0"], weights["weight_hh_l0"]
+        self.w_ih = weights["weight_ih_l0"]
         self.w_ih_t = np.array(self.w_ih.T, order="C")
+        self.load_recurrent(weights)
+
+    def load_recurrent(self, weights: Mapping[str, Array]) -> None:
+        """What multiplies h, and the bias, which is that of both halves."""
+        self.w_hh = weights["weight_hh_l0"]
         self.w_hh_t = np.array(self.w_hh.T, order="C")
         self.bias = weights["bias_ih_l0"] + weights["bias_hh_l0"]
 
@@ -73,12 +80,17 @@ class NumpyLayer:
         """y (T, B, H), a view of a buffer that the next call overwrites."""
         self.project(x)
         self.walk(self.passing)
-        return self.h[1:]
+        return self.y
 
     def forward(self, x: Array) -> Array:
         """The same numbers, keeping what `backward` needs."""
         self.project(x)
         self.walk(self.kept)
+        return self.y
+
+    @property
+    def y(self) -> Array:
+        """The outputs (T, B, H) of the last call."""
         return self.h[1:]
 
     @property
@@ -96,20 +108,33 @@ class NumpyLayer:
 
     def finish(self, x: Array, da_input: Array, need_dx: bool) -> Array:
         """Every gradient that isn't sequential, from those of the pre-activations of all steps."""
-        steps, batch, inputs, hidden = self.sizes
+        steps, batch, inputs, _ = self.sizes
         tall = steps * batch
-        da, da_input = self.da.reshape(tall, -1), da_input.reshape(tall, -1)
-        np.dot(da.T, self.h[:-1].reshape(tall, hidden), out=self.grads["weight_hh_l0"])
+        da_input = da_input.reshape(tall, -1)
+        self.finish_recurrent()
         np.dot(da_input.T, x.reshape(tall, inputs), out=self.grads["weight_ih_l0"])
-        np.sum(da, axis=0, out=self.grads["bias_hh_l0"])
         np.sum(da_input, axis=0, out=self.grads["bias_ih_l0"])
         if need_dx:
             np.dot(da_input, self.w_ih, out=self.dx.reshape(tall, inputs))
         return self.dx
 
+    @property
+    def read(self) -> Array:
+        """(T, B, H), what each step's recurrent product multiplied."""
+        return self.h[:-1]
+
+    def finish_recurrent(self) -> None:
+        """The gradients of what multiplies h, and of its bias."""
+        rows, hidden = self.da.shape[-1], self.sizes[3]
+        da = self.da.reshape(-1, rows)
+        np.dot(da.T, self.read.reshape(-1, hidden), out=self.grads["weight_hh_l0"])
+        np.sum(da, axis=0, out=self.grads["bias_hh_l0"])
+
 
 class NumpyRNN(NumpyLayer):
     """h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+
+    gates = 1
 
     def __init__(self, weights: Mapping[str, Array], steps: int, batch: int) -> None:
         super().__init__(weights, steps, batch)
@@ -139,6 +164,8 @@ class NumpyRNN(NumpyLayer):
 class NumpyLSTM(NumpyLayer):
     """i, f, o = σ(a_i), σ(a_f), σ(a_o); g = tanh(a_g); c' = f∘c + i∘g; h' = o∘tanh(c')."""
 
+    gates = 4
+
     def __init__(self, weights: Mapping[str, Array], steps: int, batch: int) -> None:
         hidden = weights["weight_hh_l0"].shape[1]
         dtype = weights["weight_hh_l0"].dtype
@@ -147,14 +174,14 @@ class NumpyLSTM(NumpyLayer):
         super().__init__(weights, steps, batch)
         self.c = np.zeros_like(self.h)
         self.tanh_c = np.empty_like(self.h[1:])
-        self.gates = np.empty_like(self.projected)
+        self.activations = np.empty_like(self.projected)
         self.slope = np.empty_like(self.tanh_c)
         self.dc = np.empty_like(self.dh)
         self.scratch = np.empty_like(self.dh)
 
         def views(t: int, at: int, c: int, c_next: int) -> Views:
             """Of step t, with its gates in place `at` of theirs, and likewise both cell states."""
-            a = self.gates[at]
+            a = self.activations[at]
             i, f, g, o = (a[:, k * hidden : (k + 1) * hidden] for k in range(4))
             return (
                 self.projected[t],
@@ -202,19 +229,11 @@ class NumpyLSTM(NumpyLayer):
 
     def backward(self, x: Array, dy: Array, need_dx: bool = True) -> Array:
         """BPTT of the last `forward`."""
-        steps, batch, _, hidden = self.sizes
-        i, f, g, o = np.moveaxis(self.gates.reshape(steps, batch, 4, hidden), 2, 0)
-        # Per step dc' += dh'∘slope, and da = factor times dc' (i, f, g) or dh' (o); the factors don't depend on either.
-        factors = self.da.reshape(steps, batch, 4, hidden)
-        np.multiply(g, i * (1 - i), factors[:, :, 0])
-        np.multiply(self.c[:-1], f * (1 - f), factors[:, :, 1])
-        np.multiply(i, 1 - g * g, factors[:, :, 2])
-        np.multiply(self.tanh_c, o * (1 - o), factors[:, :, 3])
-        np.multiply(o, 1 - self.tanh_c * self.tanh_c, self.slope)
+        self.find_factors()
         dh, dc, scratch = self.dh, self.dc, self.scratch
         dh.fill(0)
         dc.fill(0)
-        for (da, da_i, da_f, da_g, da_o, slope, forget), dy_t in zip(reversed(self.back), dy[::-1], strict=True):
+        for (da, da_i, da_f, da_g, da_o, slope, decay), dy_t in zip(reversed(self.back), dy[::-1], strict=True):
             np.add(dh, dy_t, dh)
             np.multiply(dh, slope, scratch)
             np.add(dc, scratch, dc)
@@ -222,13 +241,28 @@ class NumpyLSTM(NumpyLayer):
             np.multiply(da_f, dc, da_f)
             np.multiply(da_g, dc, da_g)
             np.multiply(da_o, dh, da_o)
-            np.multiply(dc, forget, dc)
+            np.multiply(dc, decay, dc)
             np.dot(da, self.w_hh, dh)
         return self.finish(x, self.da, need_dx)
+
+    def find_factors(self) -> None:
+        """Per step dc' += dh'∘slope, da = factor times dc' (i, f, g) or dh' (o), dc = dc'∘f. The factors, which don't
+        depend on either, are written where da will be.
+        """
+        steps, batch, _, hidden = self.sizes
+        i, f, g, o = np.moveaxis(self.activations.reshape(steps, batch, 4, hidden), 2, 0)
+        factors = self.da.reshape(steps, batch, 4, hidden)
+        np.multiply(g, i * (1 - i), factors[:, :, 0])
+        np.multiply(self.c[:-1], f * (1 - f), factors[:, :, 1])
+        np.multiply(i, 1 - g * g, factors[:, :, 2])
+        np.multiply(self.tanh_c, o * (1 - o), factors[:, :, 3])
+        np.multiply(o, 1 - self.tanh_c * self.tanh_c, self.slope)
 
 
 class NumpyGRU(NumpyLayer):
     """r, z = σ(a_r), σ(a_z); n = tanh(n_x + r∘n_h), n_h = W_hn h + b_hn; h' = n + z∘(h − n)."""
+
+    gates = 3
 
     def __init__(self, weights: Mapping[str, Array], steps: int, batch: int) -> None:
         hidden = weights["weight_hh_l0"].shape[1]

@@ -69,11 +69,15 @@ class Jax:
     def __init__(self, threads: int) -> None:  # noqa: ARG002
         jax.config.update("jax_enable_x64", True)  # else float64 would become float32
 
+    def network(self, spec: Spec) -> Callable[[Any, Any], Any]:
+        """The function (weights, x) -> (y, state)."""
+        return network(spec)
+
     def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
         """Plain rows."""
         if not spec.plain:
             raise Unsupported("one layer, one direction, one length, zeros before")
-        run = network(spec)
+        run = self.network(spec)
 
         def train_step(weights: Any, x: Any, dy: Any) -> Any:
             y, backward, state = jax.vjp(run, weights, x, has_aux=True)

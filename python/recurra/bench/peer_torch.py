@@ -23,15 +23,19 @@ class PyTorch:
         torch.set_num_threads(threads)
         torch.set_num_interop_threads(1)
 
+    def layer(self, spec: Spec) -> Any:
+        """What computes the row, with weights of its own as yet."""
+        kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[spec.cell]
+        options = {"num_layers": spec.layers, "bidirectional": spec.directions == 2}
+        return kind(spec.shape.inputs, spec.shape.hidden, dtype=getattr(torch, spec.dtype), **options)
+
     def run(self, layer: Any, x: Any, initial: Any, lengths: Any) -> Any:  # noqa: ARG002 (for those who pack)
         """One call forward."""
         return layer(x, initial)
 
     def prepare(self, spec: Spec, weights: Mapping[str, Array], data: Data) -> Entry:
         """Any row."""
-        kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[spec.cell]
-        options = {"num_layers": spec.layers, "bidirectional": spec.directions == 2}
-        layer = kind(spec.shape.inputs, spec.shape.hidden, dtype=getattr(torch, spec.dtype), **options)
+        layer = self.layer(spec)
         layer.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
         layer.train(spec.training)
         x = torch.from_numpy(data.x).requires_grad_(spec.training)

@@ -79,6 +79,10 @@ class Worker:
         answers: dict[str, Array] = self.ask("prepare", spec)
         return answers
 
+    def ready(self) -> float:
+        """Seconds that the last row took to get ready and to compute its first answers."""
+        return float(self.ask("ready"))
+
     def calls_in(self, seconds: float) -> tuple[int, float]:
         """How many calls fill that time, at least 1, and the seconds of the calls that told it."""
         calls, pace = self.ask("calls_in", seconds)
@@ -107,6 +111,7 @@ class Desk:
         self.contestant = contestant
         self.entry: Entry | None = None
         self.pace = 0.0  # seconds a call, as far as known
+        self.readying = 0.0  # seconds until the first answers
 
     def version(self) -> str:
         """The library's."""
@@ -116,12 +121,19 @@ class Desk:
         """Lets go of the last row first, whose buffers may be large."""
         self.entry = None
         gc.collect()
-        self.entry = self.contestant.prepare(spec, spec.weights(), spec.data())
+        weights, data = spec.weights(), spec.data()
+        start = time.perf_counter()
+        self.entry = self.contestant.prepare(spec, weights, data)
         with self.entry.context():
-            start = time.perf_counter()
+            prepared = time.perf_counter()
             answers = self.entry.answers()
-            self.pace = time.perf_counter() - start
+            end = time.perf_counter()
+        self.pace, self.readying = end - prepared, end - start
         return answers
+
+    def ready(self) -> float:
+        """Seconds from a row's weights to its first answers."""
+        return self.readying
 
     def calls_in(self, seconds: float) -> tuple[int, float]:
         """From a few calls, which warm as well; also the seconds a call of the last of them."""
