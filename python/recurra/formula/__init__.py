@@ -136,7 +136,9 @@ def formula(
 class _CallableModule(ModuleType):
     """So that `@recurra.formula(...)` works beside `recurra.formula.sigmoid`."""
 
-    def __call__(self, **declarations: Any) -> Callable[[Callable[..., Any]], type[FormulaLayer]]:
+    def __call__(self, *arguments: Any, **declarations: Any) -> Callable[[Callable[..., Any]], type[FormulaLayer]]:
+        if arguments:
+            raise TypeError('formula: expected declarations by name; write @recurra.formula(gates="i f", states="h c")')
         return formula(**declarations)
 
 
