@@ -10,6 +10,7 @@ The module is itself the decorator, `recurra.formula.formula`. Its functions are
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -131,6 +132,9 @@ def formula(
         )
 
     return decorate
+
+
+__signature__ = inspect.signature(formula)  # of this module, which can be called
 
 
 class _CallableModule(ModuleType):
