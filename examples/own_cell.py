@@ -68,20 +68,18 @@ def main():
     V = free.params["weight_hh_l0"] * np.where(SIGNS > 0, 0.5, 2).astype(np.float32)  # for balance: few inhibit many
     free.load_state_dict(free.state_dict() | {"weight_hh_l0": V, "weight_ih_l0": 8 * free.params["weight_ih_l0"]})
     constrain(layer, free)
-    adams = [recurra.Adam(model, lr=RATE) for model in (free, readout)]
+    adam = recurra.Adam([free, readout], lr=RATE)
     for update in range(1, options.updates + 1):
         seen, right, inputs = trials(rng, rng.choice(COHERENCES, 64), rng.integers(LONGEST + 1))
         rates, _, tape = layer.forward(seen, inputs=inputs)  # (T, B, UNITS)
         logits, readout_tape = readout.forward(rates)  # (T, B, 3)
         loss, dlogits = recurra.cross_entropy(logits, right, position_weights=np.where(right, 3.0, 1.0))
-        for adam in adams:
-            adam.zero_grad()
-            adam.lr = RATE * (1 - (update - 1) / options.updates)
+        adam.zero_grad()
+        adam.lr = RATE * (1 - (update - 1) / options.updates)
         drates = readout.backward(readout_tape, dlogits) + 2 * COST / rates.size * rates
         layer.backward(tape, drates, grads=free.grads, need_dx=False)
         free.grads["weight_hh_l0"] *= SIGNS * np.sign(free.params["weight_hh_l0"])  # from dW to dV
-        for adam in adams:
-            adam.step()
+        adam.step()
         constrain(layer, free)
         if update % 100 == 0:
             print(f"update {update:4d}  loss {loss:.4f}  right {(logits[-1].argmax(-1) == right[-1]).mean():.0%}")

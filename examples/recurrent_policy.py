@@ -46,7 +46,7 @@ def train(options, memory):
     """The mean return of the episodes that ended, update by update."""
     rng = np.random.default_rng(options.seed)
     gru, heads = recurra.GRU(4, UNITS, seed=rng, tokens=True), recurra.Linear(UNITS, 4, seed=rng)  # logits, a value
-    adam = recurra.Adam(recurra.Sequential(gru, heads), lr=3e-3)
+    adam = recurra.Adam([gru, heads], lr=3e-3)
     mazes, returns, total = Mazes(rng, options.longest), [], np.zeros(MAZES)
     state, begins = None, np.full(MAZES, True)
     for update in range(1, options.updates + 1):
