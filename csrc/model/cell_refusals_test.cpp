@@ -147,6 +147,8 @@ TEST_CASE("cell: whatever can be wrong is refused, and named") {
        [](CellWriter &w) { w.arrays.instructions[6].to = w.arrays.instructions[0].to; }},
       {projected_code, "instructions[5].to (backward):",
        [](CellWriter &w) { w.arrays.instructions[5].to = w.arrays.instructions[7].to; }},
+      {projected_code, "instructions[5].from[0] (backward):",
+       [](CellWriter &w) { w.arrays.instructions[5].from[0] = w.arrays.instructions[4].to; }},
       {projected_code, "instructions[1].from[2] (forward):",
        [](CellWriter &w) {
          w.arrays.instructions[1].from[2] = static_cast<std::int32_t>(w.arrays.operands.size());
@@ -168,7 +170,11 @@ TEST_CASE("cell: whatever can be wrong is refused, and named") {
            }
          }
        }},
-      {elman_code, "operands[6]:", [](CellWriter &w) { w.arrays.operands.push_back(w.arrays.operands[0]); }},
+      {elman_code, "operands[6]:",
+       [](CellWriter &w) {
+         w.arrays.operands.push_back(w.arrays.operands[0]);
+         w.arrays.instructions[0].to = 6;
+       }},
       {elman_code, "operands[6]:", [](CellWriter &w) { w.arrays.operands.push_back({kOld, 0}); }},
       {elman_code, "raw:", [](CellWriter &w) { w.raw = 1; }},
       {elman_code, "name:", [](CellWriter &w) { w.words.name.clear(); }},

@@ -31,6 +31,15 @@ struct Backward : BackwardUnits<T> {
   BackwardProgram<T> program;         // of a cell whose mathematics isn't compiled
   const SourceRuns *source_runs;      // by source
 
+  // A run of panels by which a single row's deltas are multiplied at once, prepared once for all steps.
+  struct RowRun {
+    Panels<T> panels;
+    Index unit, cost;
+    int vectors;
+  };
+  RowRun *row_runs[2];  // forwards and backwards, of a cell with one stage and one run of deltas; else null
+  Index row_run_count;
+
   T *accumulators;
   const T **delta_rows;
   BackwardRow<T> *step_rows;  // of the step that is being visited
@@ -61,6 +70,29 @@ struct Backward : BackwardUnits<T> {
     }
     for (int c = 0; c < cell.column_count; ++c) {
       delta_starts[c] = delta_at(shape, c);
+    }
+    row_run_count = 0;
+    const Index most = ceil_div(projected.panels, kRowGroup) + 1;
+    for (RowRun *&made : row_runs) {
+      made = work_arena.take<RowRun>(most);
+    }
+    const Range &sources = cell.back_stages[0].products;
+    const bool simple = cell.back_stage_count == 1 && sources.count == 1 && cell.sources[sources.first] == 0;
+    if (of.work && simple && source_runs[0].count == 1) {
+      prepare_rows();
+    }
+  }
+
+  void prepare_rows() {
+    for (int backwards = 0; backwards < 2; ++backwards) {
+      row_run_count = 0;
+      through_panels(projected, 1, backwards != 0, [&](const PanelRun &run) {
+        const Index left = projected.vectors - run.first * kPanelVectors;
+        row_runs[backwards][row_run_count++] = {
+            panels_of(projected, source_runs[0], source_runs[0].runs[0], packed.source[0], run), run.first * kWidth,
+            run.count * source_runs[0].depth * kWidth, static_cast<int>(smaller(run.count * kPanelVectors, left))};
+        return true;
+      });
     }
   }
 
@@ -101,11 +133,15 @@ struct Backward : BackwardUnits<T> {
         apply(target.stage, tile);
       }
     };
-    const bool names = compiled && !target.initial && target.stage == 0;
+    const bool names = !target.initial && target.kept < 0 && target.stage == 0;
     const auto name_lines = [&](Index panel, Index first, Index n, PrefetchList &lines) {
       const bool named = names && grid.vectors_of(panel) == kPanelVectors;
       for (Index b = begin + first; named && b < begin + first + n; ++b) {
-        add_lines(step_rows[b], panel * kWidth, lines);
+        if (compiled) {
+          add_lines(step_rows[b], panel * kWidth, lines);
+        } else {
+          program.add_lines(to, b, panel * kWidth, lines);
+        }
       }
     };
     const T *weights = packed.source[source];
@@ -237,8 +273,41 @@ struct Backward : BackwardUnits<T> {
     return true;
   }
 
+  // A step of a single row of such a cell.
+  bool row_step(Index t, Index after, bool backwards) {
+    if (compiled) {
+      step_rows[0] = row_of(t, 0);
+    } else {
+      program.begin_step(t);
+    }
+    const T *deltas = delta(after, 0) + delta_starts[source_runs[0].runs[0].column];
+    alignas(64) T sums[(kRowGroup + 1) * kWidth];
+    for (const RowRun *run = row_runs[backwards]; run < row_runs[backwards] + row_run_count; ++run) {
+      for (Index unit = run->unit; unit + kWidth <= H && unit < run->unit + run->vectors * V; unit += kWidth) {
+        PrefetchList lines;
+        if (compiled) {
+          add_lines(step_rows[0], unit, lines);
+        } else {
+          program.add_lines(t, 0, unit, lines);
+        }
+        for (const void *line : lines) {
+          fetch(line);
+        }
+      }
+      row_product(deltas, run->panels, zeros, 0, zeros, sums);
+      apply(0, {t, 0, 1, run->unit, run->vectors, sums, step_rows});
+      if (interrupted(task.worker, run->cost)) {
+        return false;
+      }
+    }
+    return all_here();
+  }
+
   // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
   bool step(Index t, Index after, Index going, Index n, bool backwards) {
+    if (n == 1 && going == 1 && row_run_count > 0) {
+      return row_step(t, after, backwards);
+    }
     if (!compiled) {
       program.begin_step(t);
     } else {

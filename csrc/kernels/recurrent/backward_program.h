@@ -108,6 +108,28 @@ struct BackwardProgram {
     }
   }
 
+  // Adds the lines that a step's first program will touch of a row, for the panel that begins at `unit`; of large cells
+  // those of some values.
+  RECURRA_INLINE void add_lines(Index t, Index b, Index unit, PrefetchList &lines) const {
+    constexpr int kMost = 4;  // kept values, and deltas; with two gradients and two states as many as of a compiled cell
+    const Index sorted = task.first + b, row = units.rows.offset[t] + sorted;
+    for (int k = 0; k < smaller(cell.kept, kMost); ++k) {
+      lines.add(task.kept + row * task.kept_stride + k * units.width + unit);
+    }
+    const T *deltas_at = units.delta(t, b) + unit;
+    for (int d = 0; d < smaller(cell.delta_count, kMost); ++d) {
+      lines.add(deltas_at + d * units.H);
+    }
+    for (const RowView<const T> &dy : task.dy) {
+      if (dy.base) {
+        lines.add(row_at(dy, units.rows, t, sorted) + unit);
+      }
+    }
+    for (int j = 1; j < smaller(cell.states, 3); ++j) {
+      lines.add(task.states[j] + row * units.width + unit);
+    }
+  }
+
   void run(int stage, const BackwardTile<T> &tile) {
     const Stage &of = cell.back_stages[stage];
     const UnitTile at{tile.t, tile.unit, tile.first, tile.count, tile.vectors};

@@ -93,14 +93,14 @@ struct Forward : ForwardUnits<T> {
     accumulators = work_arena.take<T>(count * kPanelVectors * V);
     works = work_arena.take<ProductWork>(cell.product_count);
     bool any_partial = false;
-    for (int s = 0; s < cell.stage_count; ++s) {
+    for (int s = 0; !compiled && s < cell.stage_count; ++s) {
       any_partial = any_partial || stages[s].products.count > 1;
     }
     for (int p = 0; p < cell.product_count; ++p) {
       const Product &product = cell.products[p];
       const PanelGrid<T> &grid = packed.grid_of(product);
       int begun = 0;
-      for (int c = product.column; c < product.column + product.count; ++c) {
+      for (int c = product.column; !compiled && c < product.column + product.count; ++c) {
         begun += begins_before(p, c) ? 1 : 0;
       }
       copies = copies || (begun > 0 && begun < product.count);
@@ -389,8 +389,29 @@ struct Forward : ForwardUnits<T> {
     return true;
   }
 
+  // A step of a single row by a cell with one stage and one product: nothing but that, since at 32 units half of a step
+  // was spent between its product and its mathematics.
+  bool row_step(Index t, Index row, bool backwards) {
+    RowRun *const runs = row_runs + (backwards ? most_row_runs : 0), *const end = runs + row_run_counts[0];
+    if (!compiled) {
+      program.begin_step(t);
+      program.begin_stage(0, 1);
+    }
+    for (RowRun *run = runs; run < end; ++run) {
+      product_row(t, 0, works[0], *run, row);
+      if (interrupted(task.worker, run->cost)) {
+        return false;
+      }
+    }
+    now = 1 - now;
+    return all_here();
+  }
+
   bool step(Index s, Index row) {
     const Index t = time_of(task, s), n = alive(t);
+    if (n == 1 && cell.stage_count == 1 && cell.product_count == 1) {
+      return row_step(t, row, s % 2 == 1);
+    }
     const bool backwards = s % 2 == 1 && (task.plan->alternate || n == 1);
     for (Index panel = hidden.first; copies && panel < hidden.last; ++panel) {
       if (projection.lazy()) {
@@ -449,7 +470,6 @@ struct Forward : ForwardUnits<T> {
           const Index end = run.first + run.count - 1;
           const Range source = source_range(*work, run);
           RowRun &to = runs_of(work->number, backwards != 0)[made++];
-          to = {};
           to.panels = panels_of(*work, run, source);
           to.from_row = source.first;
           to.from = to.last_from = zeros;
@@ -459,6 +479,8 @@ struct Forward : ForwardUnits<T> {
           const int stage = stage_of(*work);
           to.last = work->number + 1 == stages[stage].products.first + stages[stage].products.count;
           to.fetches = to.last && task.taped && stage + 1 == cell.stage_count && !of_h;
+          to.row_width = to.last_width = to.panel_stride = 0;
+          to.to = nullptr;
           to.columns = columns_of(nullptr, work, of_h ? 0 : run.first, 0, 0);
           to.projected = to.columns.projected;
           to.cost = run.count * grid.units * work->count * work->depth;
