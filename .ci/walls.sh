@@ -16,7 +16,7 @@ only() {
 
 # Compiled once per ISA: no containers, no algorithms, nothing that would become one symbol with several contents.
 plain='<(cmath|cstddef|cstdint|cstring|limits|type_traits|utility|immintrin\.h|arm_neon\.h)>'
-only kernels "\"(kernels|cells)\.h\"|\"kernels/[^\"]*\"|$plain"
+only kernels "\"(kernels|cells|compiled_cells|program)\.h\"|\"kernels/[^\"]*\"|$plain"
 not_python='<[^>]*>|"(kernels|cells|compiled_cells|dispatch)\.h"'
 only system "$not_python|\"system/[^\"]*\""
 only model "$not_python|\"(system|model)/[^\"]*\""
