@@ -9,10 +9,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from recurra.definitions import FORMULAS
-from recurra.formula import Formula
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from recurra.formula import Formula
 
 
 # In the order of CompiledCell.

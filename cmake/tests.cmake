@@ -34,12 +34,11 @@ target_link_libraries(core_tests PRIVATE recurra_core Threads::Threads)
 # Prints hashes of what models and operations compute; .ci/bits.sh compares those of several ISAs.
 add_executable(bits csrc/testing/bits.cpp)
 target_link_libraries(bits PRIVATE recurra_core)
-<<<<<<< HEAD
 
 # Runs damaged descriptions of cells; .ci/cpp.sh does it under the address sanitizer.
 add_executable(fuzz_cells csrc/testing/fuzz_cells.cpp)
 target_link_libraries(fuzz_cells PRIVATE recurra_core)
-=======
+
 foreach(isa ${isas})
   add_library(one_operation_${isa} OBJECT csrc/testing/one_operation.cpp)
   target_link_libraries(one_operation_${isa} PRIVATE isa_${isa})
@@ -47,4 +46,3 @@ foreach(isa ${isas})
   string(TOUPPER "RECURRA_HAVE_${isa}" have)
   target_compile_definitions(bits PRIVATE ${have})
 endforeach()
->>>>>>> functions

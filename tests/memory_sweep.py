@@ -14,6 +14,17 @@ import sys
 import numpy as np
 
 import recurra
+from recurra import _core
+from recurra.formula import Formula, sigmoid, tanh
+
+
+def leaky(a, s, x):
+    """A cell with inputs of all shapes."""
+    rate = sigmoid(a.r + x.dt)
+    return s.h + rate * (x.gain * tanh(a.g) - s.h) + x.noise
+
+
+driven = Formula(leaky, gates="r g", inputs="noise gain:row dt:step")
 
 this = ctypes.PyDLL(None)
 arm, disarm = this.failing_malloc_arm, this.failing_malloc_disarm
@@ -34,6 +45,7 @@ def arrays(*shape):
 x, tokens, lengths = arrays(40, 8, 16), rng.integers(0, 50, (40, 8)), np.arange(8) + 30
 lstm = recurra.LSTM(16, 24, num_layers=2, bidirectional=True, dropout=0.5, seed=0)
 gru = recurra.GRU(50, 24, reset_after=False, seed=0)
+fed = _core.Network32(driven.core, 16, 24, 2, 2, True, False, None, 0, False, True)
 cell = recurra.GRUCell(16, 24, seed=0)
 linear, embedding = recurra.Linear(16, 24, seed=0), recurra.Embedding(50, 30, seed=0)
 model = recurra.Sequential(
@@ -49,6 +61,11 @@ h, cell_tape = cell.forward(x[0])
 linear_y, linear_tape = linear.forward(x)
 embedding_y, embedding_tape = embedding.forward(tokens)
 model_y, model_tape = model.forward(tokens, rng=1)
+inputs = {"noise": arrays(40, 8, 24), "gain": arrays(8, 24), "dt": np.asfortranarray(arrays(40, 8))}
+dinputs = {name: np.zeros(array.shape, F32) for name, array in inputs.items()}
+grads = {name: np.zeros_like(value) for name, value in fed.parameters.views().items()}
+resets = rng.random((40, 8)) < 0.1
+fed_y, _, fed_tape = fed.forward(x, None, lengths, False, None, None, inputs, resets, None)
 state, out = lstm.state_dict(), np.zeros((40, 8, 48), F32)
 many_steps = np.asfortranarray(x)
 logits, classes = arrays(60, 50), rng.integers(0, 50, 60)
@@ -75,6 +92,11 @@ CALLS = {
     "embedding.forward": lambda: embedding.forward(tokens)[0],
     "embedding.backward": lambda: embedding.backward(embedding_tape, embedding_y, retain=True),
     "tape.outputs": lambda: tape.outputs[0],
+    "tape.states": lambda: tape.states["c"][1],
+    "resets and inputs": lambda: fed.call(x, None, lengths, None, False, None, inputs, resets, None),
+    "the same, forward": lambda: fed.forward(x, None, lengths, False, None, None, inputs, resets, None)[:2],
+    "the same, backward": lambda: fed.backward(fed_tape, fed_y, None, None, None, dinputs, True, grads, True, None),
+    "Network(…)": lambda: fed.with_cell(driven.core).parameters.views(),
     "model": lambda: model(tokens),
     "model.forward": lambda: model.forward(tokens, rng=1)[0],
     "state_dict": lstm.state_dict,
@@ -108,12 +130,14 @@ def bits(value):
 
 def watched():
     layers = lstm, gru, cell, linear, embedding, model
-    return pickle.dumps([(bits(layer.params), bits(layer.grads)) for layer in layers])
+    return pickle.dumps([bits((grads, dinputs)), *((bits(layer.params), bits(layer.grads)) for layer in layers)])
 
 
 def clear():
     for layer in (lstm, gru, cell, linear, embedding, model):
         layer.zero_grad()
+    for array in (*grads.values(), *dinputs.values()):
+        array[...] = 0
 
 
 def sweep(name, call, whole):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -168,9 +169,7 @@ def draw_call(spec, rng, *, layered=(), initial=True, masked=True, resets=0.2, l
         dy=normal(*track),
         dfinal=states(),
         doutputs={layer: normal(*track) for layer in layers if rng.random() < 0.5},
-        dstates={
-            name: {layer: normal(T, B, spec.directions * H) for layer in layers} for name in spec.states[1:]
-        },
+        dstates={name: {layer: normal(T, B, spec.directions * H) for layer in layers} for name in spec.states[1:]},
         inputs={
             name: normal(*((spec.stacked,) if name in layered else ()), *shapes[kind])
             for name, kind in SHAPES.get(spec.cell, {}).items()
@@ -214,7 +213,7 @@ def segments(spec, call):
         length = spec.T if call.lengths is None else int(call.lengths[b])
         cuts = [t for t in range(1, length) if call.resets is not None and call.resets[t, b]]
         edges = [0, *cuts, length]
-        found += [(b, begin, end) for begin, end in zip(edges[:-1], edges[1:], strict=True)]
+        found += [(b, begin, end) for begin, end in pairwise(edges)]
     return found
 
 
@@ -263,7 +262,7 @@ def cut_by_hand(spec, call):
                         to[k, i] = given[k, b]
         return result
 
-    def of_input(name, array):
+    def pieces_of_input(name, array):
         kind = SHAPES[spec.cell][name]
         if kind == "row":
             return rows(array)
@@ -277,46 +276,51 @@ def cut_by_hand(spec, call):
         dfinal=spread(call.dfinal, entering=False),
         doutputs={layer: pieces(d) for layer, d in call.doutputs.items()},
         dstates={name: {layer: pieces(d) for layer, d in ds.items()} for name, ds in call.dstates.items()},
-        inputs={name: of_input(name, array) for name, array in call.inputs.items()},
+        inputs={name: pieces_of_input(name, array) for name, array in call.inputs.items()},
         lengths=lengths,
         masks=None if call.masks is None else [pieces(mask) for mask in call.masks],
         plan=call.plan,
     )
 
 
+def whole(spec, found, array):
+    """Pieces (…, longest, segments, …) as sequences of their own, from zeros."""
+    to = np.zeros((spec.T, spec.B, *array.shape[2:]), array.dtype)
+    for i, (b, begin, end) in enumerate(found):
+        to[begin:end, b] = array[: end - begin, i]
+    return to
+
+
+def gathered(spec, call, array, *, entering):
+    """States of segments (L*D, segments, size) as those of whole sequences; zeros where a state is dropped."""
+    to = np.zeros((spec.stacked, spec.B, array.shape[-1]), array.dtype)
+    for k, row in enumerate(places(spec, call, entering=entering)):
+        for b, i in enumerate(row):
+            if i is not None:
+                to[k, b] = array[k, i]
+    return to
+
+
+def of_input(spec, found, kind, array):
+    """The gradient of an input."""
+    if kind != "row":
+        layered = array.ndim == (4 if kind == "unit" else 3)
+        return np.stack([whole(spec, found, one) for one in array]) if layered else whole(spec, found, array)
+    to = np.zeros((*array.shape[:-2], spec.B, array.shape[-1]), array.dtype)
+    for i, (b, _, _) in enumerate(found):
+        to[..., b, :] += array[..., i, :]
+    return to
+
+
 def put_together(spec, call, results):
-    """Results of the call that was cut by hand, laid out as those of the whole one; but for what is summed."""
-    found = segments(spec, call)
-
-    def whole(array):
-        to = np.zeros((spec.T, spec.B, *array.shape[2:]), array.dtype)
-        for i, (b, begin, end) in enumerate(found):
-            to[begin:end, b] = array[: end - begin, i]
-        return to
-
-    def gathered(array, entering):
-        to = np.zeros((spec.stacked, spec.B, array.shape[-1]), array.dtype)
-        for k, row in enumerate(places(spec, call, entering=entering)):
-            for b, i in enumerate(row):
-                if i is not None:
-                    to[k, b] = array[k, i]
-        return to
-
-    together = {}
+    """Results of the call that was cut by hand, laid out as those of the whole one; sums over rows are the same."""
+    found, together = segments(spec, call), {}
     for name, array in results.items():
-        of_input = SHAPES.get(spec.cell, {}).get(name[1:])
-        if name == "y" or name.startswith("track_") or name == "dx":
-            together[name] = whole(array)
+        kind = SHAPES.get(spec.cell, {}).get(name[1:])
+        if name in {"y", "dx"} or name.startswith("track_"):
+            together[name] = whole(spec, found, array)
         elif name.startswith(("final_", "dinitial_")):
-            together[name] = gathered(array, name.startswith("dinitial_"))
-        elif of_input == "row":
-            to = np.zeros((*array.shape[:-2], spec.B, array.shape[-1]), array.dtype)
-            for i, (b, _, _) in enumerate(found):
-                to[..., b, :] += array[..., i, :]
-            together[name] = to
-        elif of_input:
-            layered = array.ndim == (4 if of_input == "unit" else 3)
-            together[name] = np.stack([whole(one) for one in array]) if layered else whole(array)
+            together[name] = gathered(spec, call, array, entering=name.startswith("dinitial_"))
         else:
-            together[name] = array
+            together[name] = of_input(spec, found, kind, array) if kind else array
     return together

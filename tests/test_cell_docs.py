@@ -33,6 +33,12 @@ def test_the_described_formula():
     assert shown.splitlines() == formula_of(recurra.cells.MGU).describe_lines()
 
 
+def test_the_numbers_that_are_described():
+    block = r"^```py\nprint\((.*batch=\d+\))\)\n```\n\n```\n(.*?)^```$"
+    ((call, shown),) = re.findall(block, TEXT.partition("With sizes it adds")[2], re.MULTILINE | re.DOTALL)
+    assert eval(call).splitlines() == [*recurra.cells.MGU.describe().splitlines(), *shown.splitlines()]
+
+
 def test_stages_of_the_example():
     names: dict = {}
     for block in re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL):

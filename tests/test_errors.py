@@ -185,7 +185,9 @@ def test_gradients(cell):
             wrong += [(name, *case) for case in spoilt]
         else:
             wrong += [("dstates", quoted, error, {"c": value}) for quoted, error, value in spoilt]
-    wrong += [("dstates", "dstates", ValueError, {name: {0: right}}) for name in ("h", "n", "c" if not scene.lstm else "")]
+    wrong += [
+        ("dstates", "dstates", ValueError, {name: {0: right}}) for name in ("h", "n", "c" if not scene.lstm else "")
+    ]
     wrong += [("dstates", "dstates", TypeError, value) for value in ([right], {0: right}, right)]
     for argument, name, error, value in wrong:
         with scene.refuses(error, name):

@@ -107,7 +107,7 @@ def test_hello_rnn_refuses_bad_options(options, message):
 @pytest.mark.parametrize("example", sorted(path.stem for path in HELLO.parent.glob("*.py") if path.stem != "common"))
 def test_help_says_what_each_option_is_by_default(example):
     """But for switches, and for those that stand for nothing by default."""
-    if example in {"digits", "draw_digit", "gan", "word2vec"}:
+    if example in {"digits", "draw_digit", "gan", "spikes", "word2vec"}:
         pytest.importorskip("sklearn")
     result = python(HELLO.with_name(f"{example}.py"), "--help")
     assert result.returncode == 0, result.stderr

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from recurra import formula
+from recurra import Linear, Sequential, formula
 from recurra.formula import Formula, clip, project, tanh, where
 
 
@@ -21,7 +21,14 @@ TRACING = {
     "float": (lambda a: float(a.g), r"recurra\.formula\.exp"),
     "math": (lambda a: math.exp(a.g), r"recurra\.formula\.exp"),
     "numpy": (lambda a: np.exp(a.g), r"numpy\.exp: .* write recurra\.formula\.exp"),
-    "array": (lambda s: np.dot(s.h, 3.0), "the functions of recurra.formula instead of NumPy's"),
+    "array": (lambda s: np.asarray(s.h), "the functions of recurra.formula instead of NumPy's"),
+    "max": (lambda a: max(a.g, 0.0), "maximum or minimum"),
+    "numpy's where": (lambda a: np.where(a.g > 0, 1.0, 0.0), r"numpy\.where: .* write recurra\.formula\.where"),
+    "numpy's absolute": (lambda a: np.abs(a.g), r"numpy\.absolute: .* write abs\(v\)"),
+    "numpy's own": (lambda a: np.arctan(a.g), r"numpy\.arctan: .* it has no arctan"),
+    "product": (lambda s: np.ones((3, 3)) @ s.h, r"numpy\.matmul: .* write a\.g\(v\) of a gate"),
+    "dot": (lambda s: np.dot(s.h, 3.0), r"numpy\.dot: .* write a\.g\(v\) of a gate"),
+    "assignment": (lambda s: setattr(s, "h", 0.0), r"s\.h: expected to be read only"),
     "sum": (lambda a: sum(a.g), "iteration"),
     "len": (lambda a: len(a.g), "len"),
     "index": (lambda a: a.g[0], "for one unit"),
@@ -32,7 +39,7 @@ TRACING = {
     "constant array": (lambda a: a.g * np.ones(3), r"an array of shape \(3,\); declare it in units="),
     "array of constants": (lambda a: np.ones(3) * a.g, r"an array of shape \(3,\); declare it in units="),
     "text": (lambda a: a.g + "x", "got str"),
-    "none": (lambda a: print(a.g, end=""), "got NoneType"),
+    "none": (lambda a: a.g + None, "got NoneType"),
     "condition": (lambda a: a.g > 0, r"h: expected a value, got a condition; write where\(condition, 1.0, 0.0\)"),
     "sum of conditions": (lambda a: (a.g > 0) + 1, "a condition: expected"),
     "and of values": (lambda a, s: where(a.g & s.h, 1.0, a.g), "&: expected conditions"),
@@ -67,6 +74,8 @@ UNDECLARED = {
     "unit": (lambda a, u: a.g + u.q, r"u\.q: expected one of the declared units and scalars \(none\)"),
     "input": (lambda a, x: a.g + x.q, r"x\.q: expected one of the declared inputs"),
     "part": (lambda a: a.g.c, r"a\.g: expected one of the parts x, h, got c"),
+    "function": (lambda s: s.h.mean(), r"\.mean: .* write recurra\.formula\.mean\(v\)"),
+    "attribute": (lambda s: s.h.shape, r"\.shape: a value of a formula has operators, but no attributes"),
 }
 
 
@@ -87,7 +96,10 @@ UNUSED = {
 
 @pytest.mark.parametrize("what", UNUSED)
 def test_what_is_declared_is_used(what):
-    with pytest.raises(ValueError, match=f"{what}: expected .* that the returned values depend on, got [kp] "):
+    with pytest.raises(
+        ValueError,
+        match=f"{what}: expected .* that the returned values depend on, got [kp]; use it or leave it out \\(file ",
+    ):
         Formula(lambda a: tanh(a.g), **({"gates": "g"} | UNUSED[what]))
 
 
@@ -111,7 +123,8 @@ REFUSED = {
     "a state that isn't": ({"gates": {"g": "z"}}, r"expected states \(h\), got z"),
     "an output that isn't": ({"output": "c"}, r"output: expected one of the states \(h\), got c"),
     "no heads": ({"heads": 0}, "heads: expected a positive number, got 0"),
-    "too few results": ({"states": "h c"}, r"expected 2 returned values \(h, c\), got 1"),
+    "too few results": ({"states": "h c"}, r"expected 2 returned values \(h, c\), .*, got 1; write return h, c \(file"),
+    "a comma": ({"gates": "g, k"}, "with blanks between, got 'g,'"),
 }
 
 
@@ -134,6 +147,43 @@ def test_declarations_that_clash(case):
 def test_functions_of_something_else(function, message):
     with pytest.raises(TypeError, match=message):
         Formula(function, gates="g")
+
+
+def test_nothing_is_returned():
+    def step(a):
+        tanh(a.g)
+
+    with pytest.raises(ValueError, match=r"step: expected 1 returned values \(h\), .* got 0; write return h \(file"):
+        Formula(step, gates="g")
+
+
+def test_the_decorator_wants_names():
+    with pytest.raises(TypeError, match=r"expected declarations by name; write @recurra\.formula\(gates="):
+        formula(one_gate)
+    with pytest.raises(TypeError, match="by name"):
+        formula("g")
+
+
+@pytest.mark.parametrize("initial", ["a", np.ones(3), lambda _rng, _size: [1, 2]], ids=["text", "array", "function"])
+def test_initial_values_of_another_shape(initial):
+    layer = formula(gates="g", units={"p": initial})(lambda a, u: a.g * u.p)
+    with pytest.raises(ValueError, match=r"p_l0: expected an initial value that is a number or an array \(4,\), got "):
+        layer(3, 4)
+
+
+def test_inputs_and_models():
+    """A model has no inputs to give; one that gives them is the user's own."""
+    kind = formula(gates="g", inputs="noise")(lambda a, x: a.g + x.noise)
+    with pytest.raises(ValueError, match=r"which needs inputs in each call \(noise\): call it yourself"):
+        Sequential(kind(3, 4), Linear(4, 2))
+
+    class Quiet(kind):
+        """Its noise is zeros."""
+
+        def __call__(self, x, hx=None, *, lengths=None):
+            return super().__call__(x, hx, lengths=lengths, inputs={"noise": np.zeros((*x.shape[:2], 4), x.dtype)})
+
+    assert Sequential(Quiet(3, 4), Linear(4, 2))(np.ones((5, 2, 3), np.float32)).shape == (5, 2, 2)
 
 
 def test_declarations_of_the_wrong_type():

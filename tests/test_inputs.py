@@ -190,9 +190,7 @@ def test_layouts():
     dinputs = {name: np.zeros(array.shape) for name, array in inputs.items()}
     doutputs = {layer: turned(d) for layer, d in call.doutputs.items()}
     dstates = {name: {layer: turned(d) for layer, d in ds.items()} for name, ds in call.dstates.items()}
-    network.backward(
-        tape, turned(call.dy), joined(call.dfinal), doutputs, dstates, dinputs, True, grads, False, None
-    )
+    network.backward(tape, turned(call.dy), joined(call.dfinal), doutputs, dstates, dinputs, True, grads, False, None)
     for name in ("noise", "dt"):
         assert_same_bits(turned(dinputs[name]), expected[f"d{name}"])
     assert_same_bits(dinputs["gain"], expected["dgain"])
@@ -221,16 +219,14 @@ def test_layouts():
     for t in range(spec.T):
         now = {"noise": noise[t], "dt": call.inputs["dt"][t], "gain": call.inputs["gain"]}
         single = {"noise": noise[t, b], "dt": np.array(call.inputs["dt"][t, b]), "gain": call.inputs["gain"][b]}
-        of_one = cell.call(
-            call.x[t, b], tuple(s[b] for s in state), None, None, False, None, single, None, None
-        )
+        of_one = cell.call(call.x[t, b], tuple(s[b] for s in state), None, None, False, None, single, None, None)
         state = cell.call(call.x[t], state, None, None, False, None, now, None, None)
         assert_same_bits(state[0], y[t])
         assert_same_bits(of_one[0], np.ascontiguousarray(y[t, b]))
 
 
 def test_out_over_an_input():
-    spec, network, _, call = make("driven", 8, directions=1, num_layers=1)
+    _, network, _, call = make("driven", 8, directions=1, num_layers=1)
     arguments = (call.x, joined(call.initial), None)
     expected, _ = network.call(*arguments, None, False, None, call.inputs, None, None)
     noise = call.inputs["noise"].copy()
@@ -259,7 +255,7 @@ def test_the_tape_owns_what_it_holds():
 
 
 def test_wrong_inputs():
-    spec, network, _, call = make("driven", 9)
+    _, network, _, call = make("driven", 9)
 
     def refuses(error, message, inputs):
         for tried in (network.call, network.forward):
@@ -275,25 +271,31 @@ def test_wrong_inputs():
         "dt": r"\(T, B\) = \(9, 4\)",
     }.items():
         at_name = rf"^inputs\['{name}'\]: expected "
-        refuses(ValueError, at_name + "an array " + expected + ", got none", {k: v for k, v in right.items() if k != name})
+        refuses(
+            ValueError, at_name + "an array " + expected + ", got none", {k: v for k, v in right.items() if k != name}
+        )
         either = at_name + expected + r" or \(num_layers\*num_directions, .*\), got \("
         refuses(ValueError, either, right | {name: right[name][1:]})
         refuses(ValueError, either, right | {name: np.stack([right[name]] * 3)})
         refuses(ValueError, either, right | {name: np.zeros(())})
         refuses(TypeError, at_name + "float64, got float32", right | {name: right[name].astype(np.float32)})
         refuses(TypeError, at_name + "a numpy.ndarray of float64, got list", right | {name: right[name].tolist()})
-    refuses(ValueError, r"^inputs\['noise2'\]: expected one of noise, gain, dt, got another name", right | {"noise2": 0})
+    refuses(
+        ValueError, r"^inputs\['noise2'\]: expected one of noise, gain, dt, got another name", right | {"noise2": 0}
+    )
     refuses(ValueError, r"^inputs\['3'\]: expected one of noise, gain, dt, got another name", right | {3: 0})
     refuses(TypeError, "^inputs: expected a dict of arrays by the inputs' names, got list", list(right.values()))
     refuses(ValueError, r"^inputs\['noise'\]: expected an array ", None)
     without = Spec("lstm").make()
-    with pytest.raises(ValueError, match=r"^inputs\['noise'\]: expected no inputs, as the cell has none, got another name"):
+    with pytest.raises(
+        ValueError, match=r"^inputs\['noise'\]: expected no inputs, as the cell has none, got another name"
+    ):
         without.call(call.x, None, None, None, False, None, {"noise": right["noise"]}, None, None)
     without.call(call.x, None, None, None, False, None, {}, None, None)
 
 
 def test_wrong_gradients():
-    spec, network, params, call = make("driven", 10, ("noise",))
+    _, network, params, call = make("driven", 10, ("noise",))
     call.masks = call.resets = call.lengths = None
     _, _, tape = network.forward(call.x, None, None, False, None, None, call.inputs, None, None)
     grads = {name: np.zeros(value.shape) for name, value in params.items()}
@@ -304,13 +306,19 @@ def test_wrong_gradients():
             network.backward(tape, call.dy, None, None, None, dinputs, True, grads, True, None)
         assert not any(array.any() for array in (*grads.values(), *right.values()))
 
-    refuses(ValueError, r"^dinputs\['noise'\]: .* = \(4, 9, 4, 7\), got \(9, 4, 7\)", right | {"noise": np.zeros((9, 4, 7))})
+    refuses(
+        ValueError, r"^dinputs\['noise'\]: .* = \(4, 9, 4, 7\), got \(9, 4, 7\)", right | {"noise": np.zeros((9, 4, 7))}
+    )
     refuses(ValueError, r"^dinputs\['dt'\]: expected \(T, B\) = \(9, 4\), got \(4, 9, 4\)", {"dt": np.zeros((4, 9, 4))})
     refuses(TypeError, r"^dinputs\['dt'\]: expected float64, got float32", {"dt": np.zeros((9, 4), np.float32)})
-    refuses(ValueError, r"^dinputs\['gain'\]: expected a writeable C-contiguous array", {"gain": np.zeros((4, 14))[:, ::2]})
+    refuses(
+        ValueError, r"^dinputs\['gain'\]: expected a writeable C-contiguous array", {"gain": np.zeros((4, 14))[:, ::2]}
+    )
     fixed = np.zeros((4, 7))
     fixed.flags.writeable = False
-    refuses(ValueError, r"^dinputs\['gain'\]: expected a writeable C-contiguous array, got a read-only", {"gain": fixed})
+    refuses(
+        ValueError, r"^dinputs\['gain'\]: expected a writeable C-contiguous array, got a read-only", {"gain": fixed}
+    )
     refuses(ValueError, r"^dinputs\['other'\]: expected one of noise, gain, dt", right | {"other": 0})
     refuses(TypeError, "^dinputs: expected a dict of arrays by the inputs' names, got ", [right["dt"]])
     network.backward(tape, call.dy, None, None, None, right, True, grads, True, None)
@@ -329,7 +337,7 @@ def test_mappings_are_read_before_arrays_are_looked_at():
         def __getitem__(self, name):
             return self.items[name]
 
-    spec, network, _, call = make("driven", 11)
+    _, network, _, call = make("driven", 11)
     x = call.x.copy()
 
     def spoil():
@@ -361,9 +369,7 @@ def test_a_cell_that_reads_x_itself():
     for name, value in results.items():
         assert_same_bits(value, expected[name])
     grads = {name: np.zeros(value.shape) for name, value in params.items()}
-    dtable, _ = network.backward(
-        tape, call.dy, call.dfinal[0], call.doutputs, None, None, True, grads, False, None
-    )
+    dtable, _ = network.backward(tape, call.dy, call.dfinal[0], call.doutputs, None, None, True, grads, False, None)
     summed = np.zeros(table.shape)
     np.add.at(summed, tokens, expected["dx"])
     assert max_error(dtable, summed) <= 1e-12

@@ -48,9 +48,7 @@ def run(config, data, masks=None):
     """(y, h_n, c_n, tape) of the reference; c_n is None where there is none."""
     shape = {"num_layers": config.num_layers, "bidirectional": config.bidirectional}
     hx = calls.as_state(config, data.h0, data.c0)
-    y, state, tape = reference.forward(
-        config.cell, data.x, data.params, hx, **shape, lengths=data.lengths, masks=masks
-    )
+    y, state, tape = reference.forward(config.cell, data.x, data.params, hx, **shape, lengths=data.lengths, masks=masks)
     return y, *calls.as_parts(config, state), tape
 
 

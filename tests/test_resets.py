@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 from configs import assert_same_bits, max_error
-from networks import CELLS, SHAPES, Spec, cut_by_hand, draw_call, draw_params, draw_spec, joined, plain, put_together, run
+from networks import (
+    CELLS,
+    SHAPES,
+    Spec,
+    cut_by_hand,
+    draw_call,
+    draw_params,
+    draw_spec,
+    joined,
+    plain,
+    put_together,
+    run,
+)
 from recurra import _core
 
 every_cell = pytest.mark.parametrize("cell", CELLS)

@@ -59,7 +59,7 @@ def tracks_of(tape):
 @every_layout
 @every_cell
 def test_histories(cell, batch_first):
-    """outputs[l] and states["c"][l] are the layer's h_t and c_t: as in networks of its first layers, zero on padding."""
+    """outputs[l] and states["c"][l] are h_t and c_t: as in networks of its first layers, zero on padding."""
     case = Case(cell, batch_first=batch_first, num_layers=3)
     config, data, tape = case.config, case.data, case.tape
     tracks = tracks_of(tape)

@@ -27,22 +27,6 @@ void check_run(const Cell &cell) {
   taped.backward();
 }
 
-std::string refusal(const CellWriter &writer) {
-  try {
-    checked(writer);
-  } catch (const std::invalid_argument &error) {
-    return error.what();
-  }
-  return "accepted";
-}
-
-template <class Change>
-std::string refusal_after(CellWriter (*make)(), const Change &change) {
-  CellWriter writer = make();
-  change(writer);
-  return refusal(writer);
-}
-
 TEST_CASE("cell: descriptions written by hand are accepted, and run") {
   for (const CellWriter &writer : good_codes()) {
     CAPTURE(writer.words.name);
@@ -118,52 +102,6 @@ TEST_CASE("cell: a state has two buffers if its old values are read after new on
       kMultiply, w.arrays.instructions[4].to, {w.arrays.instructions[0].from[1], w.arrays.instructions[3].to, 0}};
   CHECK(checked(w)->cell.swapped == 3);  // the second stage reads z
   check_run(checked(w)->cell);
-}
-
-TEST_CASE("cell: what is wrong is named") {
-  const auto expect = [](const std::string &message, const std::string &expected) { CHECK(message == expected); };
-  expect(refusal_after(elman_code, [](CellWriter &w) { w.states = 9; }), "states: expected 1 to 8, got 9");
-  expect(refusal_after(elman_code, [](CellWriter &w) { w.arrays.columns[0].input_block = 1; }),
-         "columns[0].input_block: expected 0, got 1");
-  expect(refusal_after(lstm_code, [](CellWriter &w) { w.arrays.columns[3].recurrent_bias = 2; }),
-         "columns[3].recurrent_bias: expected a block of its own, got 2");
-  expect(refusal_after(lstm_code, [](CellWriter &w) { w.arrays.blocks[1] = 0; }),
-         "blocks[1]: expected a block that no other product reads, got 0");
-  expect(refusal_after(lstm_code, [](CellWriter &w) { w.arrays.products[0].count = 3; }),
-         "block_count: expected 3, got 4");
-  expect(refusal_after(staged_code,
-                       [](CellWriter &w) {
-                         w.arrays.stages[0].products = {0, 2};
-                         w.arrays.stages[1].products = {2, 0};
-                       }),
-         "products[1].source: expected what an earlier stage has written, got staged vector 0");
-  expect(refusal_after(staged_code, [](CellWriter &w) { std::swap(w.arrays.sources[0], w.arrays.sources[1]); }),
-         "sources[0]: expected 0, got 1");
-  expect(refusal_after(centred_code, [](CellWriter &w) { std::swap(w.arrays.sources[0], w.arrays.sources[1]); }),
-         "sources[0]: expected state 0 last, got before another");
-  expect(refusal_after(projected_code, [](CellWriter &w) { w.arrays.stages[1].size = kHidden; }),
-         "stages[1].size: expected 1, got 0");
-  expect(refusal_after(staged_code, [](CellWriter &w) { w.arrays.deltas.pop_back(); }),
-         "deltas of unit vectors: expected 1, got 0");
-  expect(refusal_after(lstm_code, [](CellWriter &w) { std::swap(w.arrays.instructions[4], w.arrays.instructions[5]); }),
-         "instructions[4].from[2] (forward): expected what has been written, got kTemporary[0]");
-  expect(
-      refusal_after(lstm_code, [](CellWriter &w) { w.arrays.instructions[0].to = w.arrays.instructions[0].from[0]; }),
-      "instructions[0].to (forward): expected what may be written, got kColumn[0]");
-  expect(refusal_after(means_code, [](CellWriter &w) { w.arrays.means[1] = 0; }),
-         "means[1]: expected each once in a stage, got 0");
-  expect(refusal_after(projected_code,
-                       [](CellWriter &w) {
-                         w.arrays.means = {0};
-                         w.arrays.stages[1].means.count = 1;
-                       }),
-         "stages[1].means.count: expected 0, got 1");
-  expect(refusal_after(lstm_code, [](CellWriter &w) { w.words.gates.pop_back(); }),
-         "number of names of gates: expected 4, got 3");
-  expect(refusal_after(lstm_code, [](CellWriter &w) { w.words.parameters[1] = "weight_ih"; }),
-         "parameters[1]: expected a name of its own, got weight_ih");
-  expect(refusal_after(lstm_code, [](CellWriter &w) { w.arrays.instructions[0].operation = kOperationCount; }),
-         "instructions[0].operation: expected 0 to 26, got 27");
 }
 
 // Each number of a code changed to many others: refused, or what is accepted can run.

@@ -85,6 +85,15 @@ TablePtr table_of(const NetworkShape &shape) {
 
 }  // namespace
 
+namespace {
+
+unsigned long next_serial() {
+  static std::atomic<unsigned long> made{0};
+  return ++made;
+}
+
+}  // namespace
+
 LastPlan &last_plan() {
   static thread_local LastPlan last;
   return last;
@@ -95,6 +104,7 @@ Network<T>::Network(const NetworkShape &of, TablePtr shared)
     : shape(of),
       table(shared ? std::move(shared) : table_of(of)),
       cell_(shape.description()),
+      serial_(next_serial()),
       kernels_(kernels_of<T>()) {
   for (int p = 0; p < cell_.parameter_count; ++p) {
     const bool there = shape.bias || !is_bias(cell_.parameters[p]);
@@ -122,6 +132,9 @@ Network<T>::Network(const NetworkShape &of, TablePtr shared)
   }
   forward_at_.push_back(forward_size);
   backward_at_.push_back(backward_size);
+  const CellShape sizes = cell_shape(0);
+  projected_elements_ = kernels_.projected_size(&sizes);
+  delta_elements_ = kernels_.deltas_size(&sizes);
 }
 
 bool fits(const NetworkShape &shape, const ParameterTable &table) {
@@ -196,7 +209,6 @@ PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long ve
 template <class T>
 Plan Network<T>::plan(const Sequences &sequences, const PlanWish &wish, int products) const {
   const Index bytes = static_cast<Index>(sizeof(T));
-  const CellShape sizes = cell_shape(0);
   Work work{};
   work.steps = sequences.rows.steps;
   work.batch = sequences.rows.batch;
@@ -205,9 +217,9 @@ Plan Network<T>::plan(const Sequences &sequences, const PlanWish &wish, int prod
   if (__builtin_mul_overflow(products * multiply_adds_, work.rows, &work.multiply_adds)) throw std::bad_alloc();
   work.step_work = sequences.rows.batch * recurrent_;
   work.panels = shape.hidden_size * bytes / (4 * active_kernels().vector_bytes);
-  work.projected_bytes = kernels_.projected_size(&sizes) * bytes;
+  work.projected_bytes = projected_elements_ * bytes;
   work.hidden_bytes = recurrent_ * bytes;
-  work.delta_bytes = kernels_.deltas_size(&sizes) * bytes;
+  work.delta_bytes = delta_elements_ * bytes;
   work.panel_row_bytes = 4 * active_kernels().vector_bytes;
   return choose_plan(work, wish);
 }

@@ -189,7 +189,10 @@ class Network {
   RowView<const T> layer_input(const TapeMemory<T> &tape, Index layer) const;
   Outcome report(const Plan &plan, int members, bool stopped) const;
 
+  WorkSizes forward_sizes(Index rows, Index alphabet, bool taped, const Plan &plan) const;
+
   const Cell &cell_;
+  const unsigned long serial_;  // no other network has had it
   const Kernels<T> &kernels_;
   std::array<int, kMaxParameters> places_{};     // of a cell's parameters among those of a layer and direction, or -1
   Index own_entries_ = 0;                        // of a layer and direction
@@ -197,6 +200,7 @@ class Network {
   // The same of learned states, which lie at the end of forward's snapshot.
   std::array<Index, kMaxStates + 1> learned_at_{};
   Index recurrent_ = 0;      // multiply-adds of one row of one direction, forward, without those with x
+  Index projected_elements_ = 0, delta_elements_ = 0;  // of one row of projected columns, of deltas
   Index multiply_adds_ = 0;  // of one row, forward
 };
 

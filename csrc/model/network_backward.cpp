@@ -69,8 +69,7 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   for (int s = 0; s < slices; ++s) most_rows = std::max(most_rows, bounds[s + 1] - bounds[s]);
 
   const std::vector<StepRange> step_ranges = step_ranges_of(rows, shape.reversed(0), plan.delta_blocks);
-  const CellShape any_layer = cell_shape(0);
-  const Index delta_stride = padded_stride<T>(kernels_.deltas_size(&any_layer));
+  const Index delta_stride = padded_stride<T>(delta_elements_);
   const Index ring = step_ranges.size() > 1 ? std::min(total, ring_of(rows, plan.delta_blocks)) : total;
   const Index alphabet = tape.tokens.data() ? tape.alphabet : 0;
   WorkSizes pass{};  // lasts from range to range

@@ -6,6 +6,32 @@
 
 namespace recurra {
 
+// What the tasks of a call need. A stream of single steps asks again and again, and finding out takes as long as a
+// tenth of a small step.
+template <class T>
+WorkSizes Network<T>::forward_sizes(Index rows, Index alphabet, bool taped, const Plan &plan) const {
+  struct Asked {
+    unsigned long network = 0;
+    Index rows = 0, alphabet = 0, chunk = 0;
+    int fused = 0;
+    bool taped = false;
+    WorkSizes sizes{};
+  };
+  static thread_local Asked last;
+  if (last.network == serial_ && last.rows == rows && last.alphabet == alphabet && last.chunk == plan.chunk &&
+      last.fused == plan.fused && last.taped == taped) {
+    return last.sizes;
+  }
+  WorkSizes most{};
+  for (Index layer = 0; layer < std::min<Index>(shape.layers, 2); ++layer) {
+    const CellShape of = cell_shape(layer);
+    const WorkSizes sizes = kernels_.forward_sizes(&of, rows, layer == 0 ? alphabet : 0, taped, &plan);
+    most = {std::max(most.work, sizes.work), std::max(most.shared, sizes.shared)};
+  }
+  last = {serial_, rows, alphabet, plan.chunk, plan.fused, taped, most};
+  return most;
+}
+
 template <class T>
 Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences &sequences, const ForwardCall<T> &call,
                             TapeMemory<T> *tape) const {
@@ -22,14 +48,7 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
     tape->parameters = parameters;
     prepare(call, *tape);
   }
-  Index widest = 0, shared = 0;
-  for (Index layer = 0; layer < std::min<Index>(shape.layers, 2); ++layer) {
-    const Index alphabet = layer == 0 && call.table ? call.alphabet : 0;
-    const CellShape of = cell_shape(layer);
-    const WorkSizes sizes = kernels_.forward_sizes(&of, most_rows, alphabet, tape != nullptr, &plan);
-    widest = std::max(widest, sizes.work);
-    shared = std::max(shared, sizes.shared);
-  }
+  const auto [widest, shared] = forward_sizes(most_rows, call.table ? call.alphabet : 0, tape != nullptr, plan);
   const Index between = tape || shape.layers == 1 ? 0 : checked_product(total, features);  // layers' outputs
   std::array<T *, 2> hidden{};
   // Rows of states, where they aren't the caller's arrays.
@@ -186,6 +205,8 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
   return report(plan, team.size(), team.stopped());
 }
 
+template WorkSizes Network<float>::forward_sizes(Index, Index, bool, const Plan &) const;
+template WorkSizes Network<double>::forward_sizes(Index, Index, bool, const Plan &) const;
 template Outcome Network<float>::forward(const ParametersPtr<float> &, const Sequences &, const ForwardCall<float> &,
                                          TapeMemory<float> *) const;
 template Outcome Network<double>::forward(const ParametersPtr<double> &, const Sequences &, const ForwardCall<double> &,

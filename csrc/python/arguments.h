@@ -80,6 +80,8 @@ class Arguments {
     return pointer<T>(keep(contiguous<T>(array) ? array : copied(array)));
   }
 
+  Arguments() { kept_.reserve(6); }  // as many as most calls have
+
   const py::array &keep(py::array array) {
     kept_.push_back(std::move(array));
     return kept_.back();

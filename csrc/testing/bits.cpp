@@ -101,20 +101,29 @@ struct Problem {
   Index steps, batch;
   Index threads;                  // as many as the build can have, which is to change nothing
   Values<Index> lengths, tokens;  // tokens: instead of x, if not empty
-  Values<T> x, h0, c0, dy, dh_n, dc_n;
+  std::vector<unsigned char> resets;
+  Values<T> x, dy;
+  std::array<Values<T>, kMaxStates> initial, dfinal;
   std::vector<Values<T>> masks;
 
   Problem(Random &random, const NetworkShape &of)
       : shape(of), steps(random.integer(0, 24)), batch(random.integer(1, 21)), threads(random.integer(1, 3)) {
-    const Index rows = steps * batch, states = shape.states() * batch * shape.hidden_size;
+    const Index rows = steps * batch;
     if (random.integer(0, 1)) {
       for (Index b = 0; b < batch; ++b) lengths.push_back(random.integer(0, steps));
     }
     if (random.integer(0, 3) == 0) {
       for (Index n = 0; n < rows; ++n) tokens.push_back(random.integer(0, shape.input_size - 1));
     }
+    if (random.integer(0, 3) == 0) {
+      for (Index n = 0; n < rows; ++n) resets.push_back(random.integer(0, 6) == 0);
+    }
     x = random_values<T>(random, rows * shape.input_size);
-    for (auto *values : {&h0, &c0, &dh_n, &dc_n}) *values = random_values<T>(random, states);
+    for (int state = 0; state < shape.description().states; ++state) {
+      const Index size = shape.states() * batch * shape.state_size(state);
+      initial[state] = random_values<T>(random, size);
+      dfinal[state] = random_values<T>(random, size);
+    }
     dy = random_values<T>(random, rows * shape.features());
     for (Index layer = 1; layer < shape.layers; ++layer)
       masks.push_back(random_values<T>(random, rows * shape.features()));
@@ -123,7 +132,9 @@ struct Problem {
   Strided<const U> strided(const Values<U> &values, Index features) const {
     return {values.data(), batch * features, features};
   }
-  const Index *length_pointer() const { return lengths.empty() ? nullptr : lengths.data(); }
+  Sequences sequences() const {
+    return {steps, batch, lengths.empty() ? nullptr : lengths.data(), resets.empty() ? nullptr : resets.data()};
+  }
 };
 
 // The calls of class Network: an inference, then forward with a tape and back; all results go into the hash.
@@ -132,11 +143,10 @@ void run_network(const Problem<T> &problem, const Network<T> &network, const Par
                  Trained<T> &trained, Hash &hash) {
   const NetworkShape &shape = problem.shape;
   const Index I = shape.input_size, features = shape.features(), rows = problem.steps * problem.batch;
-  const std::size_t states = problem.h0.size();
-  const bool cells = shape.has_cell_state();
-  Values<T> y(static_cast<std::size_t>(rows * features)), h_n(states), c_n(states), dh0(states), dc0(states);
-  Values<T> dx(static_cast<std::size_t>(rows * I));
-  TapeMemory<T> tape(problem.steps, problem.batch, problem.length_pointer());
+  const int states = shape.description().states;
+  Values<T> y(static_cast<std::size_t>(rows * features)), dx(static_cast<std::size_t>(rows * I));
+  std::array<Values<T>, kMaxStates> final = problem.initial, dinitial = problem.initial;
+  TapeMemory<T> tape(problem.sequences());
 
   ForwardCall<T> call;
   if (problem.tokens.empty()) {
@@ -144,14 +154,15 @@ void run_network(const Problem<T> &problem, const Network<T> &network, const Par
   } else {
     call.tokens = problem.strided(problem.tokens, 1);
   }
-  call.h0 = problem.h0.data();
-  call.c0 = cells ? problem.c0.data() : nullptr;
+  for (int state = 0; state < states; ++state) {
+    call.initial[state] = problem.initial[state].data();
+    call.final[state] = final[state].data();
+  }
   call.y = {y.data(), problem.batch * features, features};
-  call.h_n = h_n.data();
-  call.c_n = cells ? c_n.data() : nullptr;
   call.wish.threads = problem.threads;
   const auto add = [&] {
-    for (const auto *values : {&y, &h_n, &c_n}) hash.add(*values);
+    hash.add(y);
+    for (const auto &values : final) hash.add(values);
   };
   network.forward(parameters, tape.sequences, call, nullptr);
   add();
@@ -162,29 +173,29 @@ void run_network(const Problem<T> &problem, const Network<T> &network, const Par
   BackwardCall<T> back;
   back.dy = problem.strided(problem.dy, features);
   back.doutputs.resize(static_cast<std::size_t>(shape.layers));
-  back.dcells.resize(static_cast<std::size_t>(shape.layers));
-  back.dh_n = problem.dh_n.data();
-  back.dc_n = cells ? problem.dc_n.data() : nullptr;
+  for (int state = 0; state < states; ++state) {
+    back.dstates[state].resize(static_cast<std::size_t>(shape.layers));
+    back.dfinal[state] = problem.dfinal[state].data();
+    back.dinitial[state] = dinitial[state].data();
+  }
   if (problem.tokens.empty()) back.dx = {dx.data(), problem.batch * I, I};
-  back.dh0 = dh0.data();
-  back.dc0 = cells ? dc0.data() : nullptr;
   back.grads = trained.gradient_pointers;
   back.wish.threads = problem.threads;
   network.backward(tape, back);
-  for (const auto *values : {&dx, &dh0, &dc0}) hash.add(*values);
+  hash.add(dx);
+  for (const auto &values : dinitial) hash.add(values);
 }
 
 template <class T>
-void check_network(int number, CellId cell) {
+void check_network(int number, CompiledCell cell) {
   Random random(static_cast<std::uint64_t>(number) * 2 + sizeof(T) / 8);
   constexpr Index sizes[] = {1, 2, 3, 7, 8, 13, 16, 17, 31, 32, 33, 47, 64, 65, 100, 128};
-  NetworkShape shape{cell,
-                     random.integer(1, 70),
-                     sizes[random.integer(0, 15)],
-                     random.integer(1, 3),
-                     static_cast<int>(random.integer(1, 2)),
-                     random.integer(0, 4) > 0,
-                     false};
+  const Index input_size = random.integer(1, 70), hidden_size = sizes[random.integer(0, 15)];
+  NetworkShape shape{
+      compiled_cell(cell),      input_size, hidden_size, random.integer(1, 3), static_cast<int>(random.integer(1, 2)),
+      random.integer(0, 4) > 0, false,      hidden_size};
+  shape.reverse = shape.directions == 1 && random.integer(0, 2) == 0;
+  shape.learned = random.integer(0, 2) == 0;
   const Network<T> network(shape);
   const auto parameters = std::make_shared<Parameters<T>>(network.table);
   Trained<T> trained(*parameters);
@@ -196,8 +207,8 @@ void check_network(int number, CellId cell) {
     trained.step(step, number % 2 == 0);
   }
   trained.add_to(hash);
-  std::printf("network %d %s %s %016" PRIx64 "\n", number, kCells[cell].name, sizeof(T) == 4 ? "float32" : "float64",
-              hash.value());
+  std::printf("network %d %s %s %016" PRIx64 "\n", number, kCellNames[cell].name,
+              sizeof(T) == 4 ? "float32" : "float64", hash.value());
 }
 
 template <class T>
@@ -292,9 +303,9 @@ void check_all() {
   std::fprintf(stderr, "bits of %s\n", active_kernels().isa);
   int number = 0;
   for (int round = 0; round < 8; ++round) {
-    for (int cell = 0; cell < kCellCount; ++cell, ++number) {
-      check_network<float>(number, static_cast<CellId>(cell));
-      check_network<double>(number, static_cast<CellId>(cell));
+    for (int cell = 0; cell < kCompiledCells; ++cell, ++number) {
+      check_network<float>(number, static_cast<CompiledCell>(cell));
+      check_network<double>(number, static_cast<CompiledCell>(cell));
     }
   }
   for (int i = 0; i < 6; ++i) {

@@ -9,6 +9,10 @@ Layers, losses and optimizers are here; `recurra.functional` has the networks as
 `recurra.reference` the same in plain NumPy.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from . import _openmp, formula, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
 from .composite import Composite
@@ -26,6 +30,9 @@ from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
 from .threads import get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
 
@@ -54,6 +61,7 @@ __all__ = [
     "__version__",
     "binary_cross_entropy",
     "build_info",
+    "cells",
     "clip_grad_norm",
     "cross_entropy",
     "fit",
@@ -67,3 +75,12 @@ __all__ = [
     "sigmoid",
     "softmax",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`recurra.cells`, which takes a while to load, where it is asked for."""
+    if name != "cells":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return import_module(".cells", __name__)

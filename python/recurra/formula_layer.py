@@ -114,9 +114,55 @@ class FormulaLayer(OfFormula, Recurrent):
         )
 
     @classmethod
-    def describe(cls) -> str:
-        """What the formula has been compiled to: stages, programs, what the tape keeps, parameters, costs."""
-        return "\n".join(cls.formula.describe_lines())
+    def describe(
+        cls,
+        input_size: int | None = None,
+        hidden_size: int | None = None,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        steps: int | None = None,
+        batch: int | None = None,
+    ) -> str:
+        """What the formula has been compiled to: parameters, stages with their programs, what the tape keeps, FLOPs.
+
+        With sizes of a layer, also the shapes and numbers of its parameters and the FLOPs of a step; with `steps` and
+        `batch` too, the bytes of a tape in float32, of features, without masks and initial states.
+
+        Raises:
+            TypeError, ValueError: as for a layer of these sizes; or sizes are missing.
+        """
+        text = cls.formula.describe()
+        if input_size is None and hidden_size is None and steps is None and batch is None:
+            return text
+        layer = cls(
+            check_size("input_size", input_size),
+            check_size("hidden_size", hidden_size),
+            num_layers,
+            bidirectional=bidirectional,
+            proj_size=proj_size,
+            seed=0,
+        )
+        lines = layer._size_lines()
+        if steps is not None or batch is not None:
+            rows = check_size("steps", steps), check_size("batch", batch)
+            tape = layer._core.tape_bytes(*rows)
+            lines.append(f"  a tape of T = {rows[0]} steps and B = {rows[1]} sequences, in float32: {tape:,} bytes")
+        return "\n".join([text, *lines])
+
+    def _size_lines(self) -> list[str]:
+        """Shapes of parameters, their number, and FLOPs of a step, as text."""
+        directions = 2 if self.bidirectional else 1
+        sizes = f"I = {self.input_size}, H = {self.hidden_size}" + f", P = {self.proj_size}" * bool(self.proj_size)
+        lines = [f"with {sizes}, layers: {self.num_layers}, directions: {directions}"]
+        lines += [f"  {name} {value.shape}" for name, value in self.params.items() if not name.endswith("_reverse")]
+        if self.bidirectional:
+            lines.append("  and the same once more for the reverse direction")
+        products = sum(2 * value.size for value in self.params.values() if value.ndim == 2)
+        elements = self.num_layers * directions * self.hidden_size * self.formula.element_work
+        lines.append(f"  parameters: {sum(value.size for value in self.params.values()):,} numbers")
+        lines.append(f"  FLOPs a step and sequence: {products + elements:,}")
+        return lines
 
 
 class FormulaCell(OfFormula, SingleStep):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._checks import caller_level, check_flag, check_number, check_rng, check_size, check_tokens
+from ._checks import caller_level, check_flag, check_number, check_rng, check_size, check_tokens, shown
 from ._masks import chosen, dropout_mask
 from .formula.operations import Role
 from .masked import RECURRENT_MASK, masked, zone_of
@@ -76,7 +76,12 @@ class WithFormula(Module):
         declared = self.formula.initial_value(name.rpartition("_l")[0] or name, rng, self.hidden_size)
         if declared is None:
             return super()._initial(name, value, rng, bound)
-        return np.array(np.broadcast_to(declared, value.shape), self.dtype)
+        try:
+            return np.array(np.broadcast_to(np.asarray(declared, self.dtype), value.shape))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name}: expected an initial value that is a number or an array {value.shape}, got {shown(declared)}"
+            ) from None
 
 
 class Recurrent(WithFormula):

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <type_traits>
 
 #include "kernels/functions/choices.h"
 
@@ -44,6 +45,15 @@ RECURRA_INLINE Reduced<T> reduce(Vec<T> x, int shift) {
   return {Vec<T>::from_bits(rounded.bits() << C::kExponentShift), r, square, polynomial(r, square, C::kExp)};
 }
 
+// a + b of the bits, as unsigned numbers: of an x whose result isn't used the sum is too large.
+template <class T>
+RECURRA_INLINE Vec<T> sum_of_bits(Vec<T> a, Vec<T> b) {
+  using Unsigned = std::make_unsigned_t<typename Vec<T>::Int>;
+  typedef Unsigned Wrapping __attribute__((vector_size(kVectorBytes)));
+  const Wrapping sum = reinterpret_cast<Wrapping>(a.bits()) + reinterpret_cast<Wrapping>(b.bits());
+  return Vec<T>::from_bits(reinterpret_cast<typename Vec<T>::Bits>(sum));
+}
+
 // n is added to the exponent of the rest instead of making a factor of it: the range has 255 powers of two, and the
 // exponent field of a normal number 254. A NaN's bits are no number to add to, hence the sum with infinity.
 template <class T>
@@ -51,8 +61,7 @@ RECURRA_INLINE Vec<T> exp(Vec<T> x) {
   using E = ExponentialConstants<T>;
   const auto [power, r, square, curve] = reduce(negative(x), 0);
   const Vec<T> rest = constant(T(1)) - fma(square, curve, r);
-  const Vec<T> result =
-      Vec<T>::select(x < constant(E::kLeast), Vec<T>::zero(), Vec<T>::from_bits(rest.bits() + power.bits()));
+  const Vec<T> result = Vec<T>::select(x < constant(E::kLeast), Vec<T>::zero(), sum_of_bits(rest, power));
   return Vec<T>::select(x < constant(E::kTooLarge), result, x + constant(std::numeric_limits<T>::infinity()));
 }
 

@@ -84,9 +84,10 @@ __attribute__((noinline)) void run_strips(const Instruction *first, const Instru
       const std::int32_t number = static_cast<std::int32_t>(place - places);
       *last = {first->operation, number, {number + 1, number + 2, number + 3}};
       place[0] = operands[first->to];
+      const int read = operands_read(first->operation);  // what it doesn't read may have no place
       place[1] = operands[first->from[0]];
-      place[2] = operands[first->from[1]];
-      place[3] = operands[first->from[2]];
+      place[2] = operands[read < 2 ? first->to : first->from[1]];
+      place[3] = operands[read < 3 ? first->to : first->from[2]];
     }
     for (Index turn = 1;; ++turn) {
       run_strip(instructions, last, places, stride, count);

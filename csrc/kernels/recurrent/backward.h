@@ -23,11 +23,22 @@ struct Backward : BackwardUnits<T> {
   using Units::outgoing_row, Units::row_of, Units::rows, Units::shape, Units::state_width, Units::task, Units::V;
   static constexpr Index kWidth = kPanelVectors * V;
 
+  const BackwardEpilogue<T> *const compiled;  // by stage; null where the cell is a program
   Arena packed_arena, work_arena, shared_arena;
   const BackwardLayout<T> packed;
-  const PanelGrid hidden, projected;  // units in panels
+  const PanelGrid<T> hidden, projected;  // units in panels
+  const PanelShare<T> hidden_share, projected_share;  // this part's
   BackwardProgram<T> program;         // of a cell whose mathematics isn't compiled
   const SourceRuns *source_runs;      // by source
+
+  // A run of panels by which a single row's deltas are multiplied at once, prepared once for all steps.
+  struct RowRun {
+    Panels<T> panels;
+    Index unit, cost;
+    int vectors;
+  };
+  RowRun *row_runs[2];  // forwards and backwards, of a cell with one stage and one run of deltas; else null
+  Index row_run_count;
 
   T *accumulators;
   const T **delta_rows;
@@ -39,12 +50,15 @@ struct Backward : BackwardUnits<T> {
       : Backward(of, count, Arena{reinterpret_cast<char *>(of.work)}, Arena{reinterpret_cast<char *>(of.shared)}) {}
   Backward(const BackwardTask<T> &of, Index count, Arena work, Arena shared)
       : Units(of, count, work),
+        compiled(cell.compiled == kInterpreted ? nullptr : cell_code<T>(cell.compiled).backward),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena(work),
         shared_arena(shared),
         packed(of.shape, packed_arena),
-        hidden(H, kPanelVectors, static_cast<int>(V)),
-        projected(of.shape.projected_size, kPanelVectors, static_cast<int>(V)),
+        hidden(H, true),
+        projected(of.shape.projected_size, true),
+        hidden_share(hidden, of.part, of.parts),
+        projected_share(projected, of.part, of.parts),
         program(*this, packed.values, work_arena, shared_arena) {
     accumulators = work_arena.take<T>(count * kWidth);
     delta_rows = work_arena.take<const T *>(count);
@@ -57,14 +71,38 @@ struct Backward : BackwardUnits<T> {
     for (int c = 0; c < cell.column_count; ++c) {
       delta_starts[c] = delta_at(shape, c);
     }
+    row_run_count = 0;
+    const Index most = ceil_div(projected.panels, kRowGroup) + 1;
+    for (RowRun *&made : row_runs) {
+      made = work_arena.take<RowRun>(most);
+    }
+    const Range &sources = cell.back_stages[0].products;
+    const bool simple = cell.back_stage_count == 1 && sources.count == 1 && cell.sources[sources.first] == 0;
+    if (of.work && simple && source_runs[0].count == 1) {
+      prepare_rows();
+    }
   }
 
-  const PanelGrid &grid_of(std::int32_t size) const { return size == kProjected ? projected : hidden; }
-  const PanelGrid &state_grid(int state) const { return state == 0 ? projected : hidden; }
-  Index first_panel(const PanelGrid &grid) const { return grid.panels * task.part / task.parts; }
-  Index last_panel(const PanelGrid &grid) const { return grid.panels * (task.part + 1) / task.parts; }
-  Index first_unit(const PanelGrid &grid) const { return first_panel(grid) * kWidth; }
-  Index last_unit(const PanelGrid &grid) const { return smaller(last_panel(grid) * kWidth, grid.size); }
+  void prepare_rows() {
+    for (int backwards = 0; backwards < 2; ++backwards) {
+      row_run_count = 0;
+      through_panels(projected, 1, backwards != 0, [&](const PanelRun &run) {
+        const Index left = projected.vectors - run.first * kPanelVectors;
+        row_runs[backwards][row_run_count++] = {
+            panels_of(projected, source_runs[0], source_runs[0].runs[0], packed.source[0], run), run.first * kWidth,
+            run.count * source_runs[0].depth * kWidth, static_cast<int>(smaller(run.count * kPanelVectors, left))};
+        return true;
+      });
+    }
+  }
+
+  const PanelGrid<T> &grid_of(std::int32_t size) const { return size == kProjected ? projected : hidden; }
+  const PanelGrid<T> &state_grid(int state) const { return state == 0 ? projected : hidden; }
+  const PanelShare<T> &share_of(const PanelGrid<T> &grid) const {
+    return &grid == &projected ? projected_share : hidden_share;
+  }
+  Index first_unit(const PanelGrid<T> &grid) const { return share_of(grid).first_unit; }
+  Index last_unit(const PanelGrid<T> &grid) const { return share_of(grid).last_unit; }
 
   // What the gradient of a source is for: see the members in turn.
   struct Target {
@@ -82,7 +120,7 @@ struct Backward : BackwardUnits<T> {
       delta_rows[b] = delta(t, b);
     }
     const SourceRuns &runs = source_runs[source];
-    const PanelGrid &grid = source < cell.states ? state_grid(source) : hidden;
+    const PanelGrid<T> &grid = source < cell.states ? state_grid(source) : hidden;
     const auto finish = [&](const PanelRun &run, Index first, Index n, const T *sums) {
       const int vectors = static_cast<int>(
           smaller(run.count * kPanelVectors, grid.vectors - run.first * kPanelVectors));
@@ -95,11 +133,15 @@ struct Backward : BackwardUnits<T> {
         apply(target.stage, tile);
       }
     };
-    const bool names = cell.compiled != kInterpreted && !target.initial && target.stage == 0;
+    const bool names = !target.initial && target.kept < 0 && target.stage == 0;
     const auto name_lines = [&](Index panel, Index first, Index n, PrefetchList &lines) {
       const bool named = names && grid.vectors_of(panel) == kPanelVectors;
       for (Index b = begin + first; named && b < begin + first + n; ++b) {
-        add_lines(step_rows[b], panel * kWidth, lines);
+        if (compiled) {
+          add_lines(step_rows[b], panel * kWidth, lines);
+        } else {
+          program.add_lines(to, b, panel * kWidth, lines);
+        }
       }
     };
     const T *weights = packed.source[source];
@@ -141,10 +183,10 @@ struct Backward : BackwardUnits<T> {
   }
 
   void apply(int stage, const BackwardTile<T> &tile) {
-    if (cell.compiled == kInterpreted) {
-      program.run(stage, tile);
+    if (compiled) {
+      compiled[stage](*this, tile);
     } else {
-      cell_code<T>(cell.compiled).backward[stage](*this, tile);
+      program.run(stage, tile);
     }
   }
 
@@ -181,7 +223,7 @@ struct Backward : BackwardUnits<T> {
     }
   }
 
-  Panels<T> panels_of(const PanelGrid &grid, const SourceRuns &runs, const SourceRuns::Run &columns, const T *weights,
+  Panels<T> panels_of(const PanelGrid<T> &grid, const SourceRuns &runs, const SourceRuns::Run &columns, const T *weights,
                       const PanelRun &run) const {
     const Index panel_size = kWidth * runs.depth;
     const auto at = [&](Index panel) {
@@ -202,8 +244,8 @@ struct Backward : BackwardUnits<T> {
 
   // visit(run) for runs of this part's panels.
   template <class Visit>
-  bool through_panels(const PanelGrid &grid, Index n, bool backwards, Visit visit) const {
-    const Index first = first_panel(grid), last = last_panel(grid);
+  bool through_panels(const PanelGrid<T> &grid, Index n, bool backwards, Visit visit) const {
+    const Index first = share_of(grid).first, last = share_of(grid).last;
     const bool uneven = last > first && grid.vectors_of(last - 1) < kPanelVectors;
     return panel_runs(last - first, n, uneven, backwards, [&](PanelRun run) {
       run.first += first;
@@ -217,7 +259,7 @@ struct Backward : BackwardUnits<T> {
 
   // A stage's program where no product comes before it, for rows [begin, end).
   bool run_plain(Index t, int stage, Index begin, Index end) {
-    const PanelGrid &grid = grid_of(cell.back_stages[stage].size);
+    const PanelGrid<T> &grid = grid_of(cell.back_stages[stage].size);
     for (Index unit = first_unit(grid); unit < last_unit(grid); unit += kWidth) {
       const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(last_unit(grid) - unit, V)));
       for (Index b = begin; b < end; b += kScratchRows) {
@@ -231,9 +273,42 @@ struct Backward : BackwardUnits<T> {
     return true;
   }
 
+  // A step of a single row of such a cell.
+  bool row_step(Index t, Index after, bool backwards) {
+    if (compiled) {
+      step_rows[0] = row_of(t, 0);
+    } else {
+      program.begin_step(t);
+    }
+    const T *deltas = delta(after, 0) + delta_starts[source_runs[0].runs[0].column];
+    alignas(64) T sums[(kRowGroup + 1) * kWidth];
+    for (const RowRun *run = row_runs[backwards]; run < row_runs[backwards] + row_run_count; ++run) {
+      for (Index unit = run->unit; unit + kWidth <= H && unit < run->unit + run->vectors * V; unit += kWidth) {
+        PrefetchList lines;
+        if (compiled) {
+          add_lines(step_rows[0], unit, lines);
+        } else {
+          program.add_lines(t, 0, unit, lines);
+        }
+        for (const void *line : lines) {
+          fetch(line);
+        }
+      }
+      row_product(deltas, run->panels, zeros, 0, zeros, sums);
+      apply(0, {t, 0, 1, run->unit, run->vectors, sums, step_rows});
+      if (interrupted(task.worker, run->cost)) {
+        return false;
+      }
+    }
+    return all_here();
+  }
+
   // Step t: rows [0, going) were visited at step `after`; rows [going, n) come to their last step here.
   bool step(Index t, Index after, Index going, Index n, bool backwards) {
-    if (cell.compiled == kInterpreted) {
+    if (n == 1 && going == 1 && row_run_count > 0) {
+      return row_step(t, after, backwards);
+    }
+    if (!compiled) {
       program.begin_step(t);
     } else {
       for (Index b = 0; b < n; ++b) {
@@ -242,7 +317,9 @@ struct Backward : BackwardUnits<T> {
     }
     for (int stage = 0; stage < cell.back_stage_count; ++stage) {
       const Range &sources = cell.back_stages[stage].products;
-      program.begin_stage(stage, n);
+      if (!compiled) {
+        program.begin_stage(stage, n);
+      }
       const Index rows_done = stage == 0 ? going : n;
       bool done = true, ran = false;
       for (int i = 0; done && i < sources.count; ++i) {
@@ -271,7 +348,7 @@ struct Backward : BackwardUnits<T> {
         }
         continue;
       }
-      const PanelGrid &grid = state_grid(j);
+      const PanelGrid<T> &grid = state_grid(j);
       for (Index b = begin; b < end; ++b) {
         for (Index unit = first_unit(grid); unit < last_unit(grid); unit += V) {
           const Vec<T> left = direct[j] ? Vec<T>::load(outgoing_row(j, b) + unit) : Vec<T>::zero();
@@ -285,7 +362,7 @@ struct Backward : BackwardUnits<T> {
   void start() {
     const Index count = task.last - task.first;
     for (int j = 0; j < cell.states; ++j) {
-      const PanelGrid &grid = state_grid(j);
+      const PanelGrid<T> &grid = state_grid(j);
       for (Index b = 0; b < count; ++b) {
         const bool empty = rows.steps == 0 || b >= alive(0);
         for (Index unit = first_unit(grid); unit < last_unit(grid); unit += V) {

@@ -101,10 +101,32 @@ struct BackwardProgram {
 
   void begin_stage(int stage, Index n) {
     const Range &range = cell.back_stages[stage].means;
-    for (int m = 0; runs && m < range.count; ++m) {
+    for (int m = 0; m < range.count; ++m) {
       const Index number = cell.means[range.first + m];
       fill_means(staged + number * units.row_count * units.width, units.width, n, units.H,
                  means + m * units.row_count * V);
+    }
+  }
+
+  // Adds the lines that a step's first program will touch of a row, for the panel that begins at `unit`; of large cells
+  // those of some values.
+  RECURRA_INLINE void add_lines(Index t, Index b, Index unit, PrefetchList &lines) const {
+    constexpr int kMost = 4;  // kept values, and deltas; with two gradients and two states as many as of a compiled cell
+    const Index sorted = task.first + b, row = units.rows.offset[t] + sorted;
+    for (int k = 0; k < smaller(cell.kept, kMost); ++k) {
+      lines.add(task.kept + row * task.kept_stride + k * units.width + unit);
+    }
+    const T *deltas_at = units.delta(t, b) + unit;
+    for (int d = 0; d < smaller(cell.delta_count, kMost); ++d) {
+      lines.add(deltas_at + d * units.H);
+    }
+    for (const RowView<const T> &dy : task.dy) {
+      if (dy.base) {
+        lines.add(row_at(dy, units.rows, t, sorted) + unit);
+      }
+    }
+    for (int j = 1; j < smaller(cell.states, 3); ++j) {
+      lines.add(task.states[j] + row * units.width + unit);
     }
   }
 

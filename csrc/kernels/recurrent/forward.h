@@ -24,33 +24,39 @@ struct Forward : ForwardUnits<T> {
   using Units::task, Units::V, Units::width;
 
   const Stage *const stages;
+  const ForwardEpilogue<T> *const compiled;  // by stage; null where the cell is a program
   Arena packed_arena, work_arena, shared_arena;
   const ForwardLayout<T> packed;
-  const Index first_panel, last_panel;  // this part's, of the columns of hidden_size units
+  const PanelShare<T> hidden, projected;  // this part's
   Projection<T> projection;
   ForwardProgram<T> program;  // of a cell whose mathematics isn't compiled
 
   // What a product of every step needs.
   struct ProductWork {
     int number, count;        // of the product; of its columns
-    const PanelGrid *grid;
+    const PanelGrid<T> *grid;
     Index column;             // where its first one is in a projected row, in vectors of a panel's units
     const T *weights;         // its panels, `stride` apart
     Index stride, depth, heads;
     const T *const *rows[2];  // of the source, by `now`
     bool begun;               // its chains go on from `partial`
-    Index first_panel, last_panel;
+    const PanelShare<T> *share;
   } *works;
 
   // A run of panels of a product by which a single row is multiplied at once, prepared once for all steps.
   struct RowRun {
     Panels<T> panels;
-    Index from_row;  // of the source, where heads let the product begin
-    const T *from, *last_from;    // of chunk row 0
+    Index from_row;               // of the source, where heads let the product begin
+    const T *from, *last_from;    // of chunk row 0, or of `partial`
     Index row_width, last_width;  // from chunk row to chunk row
     Index panel_stride;
     Index first_panel, unit;
     int vectors;
+    Index cost;             // in multiply-adds
+    bool last, fetches;     // of its stage; whether what the tape keeps is prefetched
+    T *to;                  // of what isn't the last
+    const T *projected;     // of chunk row 0
+    TileColumns<T> columns;
   };
 
   RowRun *row_runs;  // [product][forwards, backwards][run]
@@ -69,13 +75,14 @@ struct Forward : ForwardUnits<T> {
   Forward(const ForwardTask<T> &of, Index count, Arena work, Arena shared)
       : Units(of, count, work, shared),
         stages(of.taped ? cell.stages : cell.untaped_stages),
+        compiled(cell.compiled == kInterpreted ? nullptr : cell_code<T>(cell.compiled).forward),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena(work),
         shared_arena(shared),
         packed(of.shape, packed_arena),
-        first_panel(packed.hidden.panels * of.part / of.parts),
-        last_panel(packed.hidden.panels * (of.part + 1) / of.parts),
-        projection(of, packed, count, first_panel, last_panel, work_arena),
+        hidden(packed.hidden, of.part, of.parts),
+        projected(packed.projected, of.part, of.parts),
+        projection(of, packed, count, hidden.first, hidden.last, work_arena),
         program(*this, packed.values, stages, work_arena),
         copies(false) {
     for (int s = 0; s < cell.states + cell.staged; ++s) {
@@ -86,14 +93,14 @@ struct Forward : ForwardUnits<T> {
     accumulators = work_arena.take<T>(count * kPanelVectors * V);
     works = work_arena.take<ProductWork>(cell.product_count);
     bool any_partial = false;
-    for (int s = 0; s < cell.stage_count; ++s) {
+    for (int s = 0; !compiled && s < cell.stage_count; ++s) {
       any_partial = any_partial || stages[s].products.count > 1;
     }
     for (int p = 0; p < cell.product_count; ++p) {
       const Product &product = cell.products[p];
-      const PanelGrid &grid = packed.grid_of(product);
+      const PanelGrid<T> &grid = packed.grid_of(product);
       int begun = 0;
-      for (int c = product.column; c < product.column + product.count; ++c) {
+      for (int c = product.column; !compiled && c < product.column + product.count; ++c) {
         begun += begins_before(p, c) ? 1 : 0;
       }
       copies = copies || (begun > 0 && begun < product.count);
@@ -110,8 +117,7 @@ struct Forward : ForwardUnits<T> {
                     cell.parameters[product.parameter].heads,
                     {source_rows[product.source][0], source_rows[product.source][1]},
                     begun > 0,
-                    grid.panels * of.part / of.parts,
-                    grid.panels * (of.part + 1) / of.parts};
+                    &grid == &packed.projected ? &projected : &hidden};
       }
     }
     partial = work_arena.take<T>(any_partial ? packed.padded() * packed.columns * count : 0);
@@ -137,34 +143,33 @@ struct Forward : ForwardUnits<T> {
 
   Index alive(Index t) const { return alive_rows(task, t); }
 
-  // This part's units of a size.
-  Index first_unit(const PanelGrid &grid) const { return grid.panels * task.part / task.parts * grid.units; }
-  Index last_unit(const PanelGrid &grid) const {
-    return smaller(grid.panels * (task.part + 1) / task.parts * grid.units, grid.size);
-  }
-  const PanelGrid &state_grid(int j) const { return j == 0 && cell.projects ? packed.projected : packed.hidden; }
+  const PanelShare<T> &state_share(int j) const { return j == 0 && cell.projects ? projected : hidden; }
 
   // This part's units of a row of the caller's state, null for zeros, into a padded row and back.
   void load_state(int j, const T *from, T *to) const {
-    const PanelGrid &grid = state_grid(j);
-    for (Index i = first_unit(grid); i < last_unit(grid); i += V) {
-      (from ? get(from + i, grid.size - i) : Vec<T>::zero()).store(to + i);
+    const PanelShare<T> &share = state_share(j);
+    const Index size = state_size(task.shape, j);
+    for (Index i = share.first_unit; i < share.last_unit; i += V) {
+      (from ? get(from + i, size - i) : Vec<T>::zero()).store(to + i);
     }
   }
   void store_state(int j, const T *from, T *to) const {
-    const PanelGrid &grid = state_grid(j);
-    for (Index i = first_unit(grid); i < last_unit(grid); i += V) {
-      put(Vec<T>::load(from + i), to + i, grid.size - i);
+    const PanelShare<T> &share = state_share(j);
+    const Index size = state_size(task.shape, j);
+    for (Index i = share.first_unit; i < share.last_unit; i += V) {
+      put(Vec<T>::load(from + i), to + i, size - i);
     }
   }
 
   void start() {
     for (int j = 0; j < cell.states; ++j) {
-      const Index size = state_grid(j).size;
+      const Index size = state_size(task.shape, j);
       for (Index b = 0; b < task.last - task.first; ++b) {
         const T *from = task.initial[j] ? task.initial[j] + rows.order[task.first + b] * size : nullptr;
         for (int i = 0; i < 2; ++i) {  // both, so that a row that joins later finds its initial state in either
-          load_state(j, from, state[j][i] + b * state_width[j]);
+          if (i == 0 || state[j][0] != state[j][1]) {
+            load_state(j, from, state[j][i] + b * state_width[j]);
+          }
           if (source_rows[j][i]) {
             source_rows[j][i][b] = state[j][i] + b * state_width[j];
           }
@@ -187,12 +192,12 @@ struct Forward : ForwardUnits<T> {
     for (int j = 0; j < cell.states; ++j) {
       for (Index b = from; b < to; ++b) {
         store_state(j, state[j][now] + b * state_width[j],
-                    task.final[j] + rows.order[task.first + b] * state_grid(j).size);
+                    task.final[j] + rows.order[task.first + b] * state_size(task.shape, j));
       }
     }
   }
 
-  int run_vectors(const PanelGrid &grid, const PanelRun &run) const {
+  int run_vectors(const PanelGrid<T> &grid, const PanelRun &run) const {
     return static_cast<int>(
         smaller(run.count * grid.unit_vectors, grid.vectors - run.first * grid.unit_vectors));
   }
@@ -311,60 +316,56 @@ struct Forward : ForwardUnits<T> {
   }
 
   // The same for a single row.
-  void product_row(Index t, int stage, const ProductWork &work, const RowRun &run, Index row) {
-    const bool last = work.number + 1 == stages[stage].products.first + stages[stage].products.count;
-    const bool of_h = work.grid == &packed.projected;
+  void product_row(Index t, int stage, const ProductWork &work, RowRun &run, Index row) {
     if (work.number == 0 && projection.lazy() && !copies) {
       for (Index p = 0; p < run.panels.all(); ++p) {
         projection.project_panel(run.first_panel + p, 1);
       }
     }
     const UnitTile tile{t, run.unit, 0, 1, run.vectors};
-    if (last && task.taped && stage + 1 == cell.stage_count && !of_h) {
+    if (run.fetches) {
       fetch_units(tile);
     }
-    const Index skip = of_h ? 0 : work.column * column_width(run.first_panel);
-    const bool begun = !of_h && (work.begun || copies);
-    const T *from = begun ? partial + run.first_panel * partial_stride() + skip : run.from + row * run.row_width;
     alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * V];
-    row_product(work.rows[now][0] + run.from_row, run.panels, from, begun ? partial_stride() : run.panel_stride,
+    row_product(work.rows[now][0] + run.from_row, run.panels, run.from + row * run.row_width, run.panel_stride,
                 run.last_from + row * run.last_width, sums);
-    if (last) {
-      apply(stage, tile, columns_of(sums, &work, of_h ? 0 : run.first_panel, row, 0));
+    if (run.last) {
+      run.columns.sums = sums;
+      run.columns.projected = run.projected + row * run.columns.row;
+      apply(stage, tile, run.columns);
       return;
     }
-    T *to = partial + run.first_panel * partial_stride() + skip;
     const Index panel_width = run.panels.vectors * V;
-    for (Index p = 0; p < run.panels.all(); ++p, to += partial_stride()) {
+    for (Index p = 0; p < run.panels.all(); ++p) {
       for (Index i = 0; i < panel_width; i += V) {
-        Vec<T>::load(sums + p * panel_width + i).store(to + i);
+        Vec<T>::load(sums + p * panel_width + i).store(run.to + p * partial_stride() + i);
       }
     }
   }
 
   void apply(int stage, const UnitTile &tile, const TileColumns<T> &columns) {
-    if (cell.compiled == kInterpreted) {
-      program.run(stage, tile, columns);
+    if (compiled) {
+      compiled[stage](*this, tile, columns);
     } else {
-      cell_code<T>(cell.compiled).forward[stage](*this, tile, columns);
+      program.run(stage, tile, columns);
     }
   }
 
   bool run_product(Index t, int stage, const ProductWork &work, Index row, Index n, bool backwards) {
-    const Index cost = work.grid->units * work.count * work.depth;
     if (n == 1) {
-      const RowRun *runs = runs_of(work.number, backwards);
-      for (Index i = 0; i < row_run_counts[work.number]; ++i) {
-        product_row(t, stage, work, runs[i], row);
-        if (interrupted(task.worker, runs[i].panels.all() * cost)) {
+      RowRun *runs = runs_of(work.number, backwards);
+      for (RowRun *run = runs; run < runs + row_run_counts[work.number]; ++run) {
+        product_row(t, stage, work, *run, row);
+        if (interrupted(task.worker, run->cost)) {
           return false;
         }
       }
       return true;
     }
-    return panel_runs(work.last_panel - work.first_panel, n, false, backwards, [&](PanelRun run) {
-      run.first += work.first_panel;
-      run.next += run.next < 0 ? 0 : work.first_panel;
+    const Index cost = work.grid->units * work.count * work.depth;
+    return panel_runs(work.share->last - work.share->first, n, false, backwards, [&](PanelRun run) {
+      run.first += work.share->first;
+      run.next += run.next < 0 ? 0 : work.share->first;
       product_panel(t, stage, work, run, row, n);
       return !interrupted(task.worker, n * cost);
     });
@@ -373,7 +374,7 @@ struct Forward : ForwardUnits<T> {
   // A stage without products: tiles of some rows and vectors of units.
   bool run_plain(Index t, int stage, Index row, Index n) {
     const Index most = n == 1 ? kMostStrip : kPanelVectors;
-    const Index begin = first_unit(packed.hidden), end = last_unit(packed.hidden);
+    const Index begin = hidden.first_unit, end = hidden.last_unit;
     const Index vectors = packed.hidden.unit_vectors == 1 ? most : packed.hidden.unit_vectors;
     for (Index unit = begin; unit < end; unit += vectors * V) {
       const int count = static_cast<int>(smaller(vectors, ceil_div(end - unit, V)));
@@ -388,19 +389,44 @@ struct Forward : ForwardUnits<T> {
     return true;
   }
 
+  // A step of a single row by a cell with one stage and one product: nothing but that, since at 32 units half of a step
+  // was spent between its product and its mathematics.
+  bool row_step(Index t, Index row, bool backwards) {
+    RowRun *const runs = row_runs + (backwards ? most_row_runs : 0), *const end = runs + row_run_counts[0];
+    if (!compiled) {
+      program.begin_step(t);
+      program.begin_stage(0, 1);
+    }
+    for (RowRun *run = runs; run < end; ++run) {
+      product_row(t, 0, works[0], *run, row);
+      if (interrupted(task.worker, run->cost)) {
+        return false;
+      }
+    }
+    now = 1 - now;
+    return all_here();
+  }
+
   bool step(Index s, Index row) {
     const Index t = time_of(task, s), n = alive(t);
+    if (n == 1 && cell.stage_count == 1 && cell.product_count == 1) {
+      return row_step(t, row, s % 2 == 1);
+    }
     const bool backwards = s % 2 == 1 && (task.plan->alternate || n == 1);
-    for (Index panel = first_panel; copies && panel < last_panel; ++panel) {
+    for (Index panel = hidden.first; copies && panel < hidden.last; ++panel) {
       if (projection.lazy()) {
         projection.project_panel(panel, n);
       }
       copy_projected(panel, row, n);
     }
-    program.begin_step(t);
+    if (!compiled) {
+      program.begin_step(t);
+    }
     for (int stage = 0; stage < cell.stage_count; ++stage) {
       const Range &products = stages[stage].products;
-      program.begin_stage(stage, n);
+      if (!compiled) {
+        program.begin_stage(stage, n);
+      }
       bool done = products.count > 0 || run_plain(t, stage, row, n);
       for (int p = products.first; done && p < products.first + products.count; ++p) {
         done = run_product(t, stage, works[p], row, n, backwards);
@@ -421,29 +447,57 @@ struct Forward : ForwardUnits<T> {
     }
   }
 
+  int stage_of(const ProductWork &work) const {
+    int stage = 0;
+    while (work.number >= stages[stage].products.first + stages[stage].products.count) {
+      ++stage;
+    }
+    return stage;
+  }
+
   // Fills row_runs, once there may be steps with a single row.
   void prepare_rows() {
     for (ProductWork *work = works; work < works + cell.product_count; ++work) {
-      const PanelGrid &grid = *work->grid;
+      const PanelGrid<T> &grid = *work->grid;
       const bool of_h = &grid == &packed.projected;
-      const Index count = work->last_panel - work->first_panel;
-      const bool uneven = count > 0 && grid.vectors_of(work->last_panel - 1) < grid.unit_vectors;
+      const Index count = work->share->last - work->share->first;
+      const bool uneven = count > 0 && grid.vectors_of(work->share->last - 1) < grid.unit_vectors;
       for (int backwards = 0; backwards < (rows.steps > 1 ? 2 : 1); ++backwards) {  // the first step goes forwards
         Index made = 0;
         panel_runs(count, 1, uneven, backwards != 0, [&](PanelRun run) {
-          run.first += work->first_panel;
+          run.first += work->share->first;
           run.next = -1;
           const Index end = run.first + run.count - 1;
           const Range source = source_range(*work, run);
           RowRun &to = runs_of(work->number, backwards != 0)[made++];
-          to = {panels_of(*work, run, source), source.first, zeros, zeros, 0, 0, 0, run.first, run.first * grid.units,
-                run_vectors(grid, run)};
+          to.panels = panels_of(*work, run, source);
+          to.from_row = source.first;
+          to.from = to.last_from = zeros;
+          to.first_panel = run.first;
+          to.unit = run.first * grid.units;
+          to.vectors = run_vectors(grid, run);
+          const int stage = stage_of(*work);
+          to.last = work->number + 1 == stages[stage].products.first + stages[stage].products.count;
+          to.fetches = to.last && task.taped && stage + 1 == cell.stage_count && !of_h;
+          to.row_width = to.last_width = to.panel_stride = 0;
+          to.to = nullptr;
+          to.columns = columns_of(nullptr, work, of_h ? 0 : run.first, 0, 0);
+          to.projected = to.columns.projected;
+          to.cost = run.count * grid.units * work->count * work->depth;
           if (!of_h) {
-            to.from = projection.panel_at(run.first) + work->column * column_width(run.first);
-            to.last_from = projection.panel_at(end) + work->column * column_width(end);
-            to.row_width = projection.width(run.first);
-            to.last_width = projection.width(end);
-            to.panel_stride = projection.panel_stride();
+            const Index skip = work->column * column_width(run.first);
+            to.to = partial + run.first * partial_stride() + skip;
+            if (work->begun || copies) {
+              to.from = to.to;
+              to.last_from = partial + end * partial_stride() + work->column * column_width(end);
+              to.panel_stride = partial_stride();
+            } else {
+              to.from = projection.panel_at(run.first) + skip;
+              to.last_from = projection.panel_at(end) + work->column * column_width(end);
+              to.row_width = projection.width(run.first);
+              to.last_width = projection.width(end);
+              to.panel_stride = projection.panel_stride();
+            }
           }
           return true;
         });

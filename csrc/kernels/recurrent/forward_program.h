@@ -81,9 +81,6 @@ struct ForwardProgram {
   }
 
   void begin_step(Index t) {
-    if (!runs) {
-      return;
-    }
     const Index slot = padded_units<T>(units.H);
     for (int i = 0; i < cell.operand_count; ++i) {
       const Operand &operand = cell.operands[i];
@@ -98,7 +95,7 @@ struct ForwardProgram {
   }
 
   void begin_stage(int stage, Index n) {
-    for (int m = 0; runs && m < stages[stage].means.count; ++m) {
+    for (int m = 0; m < stages[stage].means.count; ++m) {
       const std::int32_t staged = cell.means[stages[stage].means.first + m];
       fill_means(units.staged_row(staged, 0), units.width, n, units.H, means + m * units.row_count * V);
     }

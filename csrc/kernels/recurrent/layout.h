@@ -26,23 +26,38 @@ RECURRA_INLINE Index source_size(const CellShape &shape, Index source) {
 
 // Units of one size in panels. A panel of a cell with a single column takes four vectors of units, others take one
 // vector of each of a product's columns.
+template <class T>
 struct PanelGrid {
-  Index size;        // of the units
-  int unit_vectors;  // vectors of units in a whole panel
-  Index units;       // the same in units
-  Index panels, vectors;
+  static constexpr Index V = Vec<T>::size;
 
-  RECURRA_INLINE PanelGrid(Index count, int vectors_in_panel, int lanes)
+  Index size;        // of the units
+  int unit_vectors;  // vectors of units in a whole panel: 1 or kPanelVectors, by which the compiler can divide
+  Index units;       // the same in units
+  Index vectors, panels;
+
+  RECURRA_INLINE PanelGrid(Index count, bool whole)
       : size(count),
-        unit_vectors(vectors_in_panel),
-        units(vectors_in_panel * lanes),
-        panels(ceil_div(count, units)),
-        vectors(ceil_div(count, lanes)) {}
+        unit_vectors(whole ? kPanelVectors : 1),
+        units(unit_vectors * V),
+        vectors(ceil_div(count, V)),
+        panels(whole ? ceil_div(count, kPanelVectors * V) : vectors) {}
 
   // Vectors of units in a panel, of which the last may have fewer.
   RECURRA_INLINE int vectors_of(Index panel) const {
     return unit_vectors == 1 ? 1 : static_cast<int>(smaller(unit_vectors, vectors - panel * unit_vectors));
   }
+};
+
+// The share of one of `parts` in a grid, in panels and in units.
+template <class T>
+struct PanelShare {
+  Index first, last, first_unit, last_unit;
+
+  RECURRA_INLINE PanelShare(const PanelGrid<T> &grid, Index part, Index parts)
+      : first(parts == 1 ? 0 : grid.panels * part / parts),
+        last(parts == 1 ? grid.panels : grid.panels * (part + 1) / parts),
+        first_unit(first * grid.units),
+        last_unit(smaller(last * grid.units, grid.size)) {}
 };
 
 // Whether the one column that there is of hidden_size units has one product, so that nothing but the tile of that
@@ -74,7 +89,7 @@ struct ForwardLayout {
   const CellShape &shape;
   const Cell &cell;
   const int columns;  // of hidden_size units: those of a projected row
-  const PanelGrid hidden, projected;
+  const PanelGrid<T> hidden, projected;
 
   T *input;                 // [panel][group of input columns][input_size][column][unit]
   T *bias;                  // [panel][column][unit], b_ih + b_hh, rounded once
@@ -85,16 +100,16 @@ struct ForwardLayout {
       : shape(of),
         cell(*of.cell),
         columns(cell.column_count - cell.projects),
-        hidden(of.hidden_size, takes_whole_panels(cell) ? kPanelVectors : 1, static_cast<int>(V)),
-        projected(of.projected_size, kPanelVectors, static_cast<int>(V)),
+        hidden(of.hidden_size, takes_whole_panels(cell)),
+        projected(of.projected_size, true),
         input(arena.take<T>(padded() * cell.input_columns * of.input_size)),
         bias(arena.take<T>(padded() * columns)),
         products(arena.take<T>(product_at(cell.product_count))),
         values(of, arena) {}
 
   Index padded() const { return padded_units<T>(shape.hidden_size); }
-  const PanelGrid &grid(std::int32_t size) const { return size == kProjected ? projected : hidden; }
-  const PanelGrid &grid_of(const Product &product) const { return grid(cell.columns[product.column].size); }
+  const PanelGrid<T> &grid(std::int32_t size) const { return size == kProjected ? projected : hidden; }
+  const PanelGrid<T> &grid_of(const Product &product) const { return grid(cell.columns[product.column].size); }
   Index depth_of(const Product &product) const { return source_size(shape, product.source); }
 
   // Elements from one panel of a product to the next, and where a product's panels begin.

@@ -103,7 +103,7 @@ bool pack_forward(const PackTask<T> *task) {
   }
   for (int p = 0; p < cell.product_count; ++p) {
     const Product &product = cell.products[p];
-    const PanelGrid &grid = at.grid_of(product);
+    const PanelGrid<T> &grid = at.grid_of(product);
     const Index depth = at.depth_of(product);
     for (Index panel = 0; panel < grid.panels; ++panel) {
       const int vectors = grid.vectors_of(panel);

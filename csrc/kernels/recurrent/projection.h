@@ -26,7 +26,7 @@ struct Projection {
   const ForwardTask<T> &task;
   const Rows &rows;
   const ForwardLayout<T> &packed;
-  const PanelGrid &grid;
+  const PanelGrid<T> &grid;
   const Index I;
   const int G;  // columns with W_ih x
   const Index first_panel, last_panel;

@@ -68,6 +68,11 @@ class Spec:
     carried: bool = False
 
     @property
+    def tolerance(self) -> float:
+        """What differences count as wrong."""
+        return TOLERANCE[self.dtype]
+
+    @property
     def mode(self) -> str:
         """ "inference" or "training"."""
         return "training" if self.training else "inference"

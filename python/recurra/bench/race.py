@@ -9,7 +9,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from .contestants import Unsupported
-from .problem import TOLERANCE, Spec, difference
+from .problem import Spec, difference
 from .worker import SLOW, Worker, WorkerError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def race(
         if not theirs:  # it does other work, as PyTorch does that computes padding too
             continue
         result.differences[name] = difference(ours, theirs)
-        if not result.differences[name] <= TOLERANCE[spec.dtype]:
+        if not result.differences[name] <= spec.tolerance:
             reason = f"its answers differ from recurra's by {result.differences[name]:.1e}"
             if name == "NumPy":
                 raise Disagreement(f"{name}, {spec}: {reason}")

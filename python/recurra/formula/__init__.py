@@ -10,6 +10,7 @@ The module is itself the decorator, `recurra.formula.formula`. Its functions are
 
 from __future__ import annotations
 
+import inspect
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -134,10 +135,15 @@ def formula(
     return decorate
 
 
+__signature__ = inspect.signature(formula)  # of this module, which can be called
+
+
 class _CallableModule(ModuleType):
     """So that `@recurra.formula(...)` works beside `recurra.formula.sigmoid`."""
 
-    def __call__(self, **declarations: Any) -> Callable[[Callable[..., Any]], type[FormulaLayer]]:
+    def __call__(self, *arguments: Any, **declarations: Any) -> Callable[[Callable[..., Any]], type[FormulaLayer]]:
+        if arguments:
+            raise TypeError('formula: expected declarations by name; write @recurra.formula(gates="i f", states="h c")')
         return formula(**declarations)
 
 

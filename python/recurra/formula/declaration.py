@@ -48,7 +48,9 @@ def _names(what: str, names: Any) -> tuple[str, ...]:
         raise TypeError(f"{what}: expected names, got {type(names).__name__}") from None
     for name in listed:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-            raise ValueError(f"{what}: expected names (identifiers that don't begin with _), got {name!r}")
+            raise ValueError(
+                f"{what}: expected names (identifiers that don't begin with _) with blanks between, got {name!r}"
+            )
         if listed.count(name) > 1:
             raise ValueError(f"{what}: expected different names, got {name} twice")
     return listed
@@ -88,7 +90,11 @@ def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
     arguments: tuple[str, ...] = code.co_varnames[: code.co_argcount]
     unknown = [name for name in arguments if name not in ARGUMENTS]
     if unknown or code.co_kwonlyargcount or code.co_flags & 0x0C:
-        raise TypeError(f"{function.__name__}: expected arguments of a, s, u, x, got {', '.join(unknown) or '*'}")
+        got = ", ".join(unknown) or "*"
+        raise TypeError(
+            f"{function.__name__}: expected arguments of a, s, u, x, got {got} "
+            f'(file "{code.co_filename}", line {code.co_firstlineno})'
+        )
     return arguments
 
 

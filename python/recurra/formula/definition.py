@@ -9,7 +9,7 @@ from recurra import _core
 
 from .compiler import arrange, compile_formula
 from .declaration import Declaration, declare
-from .describe import describe_lines
+from .describe import describe_lines, element_work
 from .graph import Graph
 from .operations import InputShape
 from .step import run_step
@@ -136,6 +136,15 @@ class Formula:
     def describe_lines(self) -> list[str]:
         """Parameters, stages with their programs, what is kept and the work of a step, as text."""
         return describe_lines(self.layout, self.program)
+
+    def describe(self) -> str:
+        """The same, as one text."""
+        return "\n".join(self.describe_lines())
+
+    @property
+    def element_work(self) -> int:
+        """FLOPs of a step, sequence and unit without the products."""
+        return element_work(self.program)
 
     def run_step(
         self, x: Any, states: Sequence[Any], params: Mapping[str, Any], inputs: Mapping[str, Any] | None = None

@@ -153,7 +153,11 @@ def _work(layout: Layout, program: Program) -> str:
             terms[width if parameter.heads == 1 else f"{width} / {parameter.heads}"] += 2 * parameter.blocks
         elif parameter.role == Role.PROJECTION:
             terms["P"] += 2
+    return " + ".join([f"{count} {size}" for size, count in terms.items()] + [str(element_work(program))])
+
+
+def element_work(program: Program) -> int:
+    """FLOPs of a step, sequence and unit without the products."""
     cost = {Operation.MOVE: 0, Operation.FMA: 2, Operation.FMS: 2, Operation.FNMA: 2}
     forward = program.instructions[: program.back_stages[0].instructions.start]
-    steps = sum(cost.get(instruction.operation, 1) for instruction in forward)
-    return " + ".join([f"{count} {size}" for size, count in terms.items()] + [str(steps)])
+    return sum(cost.get(instruction.operation, 1) for instruction in forward)

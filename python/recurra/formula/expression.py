@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NoReturn
 
-from .arrays import compute
+from .arrays import NUMPY, compute
 
 _UFUNCS = {
     "add": "add", "subtract": "subtract", "multiply": "multiply", "divide": "divide", "true_divide": "divide",
@@ -22,6 +22,32 @@ def apply(name: str, *values: Any) -> Any:
 
 def _refusal(what: str, instead: str) -> TypeError:
     return TypeError(f"{what}: a formula's value is only known when a layer runs; {instead}")
+
+
+# What to write for functions of NumPy and PyTorch that formulas have under another name, or not at all.
+_INSTEAD = {
+    "absolute": "abs(v)",
+    "negative": "-v",
+    "power": "v ** n",
+    "float_power": "v ** n",
+    "logical_and": "v & w",
+    "logical_or": "v | w",
+    "logical_not": "~v",
+    "reciprocal": "1 / v",
+    **dict.fromkeys(("matmul", "dot", "einsum", "inner"), "a.g(v) of a gate g, whose product has a weight of its own"),
+    **dict.fromkeys(("sum", "average"), "recurra.formula.mean(v), the mean over the units"),
+}
+
+
+def _function_refusal(library: str, name: str) -> TypeError:
+    """The error for a function of another library, with what formulas have for it."""
+    if name in _INSTEAD:
+        instead = f"write {_INSTEAD[name]}"
+    elif name in NUMPY:
+        instead = f"write recurra.formula.{name}"
+    else:
+        instead = f"write the functions of recurra.formula instead; it has no {name}"
+    return _refusal(f"{library}.{name}", instead)
 
 
 class Expression:
@@ -104,7 +130,10 @@ class Expression:
     __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
-        raise _refusal("a truth value (if, and, or, not)", "write recurra.formula.where(condition, v, w), or &, |, ~")
+        raise _refusal(
+            "a truth value (if, and, or, not, max, min)",
+            "write recurra.formula.where(condition, v, w), its maximum or minimum, or &, |, ~",
+        )
 
     def __float__(self) -> float:
         raise _refusal("float() or a function of `math`", "write recurra.formula.exp and its like")
@@ -130,8 +159,17 @@ class Expression:
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: object, **kwargs: object) -> Any:
         name = _UFUNCS.get(ufunc.__name__)
         if name is None or method != "__call__" or kwargs:
-            raise _refusal(f"numpy.{ufunc.__name__}", f"write recurra.formula.{ufunc.__name__}, where there is one")
+            raise _function_refusal("numpy", ufunc.__name__)
         return apply(name, *inputs)
+
+    def __array_function__(self, function: Any, *_arguments: object) -> NoReturn:
+        raise _function_refusal("numpy", function.__name__)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)  # Python's own questions
+        instead = _INSTEAD.get(name) or (f"recurra.formula.{name}(v)" if name in NUMPY else "functions of it")
+        raise AttributeError(f".{name}: a value of a formula has operators, but no attributes; write {instead}")
 
     @classmethod
     def __torch_function__(cls, function: Any, _types: object, args: tuple[Any, ...] = (), _kw: object = None) -> Any:
@@ -140,4 +178,4 @@ class Expression:
         )
         if name in {"add", "subtract", "multiply", "divide"}:
             return apply(name, *args)
-        raise _refusal(f"torch.{name}", f"write recurra.formula.{name}, where there is one")
+        raise _function_refusal("torch", name)

@@ -142,7 +142,8 @@ def gate_uses(declared: Declaration, nodes: list[Node]) -> dict[int, GateUse]:
     for gate, use in uses.items():
         if not use.parts:
             raise ValueError(
-                f"gates: expected gates that the returned values depend on, got {declared.gates[gate]} {declared.place}"
+                f"gates: expected gates that the returned values depend on, got {declared.gates[gate]}; "
+                f"use it or leave it out {declared.place}"
             )
     return uses
 

@@ -1,7 +1,7 @@
 """Traced values: the function of a formula is called with them once, and what it does to them becomes a graph."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -59,11 +59,13 @@ class Gate(Expression):
 class Names:
     """`a`, `s`, `u` or `x`: the values of declared names."""
 
+    _letter: str
+    _what: str
+    _names: Sequence[str]
+    _value: Callable[[str], Any]
+
     def __init__(self, letter: str, what: str, names: Sequence[str], value: Callable[[str], Any]) -> None:
-        self._letter = letter
-        self._what = what
-        self._names = names
-        self._value = value
+        vars(self).update(_letter=letter, _what=what, _names=names, _value=value)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -72,6 +74,9 @@ class Names:
             declared = ", ".join(self._names) or "none"
             raise AttributeError(f"{self._letter}.{name}: expected one of the declared {self._what} ({declared})")
         return self._value(name)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise TypeError(f"{self._letter}.{name}: expected to be read only; give the new value a name and return it")
 
 
 def constant(value: object) -> float | None:

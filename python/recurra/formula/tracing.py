@@ -15,12 +15,11 @@ from .trace import Gate, Names, Traced, node_of
 def call(declared: Declaration, given: Mapping[str, Any]) -> tuple[Any, ...]:
     """The function's results, as many as there are states."""
     result = declared.function(*(given[name] for name in declared.arguments))
-    results = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+    results = tuple(result) if isinstance(result, (tuple, list)) else () if result is None else (result,)
     if len(results) != len(declared.states):
-        raise ValueError(
-            f"{declared.name}: expected {len(declared.states)} returned values ({', '.join(declared.states)}), "
-            f"got {len(results)}"
-        )
+        states = ", ".join(declared.states)
+        expected = f"{len(declared.states)} returned values ({states}), the states after the step"
+        raise ValueError(f"{declared.name}: expected {expected}, got {len(results)}; write return {states}")
     return tuple(value._value() if isinstance(value, Expression) else value for value in results)
 
 
@@ -108,5 +107,7 @@ def _check_used(graph: Graph, declared: Declaration, roots: list[Node]) -> None:
     ):
         for index, name in enumerate(names):
             if graph.operand(kind, index) not in used:
-                message = f"{what}: expected names that the returned values depend on, got {name} {declared.place}"
-                raise ValueError(message)
+                raise ValueError(
+                    f"{what}: expected names that the returned values depend on, got {name}; "
+                    f"use it or leave it out {declared.place}"
+                )
