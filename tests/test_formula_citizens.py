@@ -389,6 +389,25 @@ def test_attributes():
     assert copy.deepcopy(own).note == "mine"
 
 
+@recurra.formula(gates="g", states="h slow_lag", units={"tau_left": 0.25}, scalars={"k_l1": 3.0})
+def Suffixes(a, s, u):
+    lag = u.tau_left * s.slow_lag + tanh(a.g)
+    return lag * u.k_l1, lag
+
+
+def test_names_that_look_like_suffixes():
+    """Have their initial values all the same."""
+    cell, layer = Suffixes.Cell(3, 4, seed=0), Suffixes(3, 4, num_layers=2, bidirectional=True, learned_state=True)
+    for one in (cell, layer):
+        units = [value for name, value in one.params.items() if name.startswith("tau_left")]
+        scalars = [value for name, value in one.params.items() if name.startswith("k_l1")]
+        assert len(units) == len(scalars) == (1 if one is cell else 4)
+        assert all((value == 0.25).all() for value in units)
+        assert all(value == 3 for value in scalars)
+    assert not layer.params["slow_lag0"].any()
+    assert list(Suffixes.Cell.from_layer(layer, 1, reverse=True).params) == list(cell.params)
+
+
 # ---- Single steps
 
 
