@@ -41,7 +41,18 @@ def Decay(s, u, x):
     return u.decay * s.h + x.x
 
 
-KINDS = (Leaky, PeepholeLSTM, LayerNormLSTM, MinGRU, IntersectionRNN, SLSTM, RHN, ProjectedLSTM, Decay)
+KINDS = (
+    Leaky,
+    PeepholeLSTM,
+    LayerNormLSTM,
+    MinGRU,
+    IntersectionRNN,
+    recurra.cells.LEM,
+    SLSTM,
+    RHN,
+    ProjectedLSTM,
+    Decay,
+)
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
@@ -406,6 +417,24 @@ def test_names_that_look_like_suffixes():
         assert all(value == 3 for value in scalars)
     assert not layer.params["slow_lag0"].any()
     assert list(Suffixes.Cell.from_layer(layer, 1, reverse=True).params) == list(cell.params)
+
+
+def test_averages_of_weights_can_be_loaded():
+    """Where arithmetic has made NumPy's numbers of arrays without axes."""
+    first, second = Suffixes(3, 4, seed=0), Suffixes(3, 4, seed=1)
+    second.load_state_dict({name: value + 1 for name, value in second.state_dict().items()})
+    mean = {name: (value + second.params[name]) / 2 for name, value in first.params.items()}
+    assert isinstance(mean["k_l1_l0"], np.float32)
+    first.load_state_dict(mean)
+    assert first.params["k_l1_l0"] == 3.5
+    model, cell = recurra.Sequential(Suffixes(3, 4)), Suffixes.Cell.from_layer(first)
+    model.load_state_dict({f"0.{name}": value for name, value in mean.items()})
+    assert_same_bits(dict(model[0].params), dict(first.params))
+    cell.load_state_dict({name: value * 2 for name, value in cell.params.items()})
+    assert first.params["k_l1_l0"] == 7
+    for wrong in (np.float64(1), np.int32(1), 1.0, [1.0]):
+        with refused(TypeError, "k_l1_l0", dict(first.params)):
+            first.load_state_dict(mean | {"k_l1_l0": wrong})
 
 
 # ---- Single steps
