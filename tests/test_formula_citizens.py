@@ -290,6 +290,14 @@ def test_functional_infers_sizes():
     )
 
 
+def test_functional_by_name():
+    """Those of the built-in layers, among them the LSTM that projects."""
+    x, layer = draw(T, B, 4), recurra.LSTM(4, 5, proj_size=2, num_layers=2, seed=0)
+    assert_same_bits(functional.forward("lstm_projected", x, layer.params, num_layers=2)[:2], layer(x))
+    with refused(ValueError, "params"):
+        functional.forward("lstm_projected", x, recurra.LSTM(4, 5).params)
+
+
 def test_functional_refuses():
     x, params = draw(T, B, 4), dict(Leaky(4, 4, seed=0).params)
     for error, cell in (
