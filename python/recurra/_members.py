@@ -42,16 +42,6 @@ def check_kind(layer: Any) -> None:
         )
 
 
-def check_inputs(layers: Sequence[Any]) -> None:
-    """Raises ValueError if the cell of one reads more than x, which nobody would give to it."""
-    for layer in layers:
-        if is_layer_type(type(layer)) and layer.formula.declared.inputs:
-            names = ", ".join(layer.formula.declared.inputs)
-            raise ValueError(
-                f"layers: expected cells that read x alone, got {shown(layer)}, which has inputs ({names})"
-            )
-
-
 def check_parameters(layers: Sequence[Any]) -> None:
     """Raises unless all parameters are of one dtype, and none belongs to two members."""
     leaves = [leaf for layer in layers for leaf in layer.leaves()]
