@@ -20,8 +20,8 @@ from .recurrent import Recurrent, is_layer_type
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .recurrent import State
     from .module import Array
+    from .recurrent import State
 
 # How a member is called, besides with x: with a state and lengths, and, as a model is, by `run`; with lengths; with a
 # generator; or with x alone. One with `run` may have no state.
@@ -34,7 +34,8 @@ class Arguments:
 
     def __init__(self, layers: Sequence[Any], batch_first: bool | None) -> None:
         self.batch_first = bool(batch_first)
-        self.known = next((i for i, layer in enumerate(layers) if not (type(layer) in KNOWN or is_layer_type(type(layer)))), len(layers))
+        known = [type(layer) in KNOWN or is_layer_type(type(layer)) for layer in layers]
+        self.known = known.index(False) if False in known else len(layers)
         self.reader: Any = next((layer for layer in layers if type(layer) not in ELEMENTWISE), None)
         self.first = self.reader is layers[0]
         self.stateful = [(i, layer) for i, layer in enumerate(layers) if kind_of(layer) in {RECURRENT, MODEL}]

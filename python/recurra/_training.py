@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from .history import History
-    from .recurrent import Seed
     from .module import Array, Module
+    from .recurrent import Seed
 
     Loss = Callable[..., tuple[float, Array]]
 

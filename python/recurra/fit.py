@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ._training import Loss
-    from .recurrent import Seed
     from .module import Array
+    from .recurrent import Seed
 
     Batches = Iterable[tuple[Array, ...]] | Callable[[int], Iterable[tuple[Array, ...]]]
 

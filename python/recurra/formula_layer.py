@@ -27,8 +27,8 @@ class FormulaLayer(Recurrent):
         proj_size: P, the features of h where the formula projects, which needs it; else 0.
 
     Parameters: weight_ih_l0 has the rows of the gates with an input half, H each, in the order of `gates`; weight_hh_l0
-    those with a recurrent half (weight_zh_l0 for a state z, with H / heads columns where there are heads); bias_ih_l0 and
-    bias_hh_l0 likewise; weight_hr_l0 (P, H) of a projection; then the units (H,) and scalars () by their names.
+    those with a recurrent half (weight_zh_l0 for a state z, with H / heads columns where there are heads); bias_ih_l0
+    and bias_hh_l0 likewise; weight_hr_l0 (P, H) of a projection; then the units (H,) and scalars () by their names.
     """
 
     formula: ClassVar[Formula]
@@ -162,17 +162,17 @@ def layer_class(formula: Formula) -> type[FormulaLayer]:
     """The class of layers of a formula, named as its function and found where that is."""
     function = formula.function
     name, where = function.__name__, function.__qualname__
-    doc = (
-        function.__doc__ or "A formula's layers."
-    ).rstrip() + "\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
+    own = (function.__doc__ or "A formula's layers.").rstrip()
+    doc = f"{own}\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
     shared = {"formula": formula, "__module__": function.__module__ or __name__}
-    layer = type(FormulaLayer)(
-        name, (FormulaLayer,), {**shared, "__qualname__": where, "__doc__": doc, "function": staticmethod(function)}
-    )
+    members = {**shared, "__qualname__": where, "__doc__": doc, "function": staticmethod(function)}
+    layer: type[FormulaLayer] = _class(name, FormulaLayer, members)
     cell_doc = f"One step of `{name}`; arguments as for `recurra.FormulaCell`."
-    layer.Cell = type(FormulaCell)(
-        "Cell",
-        (FormulaCell,),
-        {**shared, "__qualname__": f"{where}.Cell", "__doc__": cell_doc, "_layer_type": layer},
-    )
+    members = {**shared, "__qualname__": f"{where}.Cell", "__doc__": cell_doc, "_layer_type": layer}
+    layer.Cell = _class("Cell", FormulaCell, members)
     return layer
+
+
+def _class(name: str, base: type, members: dict[str, Any]) -> Any:
+    """A subclass, made by the base's own metaclass."""
+    return type(base)(name, (base,), members)

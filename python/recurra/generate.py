@@ -10,15 +10,15 @@ import numpy as np
 from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown
 from ._training import bidirectional_of
 from .embedding import Embedding
-from .recurrent import is_layer_type
 from .linear import Linear
+from .recurrent import is_layer_type
 from .sequential import Sequential, as_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .recurrent import Seed
     from .module import Array
+    from .recurrent import Seed
 
 
 def generate(
@@ -101,7 +101,8 @@ def _without_embedding(model: Any, length: int) -> Any:
     names = [name for name in layer.formula.parameters if name.startswith("bias")]
     sizes = {name: layer.formula.blocks_of(name) * size for name in names}
     if not layer.bias:
-        weights |= {f"{name}_l{k}": np.zeros(sizes[name], layer.dtype) for name in names for k in range(layer.num_layers)}
+        layers = range(layer.num_layers)
+        weights |= {f"{name}_l{k}": np.zeros(sizes[name], layer.dtype) for name in names for k in layers}
     start, rest = weights["bias_ih_l0"].copy(), weights.get("bias_hh_l0", np.zeros(0, layer.dtype)).copy()
     for block, recurrent in layer.formula.joined_biases:  # which the same chain begins with
         start[block * size : (block + 1) * size] += rest[recurrent * size : (recurrent + 1) * size]

@@ -33,8 +33,8 @@ class RNN(Recurrent):
         tokens: whether integers are tokens, which stand for one-hot rows; None: unless their last axis is input_size,
             so that they may be features that were meant to be cast. Those are refused.
         reverse: the one direction goes from each sequence's end to its beginning.
-        recurrent_dropout: rate at which `forward` zeroes what W_hh reads, with one mask for all steps of a sequence (Gal
-            & Ghahramani 2016).
+        recurrent_dropout: rate at which `forward` zeroes what W_hh reads, with one mask for all steps of a sequence
+            (Gal & Ghahramani 2016).
         zoneout: rate at which units of the state stay as they were in a step of `forward` (Krueger et al. 2017), or
             rates by the names of states.
         learned_state: the initial state, where a call gives none, is a parameter: h0 (L*D, H), which begins as zeros.
@@ -84,6 +84,7 @@ class RNN(Recurrent):
 
     @property
     def formula(self) -> Formula:
+        """What the cell computes."""
         return FORMULAS["rnn_" + self.nonlinearity]
 
 
@@ -94,8 +95,8 @@ class LSTM(Recurrent):
         c_t = f ∘ c_{t-1} + i ∘ g                 h_t = o ∘ tanh(c_t)
 
     Arguments and parameters are those of `RNN`, without `nonlinearity`; the rows of every parameter go gate by gate,
-    i, f, g, o, so that weight_ih_l0 is (4*H, input_size). The state is a pair (h, c). With proj_size = P above 0, h_t is
-    W_hr (o ∘ tanh(c_t)), of P features, and there is weight_hr_l0 (P, H) (Sak, Senior & Beaufays 2014).
+    i, f, g, o, so that weight_ih_l0 is (4*H, input_size). The state is a pair (h, c). With proj_size = P above 0, h_t
+    is W_hr (o ∘ tanh(c_t)), of P features, and there is weight_hr_l0 (P, H) (Sak, Senior & Beaufays 2014).
     """
 
     _options = SIZES | COMMON | OPTIONS | {"proj_size": 0}
@@ -138,6 +139,7 @@ class LSTM(Recurrent):
 
     @property
     def formula(self) -> Formula:
+        """What the cell computes."""
         return FORMULAS["lstm_projected" if self.proj_size else "lstm"]
 
     @property
@@ -198,6 +200,7 @@ class GRU(Recurrent):
 
     @property
     def formula(self) -> Formula:
+        """What the cell computes."""
         return FORMULAS["gru" if self.reset_after else "gru_reset_before"]
 
 

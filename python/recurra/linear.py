@@ -8,8 +8,8 @@ import numpy as np
 
 from . import _core
 from ._checks import check_flag, check_size
-from .recurrent import DTYPE
 from .module import Array, Module
+from .recurrent import DTYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

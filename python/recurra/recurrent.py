@@ -128,7 +128,8 @@ class Recurrent(WithFormula):
     def _check_zoneout(self, zoneout: object) -> float | dict[str, float]:
         if not hasattr(zoneout, "keys"):
             return check_number("zoneout", zoneout, "a number in [0, 1), or one for each of some states", 0, 1)
-        rates: dict[str, Any] = dict(zoneout)
+        given: Any = zoneout
+        rates: dict[str, Any] = dict(given)
         for name, rate in rates.items():
             if name not in self.formula.states:
                 raise ValueError(f"zoneout: expected some of {', '.join(self.formula.states)}, got {name!r}")
@@ -368,7 +369,7 @@ class Recurrent(WithFormula):
 
 
 def is_layer_type(kind: type) -> bool:
-    """Whether it is a class of recurrent layers of ours or of a formula, and no subclass, which may compute otherwise."""
+    """Whether it is a class of recurrent layers, of ours or of a formula: a subclass of one may compute otherwise."""
     return issubclass(kind, Recurrent) and "formula" in vars(kind)
 
 

@@ -11,7 +11,6 @@ from ._checks import check_flag, check_index, check_size, check_tokens, shown
 from .composite import check_arrays
 from .definitions import FORMULAS
 from .layers import GRU, LSTM, RNN, check_nonlinearity
-from .module import Array
 from .recurrent import DTYPE, NETWORKS, Recurrent, WithFormula
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .formula import Formula
-    from .module import Module
+    from .module import Array, Module
     from .recurrent import Seed, State, Tape
 
 
@@ -149,7 +148,7 @@ class SingleStep(WithFormula):
         )
 
     def __call__(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> State:
-        """The state after this step; hx None is zeros. Inputs of a formula's cell are (B, H), or (B,) of a number each."""
+        """The state after this step; hx None is zeros. Inputs of a formula's cell are (B, H), or (B,) of a number."""
         return self._core.call(x, hx, None, None, False, None, inputs, None, None)
 
     def forward(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> tuple[State, Tape]:
@@ -203,6 +202,7 @@ class RNNCell(SingleStep):
 
     @property
     def formula(self) -> Formula:
+        """What the cell computes."""
         return FORMULAS["rnn_" + self.nonlinearity]
 
 
@@ -225,6 +225,7 @@ class LSTMCell(SingleStep):
 
     @property
     def formula(self) -> Formula:
+        """What the cell computes."""
         return FORMULAS["lstm_projected" if self.proj_size else "lstm"]
 
     @property
@@ -253,4 +254,5 @@ class GRUCell(SingleStep):
 
     @property
     def formula(self) -> Formula:
+        """What the cell computes."""
         return FORMULAS["gru" if self.reset_after else "gru_reset_before"]

@@ -5,14 +5,14 @@
         c = sigmoid(a.f) * s.c + sigmoid(a.i) * tanh(a.g)
         return sigmoid(a.o) * tanh(c), c
 
-The module is itself the decorator, `recurra.formula.formula`. Its functions are what formulas are written with.
+The module is itself the decorator, `recurra.formula.formula`, which makes a subclass of `recurra.FormulaLayer`. Its
+functions are what formulas are written with; `recurra.cells` is full of examples.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,8 @@ from .functions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from recurra.formula_layer import FormulaLayer
 
 __all__ = [
@@ -116,7 +118,7 @@ def formula(
     """
 
     def decorate(function: Callable[..., Any]) -> type[FormulaLayer]:
-        from recurra.formula_layer import layer_class  # noqa: PLC0415 (which is made of what is here)
+        from recurra.formula_layer import layer_class
 
         return layer_class(
             Formula(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from recurra import _core
 
 from .compiler import arrange, compile_formula
@@ -14,12 +12,15 @@ from .declaration import Declaration, declare
 from .describe import describe_lines, element_work
 from .graph import Graph
 from .operations import InputShape
-from .program import Program
 from .step import run_step
 from .tracing import trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+
+    from .program import Program
 
 SUFFIXES = {InputShape.PER_UNIT: "", InputShape.PER_STEP: "step", InputShape.PER_ROW: "row"}
 
