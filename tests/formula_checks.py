@@ -80,10 +80,16 @@ class Problem:
     def of_program(self):
         """(states after each step, gradients of `arrays`) by the encoded program."""
         machine = Machine(Code(*self.formula.program.encode()), list(self.params.values()), self.hidden)
+        order = self.formula.layout.order
         outs, dparams, dstates, dinputs, dxs = machine.train(
-            self.xs, self.states, list(self.inputs.values()), self.douts
+            self.xs,
+            [self.states[k] for k in order],
+            list(self.inputs.values()),
+            [[step[k] for k in order] for step in self.douts],
         )
-        return outs, [*dparams, *dstates, *dinputs, dxs]
+        declared = [order.index(k) for k in range(len(order))]
+        outs = [[step[k] for k in declared] for step in outs]
+        return outs, [*dparams, *(dstates[k] for k in declared), *dinputs, dxs]
 
     def by_torch(self):
         import torch

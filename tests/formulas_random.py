@@ -162,5 +162,6 @@ def random_formula(seed, smooth=False):
         "scalars": scalars,
         "inputs": " ".join(inputs),
         "heads": heads,
+        "output": states[0] if projects or rng.random() < 0.6 else str(rng.choice(states)),
     }
     return RandomFormula(source, declarations)

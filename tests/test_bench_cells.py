@@ -44,7 +44,10 @@ def test_weights_and_operations(cell):
     assert_same_bits(spec.weights(), weights)
     assert {value.dtype for value in weights.values()} == {np.dtype("float32")}
     for name, value in weights.items():
-        assert 0 < np.abs(value - name.startswith("gain")).max() <= hidden**-0.5, name
+        about = float(name.startswith("gain"))
+        if (cell, name) == ("mingru", "bias_ih_l0"):
+            about = np.repeat([0.0, 4.0], hidden)
+        assert 0 < np.abs(value - about).max() <= hidden**-0.5 + 1e-6, name
     assert weights["weight_ih_l0"].shape == (spec.gates * hidden, inputs)
     products = sum(2 * steps * batch * value.size for name, value in weights.items() if "weight" in name)
     assert (spec.flops, replace(spec, training=True).flops) == (products, 3 * products)

@@ -39,7 +39,7 @@ def make(code=CODE, constants=CONSTANTS, **names):
 
 def test_what_a_cell_says():
     cell = make()
-    assert cell.names == {**NAMES, "name": "cell"}
+    assert cell.names == {**NAMES, "name": "cell", "order": ("h",)}
     assert make(name="elman").names["name"] == "elman"
     counts = cell.counts
     assert (counts["states"], counts["parameters"], counts["columns"], counts["kept"]) == (1, 4, 1, 0)

@@ -31,17 +31,18 @@ def of_layer(problem, dtype=np.float64, plan=None):
     layer._plan = plan
     layer.load_state_dict({f"{name}_l0": value.astype(dtype) for name, value in problem.params.items()})
     inputs = {name: value.astype(dtype) for name, value in problem.inputs.items()} or None
-    names = formula.states
+    names, output = formula.states, formula.declared.output
     hx = [state[None].astype(dtype) for state in problem.states]
     _, _, tape = layer.forward(problem.xs.astype(dtype), tuple(hx) if len(hx) > 1 else hx[0], inputs=inputs)
-    histories = [tape.outputs[0], *(tape.states[name][0] for name in names[1:])]
+    assert list(tape.states) == [name for name in names if name != output]
+    histories = [tape.outputs[0] if name == output else tape.states[name][0] for name in names]
     states = [[history[t] for history in histories] for t in range(steps)]
     douts = [np.array([step[k] for step in problem.douts], dtype) for k in range(len(names))]
     dinputs = {name: np.zeros_like(value) for name, value in (inputs or {}).items()} or None
     dx, dhx = layer.backward(
         tape,
-        douts[0],
-        dstates={name: {0: douts[k]} for k, name in enumerate(names) if k},
+        douts[names.index(output)],
+        dstates={name: {0: dout} for name, dout in zip(names, douts, strict=True) if name != output},
         dinputs=dinputs,
     )
     dstates = [d[0] for d in (dhx if isinstance(dhx, tuple) else (dhx,))]

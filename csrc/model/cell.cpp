@@ -1,6 +1,7 @@
 #include "model/cell.h"
 
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "model/cell_check.h"
@@ -26,6 +27,13 @@ bool same_bits(const std::vector<Number> &a, const Number *b, std::size_t count)
   return a.size() == count && (count == 0 || std::memcmp(a.data(), b, count * sizeof(Number)) == 0);
 }
 
+// The order that the states have anyway.
+std::vector<std::size_t> own_order(std::int32_t states) {
+  std::vector<std::size_t> order(static_cast<std::size_t>(states));
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  return order;
+}
+
 // Which of the compiled cells a description is of.
 std::int32_t recognized(const std::vector<std::int32_t> &code, const std::vector<double> &constants) {
   for (std::int32_t id = 0; id < kCompiledCells; ++id) {
@@ -46,6 +54,7 @@ std::shared_ptr<const NamedCell> compiled_cell(CompiledCell id) {
   named->gates = words_of(kCellNames[id].gates);
   named->states = words_of(kCellNames[id].states);
   named->parameters = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
+  named->order = own_order(named->cell.states);
   return named;
 }
 
@@ -61,6 +70,7 @@ std::shared_ptr<const NamedCell> checked_cell(const std::int32_t *code, std::siz
   check_products(*named);
   check_back_stages(*named);
   check_programs(*named);
+  if (named->order.empty()) named->order = own_order(named->cell.states);
   check_words(*named);
   add_untaped(*named);
   named->cell.compiled = recognized(own_code, own_constants);

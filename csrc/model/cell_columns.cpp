@@ -104,6 +104,12 @@ void check_words(const NamedCell &named) {
   }
   check("gates", named.gates, gates, cell.column_count - cell.projects);
   check("states", named.states, cell.states, cell.states);
+  check_equal("number of states in order", static_cast<std::int64_t>(named.order.size()), cell.states);
+  std::set<std::size_t> ordered;
+  for (std::size_t i = 0; i < named.order.size(); ++i) {
+    check_range(item("order", i), static_cast<std::int64_t>(named.order[i]), 0, cell.states - 1);
+    if (!ordered.insert(named.order[i]).second) refuse_cell(item("order", i), "each state once", "one again");
+  }
   check("parameters", named.parameters, cell.parameter_count, cell.parameter_count);
   check("inputs", named.inputs, cell.input_count, cell.input_count);
   if (named.name.empty()) refuse_cell("name", "a name", "none");

@@ -1,5 +1,6 @@
 #include "python/cell_table.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,10 +41,28 @@ std::vector<std::string> list_of(py::handle names, const char *key) {
   return list;
 }
 
+// Numbers of the states in the order that names have them; none where they have none.
+std::vector<std::size_t> order_of(py::handle names, const std::vector<std::string> &states) {
+  std::vector<std::size_t> order;
+  if (!entry(names, "order")) return order;
+  for (const std::string &word : list_of(names, "order")) {
+    const auto found = std::find(states.begin(), states.end(), word);
+    if (found == states.end()) refuse_value("names['order']", "names of states", word);
+    order.push_back(static_cast<std::size_t>(found - states.begin()));
+  }
+  return order;
+}
+
 CellWords words_of(py::handle names) {
   const py::object name = entry(names, "name");
-  return {name ? text_of(name, "names['name']") : "cell", list_of(names, "gates"), list_of(names, "states"),
-          list_of(names, "parameters"), list_of(names, "inputs")};
+  std::vector<std::string> states = list_of(names, "states");
+  std::vector<std::size_t> order = order_of(names, states);
+  return {name ? text_of(name, "names['name']") : "cell",
+          list_of(names, "gates"),
+          std::move(states),
+          list_of(names, "parameters"),
+          list_of(names, "inputs"),
+          std::move(order)};
 }
 
 // One axis of T, contiguous.
@@ -81,6 +100,9 @@ py::dict names_of(const std::shared_ptr<PythonCell> &of) {
   names["name"] = named.name;
   names["gates"] = tuple_of(named.gates);
   names["states"] = tuple_of(named.states);
+  std::vector<std::string> ordered;
+  for (const std::size_t state : named.order) ordered.push_back(named.states[state]);
+  names["order"] = tuple_of(ordered);
   names["parameters"] = tuple_of(named.parameters);
   names["inputs"] = tuple_of(named.inputs);
   return names;

@@ -106,7 +106,8 @@ struct ForwardArguments {
     } else {
       call.x = layout.strided<const T>(arguments.keep(readable_in_place<T>(array) ? array : copied(array)));
     }
-    call.initial = state_pointers(shape, split_state(given.hx, "hx", names.initial), names.initial, layout, arguments);
+    call.initial = state_pointers(shape, split_state(given.hx, "hx", names.initial, names.order), names.initial, layout,
+                                  arguments);
     call.inputs = inputs_of(shape, layout, given.inputs, arguments);
     call.signalled = signalled;
   }

@@ -41,21 +41,21 @@ std::vector<Strided<const T>> by_layer(const NetworkShape &shape, py::handle giv
   return result;
 }
 
-// The number of a state besides h.
+// The number of a state besides the one that is y.
 inline std::size_t state_of(const NamedCell &cell, py::handle key) {
   std::string expected;
   for (std::size_t state = 1; state < cell.states.size(); ++state) {
     if (PyUnicode_Check(key.ptr()) && PyUnicode_CompareWithASCIIString(key.ptr(), cell.states[state].c_str()) == 0) {
       return state;
     }
-    expected += (state > 1 ? ", " : "names of states besides h: ") + cell.states[state];
+    expected += (state > 1 ? ", " : "names of states besides " + cell.states[0] + ": ") + cell.states[state];
   }
-  if (expected.empty()) expected = "no states, as the cell has h alone";
+  if (expected.empty()) expected = "no states, as the cell has " + cell.states[0] + " alone";
   if (!PyUnicode_Check(key.ptr())) refuse_type("dstates", expected, py::repr(key));
   refuse_value("dstates", expected, py::repr(key));
 }
 
-// The same of all states but h, from a dict {name: {layer: array}} or None.
+// The same of all states but the one that is y, from a dict {name: {layer: array}} or None.
 template <class T>
 std::array<std::vector<Strided<const T>>, kMaxStates> by_state(const NetworkShape &shape, py::handle given,
                                                                const Layout &layout, Arguments<T> &arguments) {

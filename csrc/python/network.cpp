@@ -153,8 +153,8 @@ class PyNetwork {
     call.dy = arguments.sequences(dy, "dy", layout, symbol(), features());
     call.doutputs = by_layer(shape, doutputs, "doutputs", 0, layout, arguments);
     call.dstates = by_state(shape, dstates, layout, arguments);
-    call.dfinal =
-        state_pointers(shape, split_state(dstate, "dstate", names_->dfinal), names_->dfinal, layout, arguments);
+    call.dfinal = state_pointers(shape, split_state(dstate, "dstate", names_->dfinal, names_->order), names_->dfinal,
+                                 layout, arguments);
     call.dinputs = input_targets(shape, layout, targets, *memory, arguments);
     call.grads = gradient_targets(*parameters_, gradients, arguments);
 

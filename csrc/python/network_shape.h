@@ -26,9 +26,10 @@ inline NetworkShape checked_shape(NetworkShape shape) {
   if (!cell.projects) shape.projected_size = shape.hidden_size;
   for (int p = 0; p < cell.parameter_count; ++p) {
     const Index heads = cell.parameters[p].heads;
-    if (shape.hidden_size % heads != 0 || shape.projected_size % heads != 0) {
-      refuse_value("hidden_size", "a multiple of the cell's heads, " + std::to_string(heads),
-                   std::to_string(shape.hidden_size));
+    const bool hidden = shape.hidden_size % heads != 0;
+    if (hidden || shape.projected_size % heads != 0) {
+      refuse_value(hidden ? "hidden_size" : "proj_size", "a multiple of the cell's heads, " + std::to_string(heads),
+                   std::to_string(hidden ? shape.hidden_size : shape.projected_size));
     }
   }
   for (Index layer = 0; cell.raw && layer < std::min<Index>(shape.layers, 2); ++layer) {

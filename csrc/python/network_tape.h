@@ -67,13 +67,14 @@ std::shared_ptr<LayerArrays<T>> outputs(const TapePtr<T> &tape) {
   return std::make_shared<LayerArrays<T>>(LayerArrays<T>{tape, 0});
 }
 
-// A dict of all states but h, by name.
+// A dict of all states but the one that is y, by name.
 template <class T>
 py::dict states(const TapePtr<T> &tape) {
   py::dict result;
-  for (int state = 1; state < tape->shape().description().states; ++state) {
-    const std::string &name = tape->shape().cell->states[static_cast<std::size_t>(state)];
-    result[py::str(name)] = wrap(std::make_shared<LayerArrays<T>>(LayerArrays<T>{tape, state}));
+  for (const std::size_t state : tape->shape().cell->order) {
+    if (state == 0) continue;
+    const std::string &name = tape->shape().cell->states[state];
+    result[py::str(name)] = wrap(std::make_shared<LayerArrays<T>>(LayerArrays<T>{tape, static_cast<int>(state)}));
   }
   return result;
 }

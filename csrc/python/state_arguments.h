@@ -1,4 +1,4 @@
-// The states of a recurrent layer's cell from Python: h alone, or a tuple in the cell's order.
+// The states of a recurrent layer's cell from Python: one alone, or a tuple in the order that the cell has for callers.
 #pragma once
 
 #include <array>
@@ -18,11 +18,12 @@ inline const char *features_symbol(const NetworkShape &shape, int state) {
   return state == 0 && shape.description().projects ? "2*proj_size" : "2*hidden_size";
 }
 
-// What errors call the initial states and the gradients of the final ones, made once per network.
+// What errors call the initial states and the gradients of the final ones, and their order; made once per network.
 struct StateNames {
   std::vector<std::string> initial, dfinal;
+  std::vector<std::size_t> order;
 
-  explicit StateNames(const NamedCell &cell) {
+  explicit StateNames(const NamedCell &cell) : order(cell.order) {
     for (const std::string &state : cell.states) {
       initial.push_back(state + "0");
       dfinal.push_back("d" + state + "_n");
@@ -32,8 +33,9 @@ struct StateNames {
 
 using StateObjects = std::array<py::object, kMaxStates>;
 
-// The parts of a state, in the cell's order; each may be None, and so may the whole.
-inline StateObjects split_state(py::handle state, Name name, const std::vector<std::string> &parts) {
+// The parts of a state, as the cell numbers them; each may be None, and so may the whole.
+inline StateObjects split_state(py::handle state, Name name, const std::vector<std::string> &parts,
+                                const std::vector<std::size_t> &order) {
   StateObjects result;
   if (parts.size() == 1) {
     result[0] = py::reinterpret_borrow<py::object>(state);
@@ -49,11 +51,11 @@ inline StateObjects split_state(py::handle state, Name name, const std::vector<s
   if (!given && PyErr_Occurred()) throw py::error_already_set();
   if (!given || PyTuple_GET_SIZE(given.ptr()) != static_cast<Py_ssize_t>(parts.size())) {
     std::string names;
-    for (const std::string &part : parts) names += (names.empty() ? "" : ", ") + part;
+    for (const std::size_t at : order) names += (names.empty() ? "" : ", ") + parts[at];
     refuse_type(name, (parts.size() == 2 ? "a pair (" : "a tuple (") + names + ")", type_name(state));
   }
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    result[i] = py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(given.ptr(), static_cast<Py_ssize_t>(i)));
+    result[order[i]] = py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(given.ptr(), static_cast<Py_ssize_t>(i)));
   }
   return result;
 }
@@ -88,7 +90,8 @@ inline py::object joined_state(const NetworkShape &shape, const StateObjects &ar
   const int count = shape.description().states;
   if (count == 1) return arrays[0];
   py::tuple result(count);
-  for (int state = 0; state < count; ++state) result[state] = arrays[state];
+  const std::vector<std::size_t> &order = shape.cell->order;
+  for (std::size_t i = 0; i < order.size(); ++i) result[i] = arrays[order[i]];
   return result;
 }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_array, check_lengths, shown
+from ._checks import check_array, check_lengths, check_resets, shown
 from ._members import ELEMENTWISE
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
@@ -34,8 +34,10 @@ class Arguments:
 
     def __init__(self, layers: Sequence[Any], batch_first: bool | None) -> None:
         self.batch_first = bool(batch_first)
-        known = [type(layer) in KNOWN or is_layer_type(type(layer)) for layer in layers]
-        self.known = known.index(False) if False in known else len(layers)
+        self.known = next(
+            (i for i, layer in enumerate(layers) if not (type(layer) in KNOWN or is_layer_type(type(layer)))),
+            len(layers),
+        )
         self.reader: Any = next((layer for layer in layers if type(layer) not in ELEMENTWISE), None)
         self.first = self.reader is layers[0]
         self.stateful = [(i, layer) for i, layer in enumerate(layers) if kind_of(layer) in {RECURRENT, MODEL}]
@@ -46,18 +48,23 @@ class Arguments:
             type(layer) not in (Embedding, Linear, ReLU, Sigmoid, Tanh) for layer in before
         )
         self.of_lengths = any(isinstance(layer, (Recurrent, Last)) for layer in layers[: self.known])
+        self.of_resets = any(isinstance(layer, Recurrent) for layer in layers[: self.known])
         self.random = [layer for layer in layers if isinstance(layer, (Recurrent, Dropout))]
 
-    def check(self, x: Array, states: Sequence[State] | None, lengths: Array | None) -> Sequence[State]:
+    def check(
+        self, x: Array, states: Sequence[State] | None, lengths: Array | None, resets: Array | None
+    ) -> Sequence[State]:
         """The states, one for each member that has some; raises what a member would."""
         if not self.first:
             self._check_x(x)
         checked = self.none if states is None else self._check_number("state", states)
-        if lengths is None and (states is None or not self.ahead):
+        if lengths is None and resets is None and (states is None or not self.ahead):
             return checked
         steps, batch = self._axes(x)
         if lengths is not None and self.of_lengths and steps is not None:
             check_lengths(lengths, steps, *batch)
+        if resets is not None and self.of_resets and steps is not None:
+            check_resets(resets, steps, batch, self.batch_first)
         for (i, layer), state in zip(self.stateful, checked, strict=True):
             if is_layer_type(type(layer)):
                 _check_state(layer, state, batch if steps is not None and i < self.known else None)
@@ -71,8 +78,9 @@ class Arguments:
     def check_gradients(self, dstate: Sequence[State] | None, states: Sequence[State]) -> Sequence[State]:
         """The gradients of final states, like those."""
         given = self._check_number("dstate", dstate)
-        for like, gradient in zip(states, given, strict=True):
-            _check_gradient(gradient, like)
+        for (_, layer), like, gradient in zip(self.stateful, states, given, strict=True):
+            names = [f"d{name}_n" for name in layer.formula.states] if isinstance(layer, Recurrent) else []
+            _check_gradient(gradient, like, names)
         return given
 
     def _check_number(self, name: str, state: Sequence[State] | None) -> Sequence[State]:
@@ -149,16 +157,18 @@ def _check_state(layer: Any, state: State, batch: tuple[int, ...] | None) -> Non
             raise ValueError(f"{name}: expected {symbols} = {shape}, as {shown(layer)} takes it, got {array.shape}")
 
 
-def _check_gradient(gradient: State, like: State) -> None:
-    """One member's dstate: None, or an array like its state; of an LSTM, None or a pair of such."""
+def _check_gradient(gradient: State, like: State, names: Sequence[str]) -> None:
+    """One member's dstate: None, or an array like its state; of several states, None or a tuple of such."""
     if gradient is None:
         return
     if isinstance(like, (list, tuple)):
-        expected = "a pair (dh_n, dc_n) for an LSTM" if isinstance(like, tuple) else f"a list of {len(like)}"
+        expected = f"a list of {len(like)}"
+        if isinstance(like, tuple):
+            expected = f"a {'pair' if len(like) == 2 else 'tuple'} ({', '.join(names)})"
         if not isinstance(gradient, (list, tuple)) or len(gradient) != len(like):
             raise TypeError(f"dstate: expected {expected}, got {shown(gradient)}")
         for one, array in zip(gradient, like, strict=True):
-            _check_gradient(one, array)
+            _check_gradient(one, array, ())
         return
     if not isinstance(like, np.ndarray):
         return  # somebody's own

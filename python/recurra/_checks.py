@@ -147,6 +147,17 @@ def check_lengths(value: object, steps: int, batch: int | None = None) -> Array:
     return lengths.astype(np.int64)
 
 
+def check_resets(value: object, steps: int, batch: tuple[int, ...], batch_first: bool) -> None:
+    """(T, B) of bool in x's layout, or (T,) where x has no batch."""
+    resets = plain_array("resets", value, "biufcOSUVMm", "bool", "bool_")
+    if resets.dtype.kind != "b":
+        raise TypeError(f"resets: expected bool, got {resets.dtype}: cast it with resets.astype(bool)")
+    shape = (*batch, steps) if batch_first else (steps, *batch)
+    if resets.shape != shape:
+        symbols = "(T,)" if not batch else "(B, T)" if batch_first else "(T, B)"
+        raise ValueError(f"resets: expected {symbols} = {shape}, got {resets.shape}")
+
+
 def check_rng(name: str, value: object) -> np.random.Generator:
     """A generator, or one from an integer seed; None (where a caller allows it) is a seed from the system."""
     if isinstance(value, np.random.Generator):

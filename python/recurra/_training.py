@@ -230,10 +230,12 @@ def unpacked(name: str, items: Iterable[Any]) -> Iterator[tuple[Any, Any, Any]]:
         raise ValueError(f"{name}: expected at least one in an epoch, got none")
 
 
-def bidirectional_of(model: Any) -> Module | None:
-    """A layer that reads both ways, if there is one."""
+def reverse_of(model: Any) -> Module | None:
+    """A layer that reads sequences from their ends, or both ways, if there is one."""
     leaves = model.leaves() if hasattr(model, "leaves") else []
-    return next((leaf for leaf in leaves if getattr(leaf, "bidirectional", False)), None)
+    return next(
+        (leaf for leaf in leaves if any(getattr(leaf, name, False) for name in ("bidirectional", "reverse"))), None
+    )
 
 
 def _has_steps(y: Any, x: Any) -> bool:

@@ -16,7 +16,7 @@ import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._checks import check_flag, check_number, check_size, shown
-from ._training import NONFINITE, Criterion, NonfiniteError, Training, bidirectional_of
+from ._training import NONFINITE, Criterion, NonfiniteError, Training, reverse_of
 from .history import History
 from .module import Module
 from .optim import Optimizer
@@ -179,9 +179,9 @@ def _check_options(model: Any, clip_norm: object, carry_state: object, nonfinite
         raise TypeError(f"nonfinite: expected 'stop', 'skip' or 'raise', got {shown(nonfinite)}")
     if nonfinite not in NONFINITE:
         raise ValueError(f"nonfinite: expected 'stop', 'skip' or 'raise', got {shown(nonfinite)}")
-    if check_flag("carry_state", carry_state) and (layer := bidirectional_of(model)) is not None:
+    if check_flag("carry_state", carry_state) and (layer := reverse_of(model)) is not None:
         raise ValueError(
-            f"carry_state: expected layers of one direction, as a reverse direction ends where a batch begins, got "
+            f"carry_state: expected layers of one direction, forward, as a reverse one ends where a batch begins, got "
             f"{shown(layer)}"
         )
 

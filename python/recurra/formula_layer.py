@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import pickle
+import sys
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ._checks import check_size
-from .recurrent import COMMON, OPTIONS, SIZES, Recurrent
+from .recurrent import COMMON, OPTIONS, SIZES, Recurrent, WithFormula
 from .single_steps import CELL_OPTIONS, SingleStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Self
 
     from .formula import Formula
     from .recurrent import Seed
 
 
-class FormulaLayer(Recurrent):
+class OfFormula(WithFormula):
+    """What classes that are made of a formula share: they are the package's, and are pickled by their names."""
+
+    @classmethod
+    def _is_own(cls) -> bool:
+        return "formula" in vars(cls) or super()._is_own()
+
+    def _check_projection(self, proj_size: int) -> int:
+        if self.formula.projects:
+            check_size("proj_size", proj_size)
+        return super()._check_projection(proj_size)
+
+    @property
+    def _can_project(self) -> bool:
+        return self.formula.projects
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        kind = type(self)
+        found: Any = None
+        with contextlib.suppress(AttributeError, KeyError):
+            found = reduce(getattr, kind.__qualname__.split("."), sys.modules[kind.__module__])
+        if found is not kind:
+            raise pickle.PicklingError(
+                f"pickle: expected a formula at the top level of a module, under its function's name, got "
+                f"{kind.__module__}.{kind.__qualname__}, where it can't be found again"
+            )
+        return super().__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return twin
+
+
+class FormulaLayer(OfFormula, Recurrent):
     """A stack of recurrent layers whose cell is a formula; what `recurra.formula` makes are subclasses.
 
     Args:
@@ -72,15 +113,6 @@ class FormulaLayer(Recurrent):
             learned_state,
         )
 
-    def _check_projection(self, proj_size: int) -> int:
-        if self.formula.projects:
-            check_size("proj_size", proj_size)
-        return super()._check_projection(proj_size)
-
-    @property
-    def _can_project(self) -> bool:
-        return self.formula.projects
-
     @classmethod
     def describe(
         cls,
@@ -133,7 +165,7 @@ class FormulaLayer(Recurrent):
         return lines
 
 
-class FormulaCell(SingleStep):
+class FormulaCell(OfFormula, SingleStep):
     """One step of a formula's cell: (x, states) -> states'. `PeepholeLSTM.Cell` is that of `PeepholeLSTM`.
 
     Args:
@@ -165,14 +197,14 @@ def layer_class(formula: Formula) -> type[FormulaLayer]:
     own = (function.__doc__ or "A formula's layers.").rstrip()
     doc = f"{own}\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
     shared = {"formula": formula, "__module__": function.__module__ or __name__}
-    members = {**shared, "__qualname__": where, "__doc__": doc, "function": staticmethod(function)}
-    layer: type[FormulaLayer] = _class(name, FormulaLayer, members)
+    layer: Any = type(
+        name, (FormulaLayer,), {**shared, "__qualname__": where, "__doc__": doc, "function": staticmethod(function)}
+    )
     cell_doc = f"One step of `{name}`; arguments as for `recurra.FormulaCell`."
-    members = {**shared, "__qualname__": f"{where}.Cell", "__doc__": cell_doc, "_layer_type": layer}
-    layer.Cell = _class("Cell", FormulaCell, members)
-    return layer
-
-
-def _class(name: str, base: type, members: dict[str, Any]) -> Any:
-    """A subclass, made by the base's own metaclass."""
-    return type(base)(name, (base,), members)
+    layer.Cell = type(
+        "Cell",
+        (FormulaCell,),
+        {**shared, "__qualname__": f"{where}.Cell", "__doc__": cell_doc, "_layer_type": layer},
+    )
+    made: type[FormulaLayer] = layer
+    return made

@@ -13,6 +13,10 @@ import numpy as np
 
 from . import _core
 from ._checks import check_array, check_flag, check_size, check_tokens, shown
+from .definitions import FORMULAS
+from .formula import Formula
+from .formula.operations import Role
+from .formula_layer import FormulaLayer
 from .recurrent import MOST_LAYERS, NETWORKS
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from .module import Array
     from .recurrent import State
 
-CELLS = _core.cells()  # those that it knows
+BIASES = frozenset({Role.INPUT_BIAS, Role.RECURRENT_BIAS})
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Tape:
 
 
 def forward(
-    cell: str,
+    cell: str | Formula | type[FormulaLayer],
     x: Array,
     params: Mapping[str, Array],
     hx: State = None,
@@ -53,8 +57,13 @@ def forward(
     lengths: Array | None = None,
     masks: Sequence[Array] | None = None,
     tokens: bool | None = None,
+    inputs: Mapping[str, Array] | None = None,
+    resets: Array | None = None,
 ) -> tuple[Array, State, Tape]:
     """A whole network, forward; see `recurra.reference.forward` for arguments and results.
+
+    The cell may also be a formula, or the class of layers that `recurra.formula` makes of one; its `inputs`, and
+    `resets`, are as those of a layer's call. Sizes are what the parameters say.
 
     x, params, states and masks share one dtype, float32 or float64. x may also be (T, I), one sequence, and all other
     arrays then lack the axis B too; masks never do. Integers are tokens as they are for a layer made with `tokens`.
@@ -62,32 +71,78 @@ def forward(
     Raises:
         TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
     """
-    if not isinstance(cell, str):
-        raise TypeError(f"cell: expected one of {', '.join(CELLS)}, got {shown(cell)}")
-    if cell not in CELLS:
-        raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {shown(cell)}")
+    formula = _formula_of(cell)
     check_size("num_layers", num_layers, MOST_LAYERS)
     check_flag("bidirectional", bidirectional)
     tokens = check_tokens(tokens)
     if not hasattr(params, "keys"):
         raise TypeError(f"params: expected a dict of arrays by name, got {type(params).__name__}")
-    for name in ("weight_ih_l0", "weight_hh_l0"):
-        if name not in params:
-            raise ValueError(f"params: expected the names of the parameters, got no {name}")
-        check_array(name, params[name])
-        if params[name].ndim != 2 or 0 in params[name].shape:
-            raise ValueError(f"{name}: expected (rows, columns), got {params[name].shape}")
+    biases = [p.name for p in formula.layout.parameters if p.role in BIASES]
+    bias = any(name.startswith(tuple(f"{one}_l" for one in biases)) for name in params if biases)
+    sizes, dtype = _sizes(formula, params, bias), _dtype(params, x)
     if masks is not None and not isinstance(masks, (list, tuple)):
         raise TypeError(f"masks: expected a list of arrays, got {type(masks).__name__}")
-    make = NETWORKS[params["weight_ih_l0"].dtype]
-    input_size, hidden_size = params["weight_ih_l0"].shape[1], params["weight_hh_l0"].shape[1]
-    bias = any(name.startswith("bias") for name in params)
-    network = make(cell, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False, tokens)
+    features = x.shape[-1] if isinstance(x, np.ndarray) and x.ndim and x.shape[-1] else 1
+    hidden_size = sizes.get("hidden_size") or _size_of_state(formula, hx) or features
+    input_size, proj_size = sizes.get("input_size", features), sizes.get("proj_size", 0)
+    network = NETWORKS[dtype](
+        formula.core, input_size, hidden_size, num_layers, 1 + bidirectional, bias, False, tokens, proj_size
+    )
     network.parameters.load(params, "params")
     y, state, core = network.forward(
-        x, hx, lengths, False, None if masks is None else lambda *_: (list(masks), None), None, None, None, None
+        x, hx, lengths, False, None if masks is None else lambda *_: (list(masks), None), None, inputs, resets, None
     )
     return y, state, Tape(core, network)
+
+
+def _formula_of(cell: object) -> Formula:
+    if isinstance(cell, Formula):
+        return cell
+    if isinstance(cell, type) and issubclass(cell, FormulaLayer) and cell is not FormulaLayer:
+        return cell.formula
+    expected = f"one of {', '.join(FORMULAS)}, a formula, or the class of a formula's layers"
+    if not isinstance(cell, str):
+        raise TypeError(f"cell: expected {expected}, got {shown(cell)}")
+    if cell not in FORMULAS:
+        raise ValueError(f"cell: expected {expected}, got {shown(cell)}")
+    return FORMULAS[cell]
+
+
+def _sizes(formula: Formula, params: Mapping[str, Array], bias: bool) -> dict[str, int]:
+    """What the first layer's parameters say; those that contradict each other are refused when they are loaded."""
+    sizes: dict[str, int] = {}
+    for parameter in formula.layout.parameters:
+        name, role = f"{parameter.name}_l0", parameter.role
+        if role in BIASES and not bias:
+            continue
+        if name not in params:
+            raise ValueError(f"params: expected the names of the parameters, got no {name}")
+        shape = check_array(name, params[name]).shape
+        if role <= Role.RECURRENT_WEIGHT or role == Role.PROJECTION:
+            if len(shape) != 2 or 0 in shape:
+                raise ValueError(f"{name}: expected (rows, columns), got {shape}")
+            if role == Role.INPUT_WEIGHT:
+                sizes["input_size"] = shape[1]
+            elif role == Role.PROJECTION:
+                sizes.update(proj_size=shape[0], hidden_size=shape[1])
+            elif not formula.layout.reads_projected(parameter.name):
+                sizes.setdefault("hidden_size", shape[1] * parameter.heads)
+        elif role == Role.UNIT_VECTOR and shape and shape[0]:
+            sizes.setdefault("hidden_size", shape[0])
+    if "hidden_size" not in sizes and "input_size" in sizes:
+        first = formula.layout.parameters[0]
+        sizes["hidden_size"] = max(1, params[f"{first.name}_l0"].shape[0] // first.blocks)
+    return sizes
+
+
+def _dtype(params: Mapping[str, Array], x: Array) -> np.dtype[np.floating]:
+    return next((params[name].dtype for name in params), getattr(x, "dtype", np.dtype(np.float32)))
+
+
+def _size_of_state(formula: Formula, hx: State) -> int:
+    """H of an initial state, for a cell without parameters that tell it; 0 if there is none."""
+    parts = hx if isinstance(hx, (tuple, list)) and len(formula.states) > 1 else [hx]
+    return max((part.shape[-1] for part in parts if isinstance(part, np.ndarray) and part.ndim), default=0)
 
 
 def backward(
@@ -97,10 +152,11 @@ def backward(
     *,
     doutputs: Mapping[int, Array] | None = None,
     dstates: Mapping[str, Mapping[int, Array]] | None = None,
+    dinputs: Mapping[str, Array] | None = None,
 ) -> tuple[Array | None, State, dict[str, Array]]:
     """Back-propagation through time, any number of times from one tape; see `recurra.reference.backward`.
 
-    If x was tokens, which have no gradient, dx is None.
+    If x was tokens, which have no gradient, dx is None. Gradients of inputs are added to the arrays in `dinputs`.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
@@ -108,7 +164,7 @@ def backward(
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected one of recurra.functional.forward, got {type(tape).__name__}")
     grads = {name: np.zeros_like(value) for name, value in tape.network.parameters.views().items()}
-    dx, dinitial = tape.network.backward(tape.core, dy, dstate, doutputs, dstates, None, True, grads, True, None)
+    dx, dinitial = tape.network.backward(tape.core, dy, dstate, doutputs, dstates, dinputs, True, grads, True, None)
     return dx, dinitial, grads
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown
-from ._training import bidirectional_of
+from ._training import reverse_of
 from .embedding import Embedding
 from .linear import Linear
 from .recurrent import is_layer_type
@@ -53,9 +53,11 @@ def generate(
         ValueError: a number out of range, a model that reads both ways, or logits that are NaN or infinite.
     """
     model = as_model(model)
-    both = bidirectional_of(model)
-    if both is not None:
-        raise ValueError(f"model: expected layers of one direction, as the future isn't known, got {shown(both)}")
+    reader = reverse_of(model)
+    if reader is not None:
+        raise ValueError(
+            f"model: expected layers of one direction, forward, as the future isn't known, got {shown(reader)}"
+        )
     tokens = _check_prompt(prompt)
     check_size("length", length)
     check_number("temperature", temperature, "a number from 0 up", 0, math.inf)
@@ -98,11 +100,12 @@ def _without_embedding(model: Any, length: int) -> Any:
     if "weight_ih_l0" not in weights:
         return model
     rows = len(weights["weight_ih_l0"])
-    names = [name for name in layer.formula.parameters if name.startswith("bias")]
+    names = [name for name in ("bias_ih", "bias_hh") if name in layer.formula.parameters]
     sizes = {name: layer.formula.blocks_of(name) * size for name in names}
     if not layer.bias:
-        layers = range(layer.num_layers)
-        weights |= {f"{name}_l{k}": np.zeros(sizes[name], layer.dtype) for name in names for k in layers}
+        weights |= {
+            f"{name}_l{k}": np.zeros(sizes[name], layer.dtype) for name in names for k in range(layer.num_layers)
+        }
     start, rest = weights["bias_ih_l0"].copy(), weights.get("bias_hh_l0", np.zeros(0, layer.dtype)).copy()
     for block, recurrent in layer.formula.joined_biases:  # which the same chain begins with
         start[block * size : (block + 1) * size] += rest[recurrent * size : (recurrent + 1) * size]

@@ -29,7 +29,7 @@ def masked(formula: Formula, recurrent: bool, zoned: tuple[str, ...]) -> Formula
     def step(a: Any, s: Any, u: Any, x: Any) -> Any:
         values = {"a": a, "s": s, "u": u, "x": x}
         after = function(**{name: values[name] for name in formula.arguments})
-        states = after if isinstance(after, tuple) else (after,)
+        states = after if isinstance(after, (tuple, list)) else (after,)
         return tuple(
             where(getattr(x, zone_of(name)), getattr(s, name), state) if name in zoned else state
             for name, state in zip(formula.states, states, strict=True)

@@ -10,6 +10,7 @@ import numpy as np
 from . import _core
 from ._checks import caller_level, check_flag, check_number, check_rng, check_size, check_tokens, shown
 from ._masks import chosen, dropout_mask
+from .formula.operations import Role
 from .masked import RECURRENT_MASK, masked, zone_of
 from .module import Array, Module
 
@@ -120,12 +121,31 @@ class Recurrent(WithFormula):
             raise ValueError("reverse: expected False, as the layer is bidirectional, got True")
         self.learned_state = check_flag("learned_state", learned_state)
         self._proj_size = self._check_projection(proj_size)
-        self._recurrent_dropout = check_number("recurrent_dropout", recurrent_dropout, "a number in [0, 1)", 0, 1)
+        self._recurrent_dropout = self._check_recurrent_dropout(recurrent_dropout)
         self._zoneout = self._check_zoneout(zoneout)
         self._plan: Mapping[str, int] | None = None
         super().__init__(dtype, seed, self.hidden_size**-0.5)
 
+    def _check_recurrent_dropout(self, rate: object) -> float:
+        number = check_number("recurrent_dropout", rate, "a number in [0, 1)", 0, 1)
+        if number and self.proj_size:
+            raise ValueError(f"recurrent_dropout: expected 0, as the state that products read is projected, got {rate}")
+        if number and not any(p.role == Role.RECURRENT_WEIGHT for p in self.formula.layout.parameters):
+            raise ValueError(f"recurrent_dropout: expected 0, as no product of the cell reads a state, got {rate}")
+        if number:
+            masked(self.formula, True, ())  # refuses gates that read several states
+        return number
+
     def _check_zoneout(self, zoneout: object) -> float | dict[str, float]:
+        rates = self._zoneout_rates(zoneout)
+        first = self.formula.states[0]
+        if self.proj_size and (rates.get(first) if isinstance(rates, dict) else rates):
+            others = ", ".join(f"{name!r}: {zoneout}" for name in self.formula.states[1:])
+            expected = "0" if isinstance(rates, dict) else f"0, or {{{others}}},"
+            raise ValueError(f"zoneout: expected {expected} as {first} is projected, got {zoneout}")
+        return rates
+
+    def _zoneout_rates(self, zoneout: Any) -> float | dict[str, float]:
         if not hasattr(zoneout, "keys"):
             return check_number("zoneout", zoneout, "a number in [0, 1), or one for each of some states", 0, 1)
         given: Any = zoneout
@@ -179,12 +199,12 @@ class Recurrent(WithFormula):
 
     @recurrent_dropout.setter
     def recurrent_dropout(self, value: float) -> None:
-        self._recurrent_dropout = check_number("recurrent_dropout", value, "a number in [0, 1)", 0, 1)
+        self._recurrent_dropout = self._check_recurrent_dropout(value)
 
     @property
     def zoneout(self) -> float | dict[str, float]:
         """The rate at which units of the states stay as they were in a step of `forward` (Krueger et al. 2017)."""
-        return self._zoneout
+        return dict(self._zoneout) if isinstance(self._zoneout, dict) else self._zoneout
 
     @zoneout.setter
     def zoneout(self, value: float | Mapping[str, float]) -> None:
@@ -369,7 +389,7 @@ class Recurrent(WithFormula):
 
 
 def is_layer_type(kind: type) -> bool:
-    """Whether it is a class of recurrent layers, of ours or of a formula: a subclass of one may compute otherwise."""
+    """Whether it is a class of recurrent layers of ours or of a formula; a subclass may compute something else."""
     return issubclass(kind, Recurrent) and "formula" in vars(kind)
 
 

@@ -8,7 +8,15 @@ import numpy as np
 
 from ._arguments import LAST, MODEL, PLAIN, RANDOM, RECURRENT, Arguments, kind_of
 from ._checks import check_flag, check_rng, shown
-from ._members import batch_first_of, check_features, check_kind, check_last, check_parameters, resolve_last
+from ._members import (
+    batch_first_of,
+    check_features,
+    check_inputs,
+    check_kind,
+    check_last,
+    check_parameters,
+    resolve_last,
+)
 from .composite import Composite, check_arrays, is_layer
 from .embedding import Embedding
 from .recurrent import is_layer_type
@@ -63,6 +71,7 @@ class Sequential(Composite):
         self._members = tuple(_flatten(self._layers))
         inside = [layer for _, layer in self._members]
         check_parameters(inside)
+        check_inputs(inside)
         check_last(inside)
         check_features(inside)
         self._batch_first = batch_first_of(inside)
@@ -76,32 +85,41 @@ class Sequential(Composite):
         """Whether sequences are (B, T, …); None if no member says so or otherwise."""
         return self._batch_first
 
-    def __call__(self, x: Array, *, lengths: Array | None = None) -> Array:
-        """x -> y; without dropout, from states of zeros. `lengths` is for the recurrent members and Last."""
-        if type(self).run is not Sequential.run:
-            return self.run(x, None, lengths=lengths)[0]
-        return self._run(x, None, lengths, plain=True)[0]
+    def __call__(self, x: Array, *, lengths: Array | None = None, resets: Array | None = None) -> Array:
+        """x -> y; without dropout, from states of zeros. `lengths` is for the recurrent members and Last.
 
-    def run(self, x: Array, state: States = None, *, lengths: Array | None = None) -> tuple[Array, list[State]]:
+        `resets` is for the recurrent members.
+        """
+        if type(self).run is not Sequential.run:
+            return self.run(x, None, lengths=lengths, **({} if resets is None else {"resets": resets}))[0]
+        return self._run(x, None, lengths, resets, plain=True)[0]
+
+    def run(
+        self, x: Array, state: States = None, *, lengths: Array | None = None, resets: Array | None = None
+    ) -> tuple[Array, list[State]]:
         """x -> y and the final states; without dropout, keeping nothing.
 
         Args:
             x: what the first member takes.
             state: the initial one of each recurrent member, in a list.
             lengths: (B,) integers in 0..T, for the recurrent members and Last.
+            resets: (T, B) of bool, laid out as x: before which steps the recurrent members' states become zero.
         """
-        return self._run(x, state, lengths, plain=False)
+        return self._run(x, state, lengths, resets, plain=False)
 
-    def _run(self, x: Array, state: States, lengths: Array | None, plain: bool) -> tuple[Array, list[State]]:
+    def _run(
+        self, x: Array, state: States, lengths: Array | None, resets: Array | None, plain: bool
+    ) -> tuple[Array, list[State]]:
         """With `plain`, members of your own are called without `run`, and their states are left out."""
-        initial = iter(self._arguments.check(x, state, lengths))
-        options = {} if lengths is None else {"lengths": lengths}  # so that members of your own may go without
+        initial = iter(self._arguments.check(x, state, lengths, resets))
+        lengths_only = {} if lengths is None else {"lengths": lengths}  # so that members of your own may go without
+        options = lengths_only if resets is None else lengths_only | {"resets": resets}
         final: list[State] = []
         y: Any = x
         table = self._table(x)
         for kind, layer in self._kinds[table is not None :]:
             if table is not None:
-                y, h = layer._call(y, next(initial), lengths, None, table)
+                y, h = layer._call(y, next(initial), lengths, None, table, None, resets)
                 final.append(h)
                 table = None
             elif kind == PLAIN:
@@ -110,7 +128,7 @@ class Sequential(Composite):
                 y, h = layer(y, next(initial), **options)
                 final.append(h)
             elif kind == LAST:
-                y = layer(y, **options)
+                y = layer(y, **lengths_only)
             elif kind == RANDOM:
                 y = layer(y)
             elif plain:
@@ -123,20 +141,26 @@ class Sequential(Composite):
         return y, final
 
     def forward(
-        self, x: Array, state: States = None, *, lengths: Array | None = None, rng: Seed = None
+        self,
+        x: Array,
+        state: States = None,
+        *,
+        lengths: Array | None = None,
+        rng: Seed = None,
+        resets: Array | None = None,
     ) -> tuple[Array, SequentialTape]:
         """x -> y and the tape, `tape.state` the final states.
 
         Args:
-            x, state, lengths: as for `run`.
+            x, state, lengths, resets: as for `run`.
             rng: where dropout's masks come from, drawn member after member from one generator; needed if there is any.
         """
-        initial = iter(self._arguments.check(x, state, lengths))
+        initial = iter(self._arguments.check(x, state, lengths, resets))
         self._arguments.check_rng(rng)
         versions = self._versions()
         lengths_only = {} if lengths is None else {"lengths": lengths}
         rng_only = {} if rng is None else {"rng": check_rng("rng", rng)}
-        options: dict[str, Any] = lengths_only | rng_only
+        options: dict[str, Any] = lengths_only | rng_only | ({} if resets is None else {"resets": resets})
         tapes: list[Any] = []
         final: list[State] = []
         y: Any = x
@@ -146,7 +170,7 @@ class Sequential(Composite):
             tapes.append(None)  # what Embedding.backward would need, the recurrent layer does
         for kind, layer in self._kinds[table is not None :]:
             if table is not None:
-                y, h, tape = layer._forward(y, next(initial), lengths, options.get("rng"), table)
+                y, h, tape = layer._forward(y, next(initial), lengths, options.get("rng"), table, None, resets)
                 final.append(h)
                 table = None
             elif kind == PLAIN:

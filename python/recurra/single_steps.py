@@ -148,7 +148,7 @@ class SingleStep(WithFormula):
         )
 
     def __call__(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> State:
-        """The state after this step; hx None is zeros. Inputs of a formula's cell are (B, H), or (B,) of a number."""
+        """The state after this step; hx None is zeros. Inputs of a formula are (B, H), or (B,) of one number each."""
         return self._core.call(x, hx, None, None, False, None, inputs, None, None)
 
     def forward(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> tuple[State, Tape]:

@@ -20,6 +20,10 @@ def arrange(declared: Declaration, graph: Graph, roots: list[Node]) -> tuple[Lay
     """
     traced = in_order(roots)
     layout = Layout(declared, gate_uses(declared, traced), roots[0].op == Special.PROJECTION)
+    if layout.projects and layout.order[0] != 0:
+        raise ValueError(
+            f"output: expected {declared.states[0]}, as it is projected, got {declared.output} {declared.place}"
+        )
     made = resolved(graph, layout, traced)
     return layout, projected(graph, layout, [made[root] for root in roots])
 
@@ -87,6 +91,7 @@ def _forward(
         forward=forward,
         backward=forward,
         staged_kept=[slots[source] for source in sources] + [-1] * (forward.staged - len(sources)),
+        order=layout.order,
     )
     return program, tape, slots
 
@@ -112,8 +117,7 @@ def _backward(
 def _assemble(program: Program, stages: Stages, layout: Layout) -> None:
     states = len(layout.declared.states)
     read = {product.source for run in stages.products for product in run}
-    # h comes last, since the program is the epilogue of the last one.
-    sources = [[*(k for k in range(1, states) if k in read), *([0] if 0 in read else [])]]
+    sources = [[k for k in range(states) if k in read]]
     for back in range(1, stages.count):
         mirrored = stages.count - 1 - back
         sources.append([states + n for n, v in enumerate(stages.sources) if max(stages.stage[v], 0) == mirrored])

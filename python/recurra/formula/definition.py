@@ -104,7 +104,8 @@ class Formula:
         names = {
             "name": self.declared.name,
             "gates": self.declared.gates,
-            "states": self.states,
+            "states": tuple(self.states[k] for k in self.layout.order),
+            "order": self.states,
             "parameters": self.parameters,
             "inputs": tuple(self.declared.inputs),
         }

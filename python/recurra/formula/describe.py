@@ -34,7 +34,7 @@ class _Names:
         self._layout = layout
         self._program = program
         declared = layout.declared
-        self._states = declared.states
+        self._states = [declared.states[k] for k in program.order]
         self._units, self._scalars, self._inputs = map(list, (declared.units, declared.scalars, declared.inputs))
 
     def column(self, column: Column) -> str:
@@ -44,7 +44,7 @@ class _Names:
         name = f"a.{gates[column.gate]}"
         if column.part == INPUT:
             return f"{name}.x"
-        return name if column.part < HALF else f"{name}.{self._states[column.part - HALF]}"
+        return name if column.part < HALF else f"{name}.{self._layout.declared.states[column.part - HALF]}"
 
     def source(self, source: int) -> str:
         staged = source - len(self._states)

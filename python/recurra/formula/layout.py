@@ -61,6 +61,12 @@ class Layout:
     def _add(self, name: str, role: Role, gates: list[int], heads: int = 1) -> None:
         self.parameters.append(Parameter(name, role, len(gates), heads, gates))
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The declared states' numbers as the compiled half has them: the output first."""
+        output = self.declared.states.index(self.declared.output)
+        return (output, *(k for k in range(len(self.declared.states)) if k != output))
+
     def columns(self, gate: int) -> list[int]:
         """The parts of a gate that are columns: the sum, or the parts that the program adds."""
         parts = self.uses[gate].parts

@@ -1,7 +1,7 @@
 """A formula as plain data, and its encoding for the compiled half."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ LIMITS = {
 }
 MAX_SOURCES = 16
 MAX_SLOTS = 256
+
+# The kinds of memory with a vector for each state; in GRADIENT those of staged vectors follow.
+OF_STATES = frozenset({Kind.OLD, Kind.NEW, Kind.INCOMING, Kind.OUTGOING, Kind.GRADIENT})
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Program:
     forward: Programs
     backward: Programs
     staged_kept: list[int]
+    order: tuple[int, ...]  # which declared state each one is: the output comes first
     products: list[Product] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     means: list[int] = field(default_factory=list)
@@ -82,7 +86,7 @@ class Program:
         known: dict[Place, tuple[Kind, int]] = {
             place: (Kind.NUMBER, self.scalar_count + n) for n, place in enumerate(numbers)
         }
-        known.update({place: (place[0], int(place[1])) for place in places if place not in known})
+        known.update({place: (place[0], self._index(*place)) for place in places if place not in known})
         self.operands = sorted(set(known.values()))
         position = {operand: n for n, operand in enumerate(self.operands)}
         number_of = {place: position[operand] for place, operand in known.items()}
@@ -90,13 +94,23 @@ class Program:
         for stage, run in enumerate(products):
             size = Size.PROJECTED if self.projects and stage == last else Size.HIDDEN
             first = len(self.products)
-            self.products += run
+            numbered = (replace(product, source=self._source(product.source)) for product in run)
+            self.products += sorted(numbered, key=lambda product: (product.source, product.column))
             self._add(self.stages, self.forward, stage, size, range(first, len(self.products)), number_of)
         for stage, read in enumerate(sources):
             size = Size.PROJECTED if self.projects and stage == 0 else Size.HIDDEN
             first = len(self.sources)
-            self.sources += read
+            # State 0 comes last, since the program is the epilogue of the last one.
+            self.sources += sorted(map(self._source, read), key=lambda source: (source == 0, source))
             self._add(self.back_stages, self.backward, stage, size, range(first, len(self.sources)), number_of)
+
+    def _source(self, source: int) -> int:
+        """The number of a source, whose states have been in the order of their declaration."""
+        return self.order.index(source) if source < self.states else source
+
+    def _index(self, kind: Kind, index: int | str) -> int:
+        """The same of an operand."""
+        return self._source(int(index)) if kind in OF_STATES else int(index)
 
     def _add(
         self, to: list[Stage], programs: Programs, stage: int, size: Size, products: range, number_of: dict[Place, int]

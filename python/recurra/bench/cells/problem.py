@@ -101,10 +101,7 @@ class CellSpec(Spec):
 
     @property
     def tolerance(self) -> float:
-        """As for other cells, but a layer norm's rounding errors grow by the step, whoever computes it.
-
-        Ninefold in 50 steps of 256 units, to 5e-4 of the right answer after 100.
-        """
+        """As for other cells; but a layer norm's rounding errors grow, to 5e-4 after 100 steps of 256 units."""
         return super().tolerance * (100 if self.cell == "layernorm" else 1)
 
     @property
