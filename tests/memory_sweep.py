@@ -96,7 +96,7 @@ CALLS = {
     "resets and inputs": lambda: fed.call(x, None, lengths, None, False, None, inputs, resets, None),
     "the same, forward": lambda: fed.forward(x, None, lengths, False, None, None, inputs, resets, None)[:2],
     "the same, backward": lambda: fed.backward(fed_tape, fed_y, None, None, None, dinputs, True, grads, True, None),
-    "Network(…)": lambda: fed.with_cell(driven.core).parameters.views(),
+    "Network(…)": fed.with_cell(driven.core).parameters.views,
     "model": lambda: model(tokens),
     "model.forward": lambda: model.forward(tokens, rng=1)[0],
     "state_dict": lstm.state_dict,

@@ -5,8 +5,9 @@
     lstm = recurra.LSTM(32, 64, seed=0)
     y, (h_n, c_n) = lstm(np.zeros((100, 8, 32), np.float32))  # (T, B, input_size) -> (T, B, hidden_size)
 
-Layers, losses and optimizers are here; `recurra.functional` has the networks as functions of arrays, and
-`recurra.reference` the same in plain NumPy.
+Layers, losses and optimizers are here. `recurra.formula` makes layers of a cell's equations, and `recurra.cells` has
+published ones. `recurra.functional` has the networks as functions of arrays, and `recurra.reference` the same in plain
+NumPy.
 """
 
 from __future__ import annotations

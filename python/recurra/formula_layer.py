@@ -194,9 +194,8 @@ def layer_class(formula: Formula) -> type[FormulaLayer]:
     """The class of layers of a formula, named as its function and found where that is."""
     function = formula.function
     name, where = function.__name__, function.__qualname__
-    doc = (
-        function.__doc__ or "A formula's layers."
-    ).rstrip() + "\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
+    own = (function.__doc__ or "A formula's layers.").rstrip()
+    doc = f"{own}\n\n    Arguments as for `recurra.FormulaLayer`.\n    "
     shared = {"formula": formula, "__module__": function.__module__ or __name__}
     layer: Any = type(
         name, (FormulaLayer,), {**shared, "__qualname__": where, "__doc__": doc, "function": staticmethod(function)}

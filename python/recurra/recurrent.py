@@ -153,7 +153,8 @@ class Recurrent(WithFormula):
     def _zoneout_rates(self, zoneout: Any) -> float | dict[str, float]:
         if not hasattr(zoneout, "keys"):
             return check_number("zoneout", zoneout, "a number in [0, 1), or one for each of some states", 0, 1)
-        rates: dict[str, Any] = dict(zoneout)
+        given: Any = zoneout
+        rates: dict[str, Any] = dict(given)
         for name, rate in rates.items():
             if name not in self.formula.states:
                 raise ValueError(f"zoneout: expected some of {', '.join(self.formula.states)}, got {name!r}")

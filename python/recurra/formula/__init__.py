@@ -5,7 +5,8 @@
         c = sigmoid(a.f) * s.c + sigmoid(a.i) * tanh(a.g)
         return sigmoid(a.o) * tanh(c), c
 
-The module is itself the decorator, `recurra.formula.formula`. Its functions are what formulas are written with.
+The module is itself the decorator, `recurra.formula.formula`, which makes a subclass of `recurra.FormulaLayer`. Its
+functions are what formulas are written with; `recurra.cells` is full of examples.
 """
 
 from __future__ import annotations
