@@ -16,8 +16,8 @@ only() {
 
 # Compiled once per ISA: no containers, no algorithms, nothing that would become one symbol with several contents.
 plain='<(cmath|cstddef|cstdint|cstring|limits|type_traits|utility|immintrin\.h|arm_neon\.h)>'
-only kernels "\"(kernels|cells|compiled_cells|program)\.h\"|\"kernels/[^\"]*\"|$plain"
-not_python='<[^>]*>|"(kernels|cells|compiled_cells|dispatch)\.h"'
+only kernels "\"(kernels|cells|program)\.h\"|\"kernels/[^\"]*\"|$plain"
+not_python='<[^>]*>|"(kernels|cells|dispatch)\.h"'
 only system "$not_python|\"system/[^\"]*\""
 only model "$not_python|\"(system|model)/[^\"]*\""
 found=$(grep -rnE 'include *<(pybind11|Python\.h)' csrc --include='*.h' --include='*.cpp' | grep -v '^csrc/python/' || true)

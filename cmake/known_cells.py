@@ -40,7 +40,8 @@ def header() -> str:
         code, constants = cell.program.encode()
         name = "k" + "".join(word.capitalize() for word in cell.function.__name__.split("_"))
         arrays.append(_array("std::int32_t", f"{name}Code", [str(value) for value in code.tolist()]))
-        entry = f"{name}Code, std::size({name}Code), "
+        words = ", ".join(f'"{text}"' for text in (cell.function.__name__, " ".join(cell.gates), " ".join(cell.states)))
+        entry = f"{words}, {name}Code, std::size({name}Code), "
         if constants.size:
             arrays.append(_array("double", f"{name}Constants", [repr(value) for value in constants.tolist()]))
             entry += f"{name}Constants, std::size({name}Constants)"
@@ -54,12 +55,13 @@ def header() -> str:
 #include <cstddef>
 #include <iterator>
 
-#include "compiled_cells.h"
+#include "cells.h"
 
 namespace recurra {{
 
-// A description as checked_cell takes it.
+// A description as checked_cell takes it, and what its parts are called, separated by spaces.
 struct KnownCell {{
+  const char *name, *gates, *states;
   const std::int32_t *code;
   std::size_t size;
   const double *constants;

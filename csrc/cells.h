@@ -91,7 +91,15 @@ struct InputDescription {
 };
 
 // The cells whose mathematics is compiled; see kernels/cells.
-enum CompiledCell : std::int32_t { kRnnTanh, kRnnRelu, kLstm, kGru, kGruResetBefore, kCompiledCells, kInterpreted = -1 };
+enum CompiledCell : std::int32_t {
+  kRnnTanh,
+  kRnnRelu,
+  kLstm,
+  kGru,
+  kGruResetBefore,
+  kCompiledCells,
+  kInterpreted = -1
+};
 
 // Everything about a cell. The arrays belong to whoever made the description.
 struct Cell {
@@ -106,7 +114,7 @@ struct Cell {
   std::int32_t input_columns;  // the first of the columns, which have W_ih x
   const Product *products;
   std::int32_t product_count;
-  const std::int32_t *blocks;  // of products
+  const std::int32_t *blocks;       // of products
   const std::int32_t *staged_kept;  // where the tape has a staged vector that products read; -1 of others
   std::int32_t staged;
   const InputDescription *inputs;
@@ -116,7 +124,7 @@ struct Cell {
   const Stage *stages;
   std::int32_t stage_count;
   std::int32_t kept, held, temporaries;  // how many of each are used
-  const Stage *untaped_stages;  // the same without what only a tape needs
+  const Stage *untaped_stages;           // the same without what only a tape needs
   std::int32_t untaped_held, untaped_temporaries;
   std::int32_t swapped;  // bit j: state j has two buffers, for its old values and its new ones
 

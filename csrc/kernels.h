@@ -36,8 +36,8 @@ constexpr Index kBlockRows = 128;
 constexpr Index kSquareChains = 8;
 
 // The (time, sequence) rows of a batch, longest sequence first, so that the sequences alive at a step are a prefix.
-// Compact arrays hold only the rows that exist: row (t, b) is at offset[t] + b. What is a sequence here may be a part of
-// one of the caller's, from one reset to the next.
+// Compact arrays hold only the rows that exist: row (t, b) is at offset[t] + b. What is a sequence here may be a part
+// of one of the caller's, from one reset to the next.
 struct Rows {
   Index steps;
   Index batch;
@@ -49,7 +49,8 @@ struct Rows {
 };
 
 // Rows of features in memory, either compact (above) or the caller's own array, where row (t, b) is at
-// base + (begin[b] + t) * step_stride + sequence[b] * row_stride. Strides count elements. A null base means "not given".
+// base + (begin[b] + t) * step_stride + sequence[b] * row_stride. Strides count elements. A null base means "not
+// given".
 template <class T>
 struct RowView {
   T *base;

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import recurra
-from recurra import _core
+from recurra.definitions import FORMULAS
+from recurra.formula.operations import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DESCRIPTIONS = _core.cells()
-CELLS = tuple(DESCRIPTIONS)
+CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before")
 CLASSES = {  # the layer and the cell of each, and the options that make them so
     "rnn_tanh": (recurra.RNN, recurra.RNNCell, {"nonlinearity": "tanh"}),
     "rnn_relu": (recurra.RNN, recurra.RNNCell, {"nonlinearity": "relu"}),
@@ -27,7 +27,7 @@ VECTOR_WIDTHS = (4, 8, 16, 64)  # float64 and float32 of AVX2, float32 of AVX-51
 
 def has_cell_state(cell: str) -> bool:
     """Whether a cell hands on c beside h, so that a state is (h, c)."""
-    return "c" in DESCRIPTIONS[cell]["states"]
+    return "c" in FORMULAS[cell].states
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Config:
         for layer in range(self.num_layers):
             inputs = self.directions * self.hidden_size if layer else self.input_size
             for suffix in (f"_l{layer}", f"_l{layer}_reverse")[: self.directions]:
-                columns = {"input_size": (inputs,), "hidden_size": (self.hidden_size,), None: ()}
-                for parameter in DESCRIPTIONS[self.cell]["parameters"]:
-                    if self.bias or "bias" not in parameter["role"]:
-                        rows = parameter["rows"] * self.hidden_size
-                        shapes[parameter["name"] + suffix] = (rows, *columns[parameter["columns"]])
+                columns = {Role.INPUT_WEIGHT: (inputs,), Role.RECURRENT_WEIGHT: (self.hidden_size,)}
+                for parameter in FORMULAS[self.cell].layout.parameters:
+                    if self.bias or parameter.role in columns:
+                        shape = parameter.blocks * self.hidden_size, *columns.get(parameter.role, ())
+                        shapes[parameter.name + suffix] = shape
         return shapes
 
     def layout(self, a: np.ndarray | None) -> np.ndarray | None:

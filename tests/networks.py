@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recurra import _core
+from recurra.definitions import FORMULAS as BUILT_IN
 from recurra.formula import Formula, project, sigmoid, tanh
 
 NETWORKS = {np.float32: _core.Network32, np.float64: _core.Network64}
@@ -41,7 +42,7 @@ FORMULAS = {
     "highway": Formula(highway, gates="r z n", inputs="noise"),
     "projected": Formula(projected, gates="i f g o", states="h c"),
 }
-CELLS = (*_core.cells(), *FORMULAS)
+CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before", *FORMULAS)
 SHAPES = {"driven": {"noise": "unit", "gain": "row", "dt": "step"}, "highway": {"noise": "unit"}}
 
 
@@ -68,8 +69,7 @@ class Spec:
 
     @property
     def states(self):
-        formula = FORMULAS.get(self.cell)
-        return formula.states if formula else _core.cells()[self.cell]["states"]
+        return (FORMULAS | BUILT_IN)[self.cell].states
 
     @property
     def stacked(self):
@@ -79,9 +79,8 @@ class Spec:
         return [self.size, *[self.hidden_size] * (len(self.states) - 1)]
 
     def make(self):
-        formula = FORMULAS.get(self.cell)
         return NETWORKS[self.dtype](
-            formula.core if formula else self.cell,
+            (FORMULAS | BUILT_IN)[self.cell].core,
             self.input_size,
             self.hidden_size,
             self.num_layers,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import assert_same_bits, max_error
-from networks import CELLS, FORMULAS, NETWORKS, Spec, draw_call, draw_params, draw_spec, plain, run
+from networks import BUILT_IN, CELLS, FORMULAS, NETWORKS, Spec, draw_call, draw_params, draw_spec, plain, run
 from recurra import _core
 from recurra.formula import Formula, sigmoid, tanh
 
@@ -188,7 +188,7 @@ def test_shapes_of_projections():
         with pytest.raises(ValueError, match=r"^(proj_size|sizes)"):
             _core.Network64(FORMULAS["projected"].core, 5, 7, 1, 1, True, False, None, size)
     with pytest.raises(ValueError, match=r"^proj_size: expected 0, as the cell projects nothing, got 3"):
-        _core.Network64("lstm", 5, 7, 1, 1, True, False, None, 3)
+        _core.Network64(BUILT_IN["lstm"].core, 5, 7, 1, 1, True, False, None, 3)
 
 
 def test_heads():

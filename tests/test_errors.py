@@ -14,7 +14,8 @@ import pytest
 
 import calls
 import recurra
-from configs import DESCRIPTIONS, Config, assert_same_bits, make_data, make_layer
+from configs import Config, assert_same_bits, make_data, make_layer
+from recurra.definitions import FORMULAS
 from refused import EXPECTED_GOT, describe, of_wrong_shape, of_wrong_type, refused
 
 T, B, I, H, L, D = 7, 6, 3, 5, 2, 2  # noqa: E741
@@ -288,7 +289,7 @@ def test_state_dict(cell):
 @every_cell
 def test_messages_say_what_to_do(cell):
     scene = Scene(cell)
-    blocks = len(DESCRIPTIONS[cell]["gates"])
+    blocks = len(FORMULAS[cell].gates)
     gates = f"{blocks}*hidden_size" if blocks > 1 else "hidden_size"
     rows = scene.data.params["weight_ih_l0"].shape[0]
     with pytest.raises(ValueError, match=r"^x: ") as error:

@@ -135,7 +135,7 @@ def test_interpreted(cell, dtype):
             T=int(rng.integers(1, 9)),
             B=batch,
         )
-        compiled, other = network_of(spec, cell), network_of(spec, program)
+        compiled, other = network_of(spec, FORMULAS[cell].core), network_of(spec, program)
         params = draw_params(spec, compiled, rng)
         other.parameters.load(params, "params")
         call = draw_call(spec, rng, resets=0.1, lengths=rng.random() < 0.6)

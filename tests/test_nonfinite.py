@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import calls
-from configs import CELLS, DESCRIPTIONS, Config, assert_same_bits, has_cell_state, make_data, make_layer
+from configs import CELLS, Config, assert_same_bits, has_cell_state, make_data, make_layer
+from recurra.definitions import FORMULAS
 
 SMALL = Config("lstm", 3, 17, 2, True, True, np.float32, False, False, True, T=7, B=13)
 ROW, STEP = 5, 4
@@ -67,7 +68,7 @@ def test_nan_in_the_weights_of_one_unit(cell):
     config = replace(SMALL, cell=cell, bidirectional=False, num_layers=1, state=False)
     data = make_data(config, np.random.default_rng(1))
     row = (
-        3 if len(DESCRIPTIONS[cell]["gates"]) == 1 else config.hidden_size + 3
+        3 if len(FORMULAS[cell].gates) == 1 else config.hidden_size + 3
     )  # the second gate, which is one unit's own affair
     data.params["weight_ih_l0"][row, 0] = np.nan
     y = calls.plain(make_layer(config, data.params), config, data)["y"]

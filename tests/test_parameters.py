@@ -11,6 +11,7 @@ import pytest
 import recurra
 from configs import assert_same_bits
 from recurra import _core
+from recurra.definitions import FORMULAS
 
 MAKERS = {
     "RNN": lambda **options: recurra.RNN(3, 5, num_layers=2, bidirectional=True, **options),
@@ -276,19 +277,7 @@ def test_views_of_borrowed_arrays_outlive_them():
 
 
 def test_a_cell_of_a_cell_is_refused():
-    stack = recurra._core.Network32("lstm", 3, 5, 2, 2, True, False, None)
+    stack = recurra._core.Network32(FORMULAS["lstm"].core, 3, 5, 2, 2, True, False, None)
     for network, place in ((stack.cell(1, 1), (0, 0)), (stack, (2, 0)), (stack, (0, 2)), (stack, (-1, 0))):
         with pytest.raises(ValueError, match="layer, direction"):
             network.cell(*place)
-
-
-def test_the_table_of_cells_is_what_layers_have():
-    for name, cell in recurra._core.cells().items():
-        network = recurra._core.Network32(name, 3, 5, 1, 1, True, False, None)
-        columns = {"input_size": (3,), "hidden_size": (5,), None: ()}
-        assert [
-            (entry["name"] + "_l0", (entry["rows"] * 5, *columns[entry["columns"]])) for entry in cell["parameters"]
-        ] == [(key, array.shape) for key, array in network.parameters.views().items()]
-        assert all(entry["rows"] == len(cell["gates"]) for entry in cell["parameters"])
-    with pytest.raises(ValueError, match="cell: expected one of rnn_tanh"):
-        recurra._core.Network32("elman", 3, 5, 1, 1, True, False, None)

@@ -48,14 +48,13 @@ std::int32_t recognized(const std::vector<std::int32_t> &code, const std::vector
 }  // namespace
 
 std::shared_ptr<const NamedCell> compiled_cell(CompiledCell id) {
-  const auto named = std::make_shared<NamedCell>();
-  named->cell = kCells[id];
-  named->name = kCellNames[id].name;
-  named->gates = words_of(kCellNames[id].gates);
-  named->states = words_of(kCellNames[id].states);
-  named->parameters = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
-  named->order = own_order(named->cell.states);
-  return named;
+  const KnownCell &known = kKnownCells[id];
+  CellWords words;
+  words.name = known.name;
+  words.gates = words_of(known.gates);
+  words.states = words_of(known.states);
+  words.parameters = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
+  return checked_cell(known.code, known.size, known.constants, known.constant_count, std::move(words));
 }
 
 std::shared_ptr<const NamedCell> checked_cell(const std::int32_t *code, std::size_t size, const double *constants,

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "compiled_cells.h"
+#include "cells.h"
 
 namespace recurra {
 
@@ -40,7 +40,7 @@ struct NamedCell : CellWords {
   NamedCell &operator=(const NamedCell &) = delete;
 
   Cell cell{};
-  CellArrays arrays;  // empty for a compiled cell, whose arrays are constants of the program
+  CellArrays arrays;
 };
 
 std::shared_ptr<const NamedCell> compiled_cell(CompiledCell id);

@@ -4,12 +4,13 @@
 #include <cstddef>
 #include <iterator>
 
-#include "compiled_cells.h"
+#include "cells.h"
 
 namespace recurra {
 
-// A description as checked_cell takes it.
+// A description as checked_cell takes it, and what its parts are called, separated by spaces.
 struct KnownCell {
+  const char *name, *gates, *states;
   const std::int32_t *code;
   std::size_t size;
   const double *constants;
@@ -75,11 +76,11 @@ constexpr double kGruResetBeforeConstants[] = {
 
 // By CompiledCell.
 constexpr KnownCell kKnownCells[kCompiledCells] = {
-    {kRnnTanhCode, std::size(kRnnTanhCode), kRnnTanhConstants, std::size(kRnnTanhConstants)},
-    {kRnnReluCode, std::size(kRnnReluCode), kRnnReluConstants, std::size(kRnnReluConstants)},
-    {kLstmCode, std::size(kLstmCode), kLstmConstants, std::size(kLstmConstants)},
-    {kGruCode, std::size(kGruCode), kGruConstants, std::size(kGruConstants)},
-    {kGruResetBeforeCode, std::size(kGruResetBeforeCode), kGruResetBeforeConstants, std::size(kGruResetBeforeConstants)},
+    {"rnn_tanh", "a", "h", kRnnTanhCode, std::size(kRnnTanhCode), kRnnTanhConstants, std::size(kRnnTanhConstants)},
+    {"rnn_relu", "a", "h", kRnnReluCode, std::size(kRnnReluCode), kRnnReluConstants, std::size(kRnnReluConstants)},
+    {"lstm", "i f g o", "h c", kLstmCode, std::size(kLstmCode), kLstmConstants, std::size(kLstmConstants)},
+    {"gru", "r z n", "h", kGruCode, std::size(kGruCode), kGruConstants, std::size(kGruConstants)},
+    {"gru_reset_before", "r z n", "h", kGruResetBeforeCode, std::size(kGruResetBeforeCode), kGruResetBeforeConstants, std::size(kGruResetBeforeConstants)},
 };
 // clang-format on
 

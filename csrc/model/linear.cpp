@@ -41,7 +41,7 @@ bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long 
                                          worker);
     };
     packed = parameters->packed[{0, 0}].forward.get(lock, parameters->version, parameters->unless_borrowed(signalled),
-                                               kernels.linear_packed(in, out), pack);
+                                                    kernels.linear_packed(in, out), pack);
   }
   if (!packed) return false;
   version = packed->version;

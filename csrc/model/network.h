@@ -199,9 +199,9 @@ class Network {
   std::vector<Index> forward_at_, backward_at_;  // where (layer, direction) begins in a snapshot; at the end the size
   // The same of learned states, which lie at the end of forward's snapshot.
   std::array<Index, kMaxStates + 1> learned_at_{};
-  Index recurrent_ = 0;      // multiply-adds of one row of one direction, forward, without those with x
+  Index recurrent_ = 0;  // multiply-adds of one row of one direction, forward, without those with x
   Index projected_elements_ = 0, delta_elements_ = 0;  // of one row of projected columns, of deltas
-  Index multiply_adds_ = 0;  // of one row, forward
+  Index multiply_adds_ = 0;                            // of one row, forward
 };
 
 extern template class Network<float>;

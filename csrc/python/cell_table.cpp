@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/known_cells.h"
 #include "python/arguments.h"
 #include "python/bindings.h"
 #include "python/classes.h"
@@ -110,7 +111,7 @@ py::dict names_of(const std::shared_ptr<PythonCell> &of) {
 
 py::object compiled_name(const std::shared_ptr<PythonCell> &of) {
   const std::int32_t id = of->named->cell.compiled;
-  return id == kInterpreted ? py::object(py::none()) : py::object(py::str(kCellNames[id].name));
+  return id == kInterpreted ? py::object(py::none()) : py::object(py::str(kKnownCells[id].name));
 }
 
 std::int32_t instructions_of(const Stage *stages, std::int32_t count) {
@@ -146,61 +147,17 @@ py::dict counts_of(const std::shared_ptr<PythonCell> &of) {
   return counts;
 }
 
-// Whether a gate's recurrent half, with b_hh, is a column of its own.
-bool splits_gate(const Cell &cell) {
-  for (std::int32_t i = cell.input_columns; i < cell.column_count; ++i) {
-    if (cell.columns[i].recurrent_bias >= 0) return true;
-  }
-  return false;
-}
-
-// The compiled cells by name.
-py::dict cells_dict() {
-  constexpr const char *roles[] = {"input_weight", "recurrent_weight", "input_bias", "recurrent_bias"};
-  constexpr const char *columns[] = {"input_size", "hidden_size", nullptr, nullptr};
-  py::dict result;
-  for (int id = 0; id < kCompiledCells; ++id) {
-    const auto named = compiled_cell(static_cast<CompiledCell>(id));
-    py::tuple parameters(named->parameters.size());
-    for (std::size_t i = 0; i < named->parameters.size(); ++i) {
-      const ParameterDescription &parameter = named->cell.parameters[i];
-      py::dict description;
-      description["name"] = named->parameters[i];
-      description["rows"] = parameter.blocks;  // times hidden_size
-      description["columns"] =
-          columns[parameter.role] ? py::object(py::str(columns[parameter.role])) : py::object(py::none());
-      description["role"] = roles[parameter.role];
-      parameters[i] = description;
-    }
-    py::dict description;
-    description["gates"] = tuple_of(named->gates);
-    description["states"] = tuple_of(named->states);
-    description["split_gate"] = splits_gate(named->cell);
-    description["parameters"] = parameters;
-    result[named->name.c_str()] = description;
-  }
-  return result;
-}
-
 }  // namespace
 
 PythonCell::PythonCell(py::handle code, py::handle constants, py::handle names)
     : named(cell_from(code, constants, names)) {}
 
 std::shared_ptr<const NamedCell> cell_of(py::handle cell) {
-  if (const std::shared_ptr<PythonCell> given = object_of<PythonCell>(cell)) return given->named;
-  if (!PyUnicode_Check(cell.ptr())) refuse_type("cell", "a str or a Cell", type_name(cell));
-  const std::string name = text_of(cell, "cell");
-  std::string names;
-  for (int id = 0; id < kCompiledCells; ++id) {
-    if (name == kCellNames[id].name) return compiled_cell(static_cast<CompiledCell>(id));
-    names += (names.empty() ? "" : ", ") + std::string(kCellNames[id].name);
-  }
-  refuse_value("cell", "one of " + names, name);
+  if (const auto held = object_of<PythonCell>(cell)) return held->named;
+  refuse_type("cell", "a Cell", type_name(cell));
 }
 
 void register_cells(py::module_ &module) {
-  module.def("cells", cells_dict);
   Class<PythonCell>(module, "Cell")
       .constructor<py::handle, py::handle, py::handle>(py::arg("code"), py::arg("constants"), py::arg("names"))
       .def_property_readonly("names", names_of)

@@ -1,4 +1,4 @@
-// Cells for Python: those of the table by their names, others as objects.
+// Cells as objects for Python.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ struct PythonCell {
   const std::shared_ptr<const NamedCell> named;
 };
 
-// The cell of that name, or of a Cell; TypeError for other objects, ValueError for a name that there isn't.
+// The cell of a Cell; TypeError for other objects.
 std::shared_ptr<const NamedCell> cell_of(py::handle cell);
 
 }  // namespace recurra

@@ -207,7 +207,7 @@ void check_network(int number, CompiledCell cell) {
     trained.step(step, number % 2 == 0);
   }
   trained.add_to(hash);
-  std::printf("network %d %s %s %016" PRIx64 "\n", number, kCellNames[cell].name,
+  std::printf("network %d %s %s %016" PRIx64 "\n", number, compiled_cell(cell)->name.c_str(),
               sizeof(T) == 4 ? "float32" : "float64", hash.value());
 }
 

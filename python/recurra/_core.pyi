@@ -19,20 +19,7 @@ class _BuildInfo(TypedDict):
     threads: int
     openmp: bool
 
-class _Parameter(TypedDict):
-    name: str
-    rows: int
-    columns: str | None
-    role: str
-
-class _Cell(TypedDict):
-    gates: tuple[str, ...]
-    states: tuple[str, ...]
-    split_gate: bool
-    parameters: tuple[_Parameter, ...]
-
 def build_info() -> _BuildInfo: ...
-def cells() -> dict[str, _Cell]: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...
 def cpu_quota(groups: str, root: str) -> float: ...

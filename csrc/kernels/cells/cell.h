@@ -1,8 +1,8 @@
 // What the epilogues hand to a cell for one vector of hidden units, and take from it. A cell header holds equations
-// only; the cell's description is in csrc/compiled_cells.h.
+// only; the cell's description is in csrc/model/known_cells.h.
 #pragma once
 
-#include "compiled_cells.h"
+#include "cells.h"
 #include "kernels/activations.h"
 
 namespace recurra {
@@ -23,13 +23,13 @@ struct StepVectors {
 
 template <class T>
 struct ReverseVectors {
-  Vec<T> dh;                 // in: the whole gradient of h_t
-  Vec<T> dc;                 // in: gradient of c_t from all but h_t; out: gradient of c_{t-1}
-  Vec<T> saved[kMaxSaved];   // in
-  Vec<T> h, h_prev;          // in: h of a cell without direct path, h_prev of one with it
-  Vec<T> c, c_prev;          // in
+  Vec<T> dh;                     // in: the whole gradient of h_t
+  Vec<T> dc;                     // in: gradient of c_t from all but h_t; out: gradient of c_{t-1}
+  Vec<T> saved[kMaxSaved];       // in
+  Vec<T> h, h_prev;              // in: h of a cell without direct path, h_prev of one with it
+  Vec<T> c, c_prev;              // in
   Vec<T> delta[kMaxGateDeltas];  // out: gradients of the pre-activations
-  Vec<T> direct;             // out: the gradient of h_{t-1} by the direct path around weight_hh
+  Vec<T> direct;                 // out: the gradient of h_{t-1} by the direct path around weight_hh
 };
 
 }  // namespace RECURRA_ISA_NAMESPACE

@@ -1,7 +1,7 @@
 #include "kernels/gradients/input_tokens.h"
 
-#include "compiled_cells.h"
 #include "testing/cells.h"
+#include "testing/compiled_cells.h"
 #include "testing/weight_gradients.h"
 
 namespace recurra {

@@ -1,8 +1,8 @@
 #include "kernels/gradients/inputs.h"
 
-#include "compiled_cells.h"
 #include "kernels/recurrent/packing.h"
 #include "testing/cells.h"
+#include "testing/compiled_cells.h"
 #include "testing/kernel_test.h"
 #include "testing/layer_memory.h"
 #include "testing/workers.h"

@@ -1,9 +1,9 @@
 // Back-propagation through time, over any cell: the forward loop's steps in reverse (Werbos 1990).
 //
 // Only what reaches the states of the step before is sequential: δ_t times the weights that read them. The epilogue of
-// each tile of that product runs the reverse of the cell for the same units, one step earlier; a cell with stages has as
-// many such products and epilogues in every step. A team may share out the units; there is then a barrier after every
-// stage. The gradients of the weights are large products over many steps, afterwards or between ranges of steps
+// each tile of that product runs the reverse of the cell for the same units, one step earlier; a cell with stages has
+// as many such products and epilogues in every step. A team may share out the units; there is then a barrier after
+// every stage. The gradients of the weights are large products over many steps, afterwards or between ranges of steps
 // (gradients/weights.h).
 #pragma once
 
@@ -26,10 +26,10 @@ struct Backward : BackwardUnits<T> {
   const BackwardEpilogue<T> *const compiled;  // by stage; null where the cell is a program
   Arena packed_arena, work_arena, shared_arena;
   const BackwardLayout<T> packed;
-  const PanelGrid<T> hidden, projected;  // units in panels
+  const PanelGrid<T> hidden, projected;               // units in panels
   const PanelShare<T> hidden_share, projected_share;  // this part's
-  BackwardProgram<T> program;         // of a cell whose mathematics isn't compiled
-  const SourceRuns *source_runs;      // by source
+  BackwardProgram<T> program;                         // of a cell whose mathematics isn't compiled
+  const SourceRuns *source_runs;                      // by source
 
   // A run of panels by which a single row's deltas are multiplied at once, prepared once for all steps.
   struct RowRun {
@@ -122,8 +122,8 @@ struct Backward : BackwardUnits<T> {
     const SourceRuns &runs = source_runs[source];
     const PanelGrid<T> &grid = source < cell.states ? state_grid(source) : hidden;
     const auto finish = [&](const PanelRun &run, Index first, Index n, const T *sums) {
-      const int vectors = static_cast<int>(
-          smaller(run.count * kPanelVectors, grid.vectors - run.first * kPanelVectors));
+      const int vectors =
+          static_cast<int>(smaller(run.count * kPanelVectors, grid.vectors - run.first * kPanelVectors));
       const BackwardTile<T> tile{to, begin + first, n, run.first * kWidth, vectors, sums, step_rows + begin + first};
       if (target.initial) {
         store_initial(source, tile);
@@ -223,8 +223,8 @@ struct Backward : BackwardUnits<T> {
     }
   }
 
-  Panels<T> panels_of(const PanelGrid<T> &grid, const SourceRuns &runs, const SourceRuns::Run &columns, const T *weights,
-                      const PanelRun &run) const {
+  Panels<T> panels_of(const PanelGrid<T> &grid, const SourceRuns &runs, const SourceRuns::Run &columns,
+                      const T *weights, const PanelRun &run) const {
     const Index panel_size = kWidth * runs.depth;
     const auto at = [&](Index panel) {
       return weights + panel * panel_size + columns.before * grid.vectors_of(panel) * V;

@@ -82,8 +82,8 @@ void reverse_stage(const BackwardUnits<T> &u, const BackwardTile<T> &tile) {
     for (int v = 0; v < tile.vectors; ++v, sums += Vec<T>::size) {
       const Index unit = tile.unit + v * Vec<T>::size, lanes = u.H - unit;
       Vec<T> direct = Vec<T>::load(row->direct + unit);
-      put(Cell::reverse_stage(Vec<T>::load(sums), get_or_zero(row->h_prev, unit, lanes),
-                              Vec<T>::load(row->kept + unit), direct),
+      put(Cell::reverse_stage(Vec<T>::load(sums), get_or_zero(row->h_prev, unit, lanes), Vec<T>::load(row->kept + unit),
+                              direct),
           row->delta + unit, lanes);
       direct.store(row->direct + unit);
     }

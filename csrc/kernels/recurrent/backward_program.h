@@ -1,5 +1,5 @@
-// The epilogue of the backward pass of a cell that is a program: gathers the gradients that reach a tile's states, finds
-// where its operands are, runs the instructions, and hands out what can't be written in place.
+// The epilogue of the backward pass of a cell that is a program: gathers the gradients that reach a tile's states,
+// finds where its operands are, runs the instructions, and hands out what can't be written in place.
 #pragma once
 
 #include "kernels/recurrent/backward_units.h"
@@ -111,7 +111,8 @@ struct BackwardProgram {
   // Adds the lines that a step's first program will touch of a row, for the panel that begins at `unit`; of large cells
   // those of some values.
   RECURRA_INLINE void add_lines(Index t, Index b, Index unit, PrefetchList &lines) const {
-    constexpr int kMost = 4;  // kept values, and deltas; with two gradients and two states as many as of a compiled cell
+    constexpr int kMost =
+        4;  // kept values, and deltas; with two gradients and two states as many as of a compiled cell
     const Index sorted = task.first + b, row = units.rows.offset[t] + sorted;
     for (int k = 0; k < smaller(cell.kept, kMost); ++k) {
       lines.add(task.kept + row * task.kept_stride + k * units.width + unit);
@@ -221,8 +222,7 @@ struct BackwardProgram {
     T *const strip = old + state * TileStrips<T>::kSize;
     T *to = strip;
     for (Index r = 0; r < tile.count; ++r) {
-      const T *row =
-          entering(rows, task.reverse, tile.t, first + r, compact, stride, task.initial[state], size);
+      const T *row = entering(rows, task.reverse, tile.t, first + r, compact, stride, task.initial[state], size);
       for (int v = 0; v < tile.vectors; ++v, to += V) {
         const Index unit = tile.unit + v * V;
         (row ? get(row + unit, size - unit) : Vec<T>::zero()).store(to);

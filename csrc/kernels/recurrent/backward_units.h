@@ -11,9 +11,9 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// Where the numbers of one row at one step are, for a compiled cell. The pointers are computed once per row: for all the
-// compiler knows, the store of a vector may change any of the strides, and computing them again for every vector took
-// as long as the arithmetic. Members that the cell has no use for stay uninitialised.
+// Where the numbers of one row at one step are, for a compiled cell. The pointers are computed once per row: for all
+// the compiler knows, the store of a vector may change any of the strides, and computing them again for every vector
+// took as long as the arithmetic. Members that the cell has no use for stay uninitialised.
 template <class T>
 struct BackwardRow {
   const T *dy[2], *dcell, *kept, *c, *c_prev, *h, *h_prev;

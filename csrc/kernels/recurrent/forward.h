@@ -10,7 +10,6 @@
 #include "kernels/product/panel_product.h"
 #include "kernels/product/row_product.h"
 #include "kernels/recurrent/cell_code.h"
-#include "kernels/recurrent/cell_code.h"
 #include "kernels/recurrent/forward_program.h"
 #include "kernels/recurrent/projection.h"
 
@@ -33,10 +32,10 @@ struct Forward : ForwardUnits<T> {
 
   // What a product of every step needs.
   struct ProductWork {
-    int number, count;        // of the product; of its columns
+    int number, count;  // of the product; of its columns
     const PanelGrid<T> *grid;
-    Index column;             // where its first one is in a projected row, in vectors of a panel's units
-    const T *weights;         // its panels, `stride` apart
+    Index column;      // where its first one is in a projected row, in vectors of a panel's units
+    const T *weights;  // its panels, `stride` apart
     Index stride, depth, heads;
     const T *const *rows[2];  // of the source, by `now`
     bool begun;               // its chains go on from `partial`
@@ -52,10 +51,10 @@ struct Forward : ForwardUnits<T> {
     Index panel_stride;
     Index first_panel, unit;
     int vectors;
-    Index cost;             // in multiply-adds
-    bool last, fetches;     // of its stage; whether what the tape keeps is prefetched
-    T *to;                  // of what isn't the last
-    const T *projected;     // of chunk row 0
+    Index cost;          // in multiply-adds
+    bool last, fetches;  // of its stage; whether what the tape keeps is prefetched
+    T *to;               // of what isn't the last
+    const T *projected;  // of chunk row 0
     TileColumns<T> columns;
   };
 
@@ -198,8 +197,7 @@ struct Forward : ForwardUnits<T> {
   }
 
   int run_vectors(const PanelGrid<T> &grid, const PanelRun &run) const {
-    return static_cast<int>(
-        smaller(run.count * grid.unit_vectors, grid.vectors - run.first * grid.unit_vectors));
+    return static_cast<int>(smaller(run.count * grid.unit_vectors, grid.vectors - run.first * grid.unit_vectors));
   }
 
   // Of the source of a product with heads, what the units of some panels read.
@@ -292,9 +290,7 @@ struct Forward : ForwardUnits<T> {
       T *to = partial + run.first * partial_stride() + skip;
       panel_product(
           product, [](Index, Index, T *) {}, Unprepared(),
-          [&](Index first, const Destination<T> &) {
-            return Destination<T>{to + first * at.row, at.row};
-          });
+          [&](Index first, const Destination<T> &) { return Destination<T>{to + first * at.row, at.row}; });
       return;
     }
     UnitTile tile{t, run.first * work.grid->units, 0, 0, run_vectors(*work.grid, run)};

@@ -69,11 +69,11 @@ struct UnitTile {
 // Where the columns of a tile's rows and units are.
 template <class T>
 struct TileColumns {
-  T *sums;               // those that the stage's last product has just completed: [row][vector][column], or, of a
-  int first, count;      // single column, [row][vector]
-  const T *projected;    // column 0 of those that no product goes on with
+  T *sums;                    // those that the stage's last product has just completed: [row][vector][column], or, of a
+  int first, count;           // single column, [row][vector]
+  const T *projected;         // column 0 of those that no product goes on with
   Index row, vector, column;  // strides of both
-  const T *partial;      // column 0 of those that an earlier product of the stage has completed
+  const T *partial;           // column 0 of those that an earlier product of the stage has completed
   Index partial_row, partial_vector;
 };
 

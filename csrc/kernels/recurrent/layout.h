@@ -91,9 +91,9 @@ struct ForwardLayout {
   const int columns;  // of hidden_size units: those of a projected row
   const PanelGrid<T> hidden, projected;
 
-  T *input;                 // [panel][group of input columns][input_size][column][unit]
-  T *bias;                  // [panel][column][unit], b_ih + b_hh, rounded once
-  T *products;              // [product][panel][source's unit][column][unit]
+  T *input;     // [panel][group of input columns][input_size][column][unit]
+  T *bias;      // [panel][column][unit], b_ih + b_hh, rounded once
+  T *products;  // [product][panel][source's unit][column][unit]
   PackedValues<T> values;
 
   ForwardLayout(const CellShape &of, Arena &arena)
@@ -126,9 +126,7 @@ struct ForwardLayout {
   }
 
   // Input columns are multiplied in groups that a panel has room for, as even as can be.
-  int groups() const {
-    return static_cast<int>(ceil_div(cell.input_columns * hidden.unit_vectors, kPanelVectors));
-  }
+  int groups() const { return static_cast<int>(ceil_div(cell.input_columns * hidden.unit_vectors, kPanelVectors)); }
   int group_at(int group) const { return groups() ? cell.input_columns * group / groups() : 0; }
 };
 

@@ -139,9 +139,7 @@ struct Projection {
     }
     return true;
   }
-  T *table_panel(Index panel) const {
-    return table_projected + panel * grid.units * packed.columns * task.alphabet;
-  }
+  T *table_panel(Index panel) const { return table_projected + panel * grid.units * packed.columns * task.alphabet; }
 
   // The same by token: from the table, or for one-hot rows, where every 0 in the chain leaves the sum as it is, the
   // bias and the column of the 1.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra import _core
+from recurra.definitions import FORMULAS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 # What the package says of each cell, by the name that the race gives it.
-CELLS = {name: _core.cells()[cell] for name, cell in {"rnn": "rnn_tanh", "lstm": "lstm", "gru": "gru"}.items()}
+CELLS = {name: FORMULAS[cell] for name, cell in {"rnn": "rnn_tanh", "lstm": "lstm", "gru": "gru"}.items()}
 
 # Measured differences stay below 1e-5 and 1e-13, and a wrong gate order or equation shows as about 1e-1.
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
@@ -83,12 +83,12 @@ class Spec:
     @property
     def gates(self) -> int:
         """How many blocks of H rows each weight has."""
-        return len(CELLS[self.cell]["gates"])
+        return len(CELLS[self.cell].gates)
 
     @property
     def states(self) -> tuple[str, ...]:
         """What goes from step to step: h, or h and c."""
-        return tuple(CELLS[self.cell]["states"])
+        return tuple(CELLS[self.cell].states)
 
     @property
     def plain(self) -> bool:

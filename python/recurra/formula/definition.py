@@ -60,6 +60,11 @@ class Formula:
         return self.declared.states
 
     @property
+    def gates(self) -> tuple[str, ...]:
+        """The names of the gates."""
+        return self.declared.gates
+
+    @property
     def arguments(self) -> tuple[str, ...]:
         """Of a, s, u, x those that the function takes."""
         return self.declared.arguments

@@ -1,4 +1,5 @@
-// The descriptions of the cells whose mathematics is compiled (kernels/cells), in place of a program.
+// Descriptions of the cells whose mathematics is compiled (kernels/cells), without programs: for tests of kernels,
+// which know no models. A test of models compares them with the known cells.
 #pragma once
 
 #include "cells.h"
@@ -70,14 +71,5 @@ constexpr Cell reset_before_cell() {
 constexpr Cell kCells[kCompiledCells] = {plain_cell(kRnnTanh, 1, 1, kRnnProducts, 0),
                                          plain_cell(kRnnRelu, 1, 1, kRnnProducts, 0),
                                          plain_cell(kLstm, 4, 2, kLstmProducts, 4), gru_cell(), reset_before_cell()};
-
-struct CellNames {
-  const char *name, *gates, *states;
-};
-constexpr CellNames kCellNames[kCompiledCells] = {{"rnn_tanh", "a", "h"},
-                                                  {"rnn_relu", "a", "h"},
-                                                  {"lstm", "i f g o", "h c"},
-                                                  {"gru", "r z n", "h"},
-                                                  {"gru_reset_before", "r z n", "h"}};
 
 }  // namespace recurra
