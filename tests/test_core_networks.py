@@ -257,7 +257,7 @@ def test_another_cell_on_the_same_parameters():
     with pytest.raises(ValueError, match=r"^inputs\['rate'\]: expected an array .*, got none"):
         both(other, other, None)
     with pytest.raises(ValueError, match=r"^cell: expected one of the same states and parameters"):
-        network.with_cell("lstm")
+        network.with_cell(BUILT_IN["lstm"].core)
     with pytest.raises(RuntimeError, match=r"^tape: expected one of this layer"):
         both(network, alone, None)
 

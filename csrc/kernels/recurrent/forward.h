@@ -120,11 +120,19 @@ struct Forward : ForwardUnits<T> {
       }
     }
     partial = work_arena.take<T>(any_partial ? packed.padded() * packed.columns * count : 0);
-    most_row_runs = ceil_div(larger(packed.hidden.panels, packed.projected.panels), kRowGroup) + 1;
+    const Index most_panels = larger(packed.hidden.panels, packed.projected.panels);
+    most_row_runs = has_heads() ? most_panels : ceil_div(most_panels, kRowGroup) + 1;
     row_runs = work_arena.take<RowRun>(most_row_runs * 2 * cell.product_count);
     row_run_counts = work_arena.take<Index>(cell.product_count);
   }
 
+  bool has_heads() const {
+    bool any = false;
+    for (int i = 0; i < cell.parameter_count; ++i) {
+      any = any || cell.parameters[i].heads > 1;
+    }
+    return any;
+  }
   bool reads(int source) const {
     bool read = false;
     for (int p = 0; p < cell.product_count; ++p) {
@@ -451,11 +459,47 @@ struct Forward : ForwardUnits<T> {
     return stage;
   }
 
+  RowRun row_run(const ProductWork &work, const PanelRun &run) const {
+    const PanelGrid<T> &grid = *work.grid;
+    const bool of_h = &grid == &packed.projected;
+    const Index end = run.first + run.count - 1;
+    const Range source = source_range(work, run);
+    const int stage = stage_of(work);
+    RowRun to{};
+    to.panels = panels_of(work, run, source);
+    to.from_row = source.first;
+    to.from = to.last_from = zeros;
+    to.first_panel = run.first;
+    to.unit = run.first * grid.units;
+    to.vectors = run_vectors(grid, run);
+    to.last = work.number + 1 == stages[stage].products.first + stages[stage].products.count;
+    to.fetches = to.last && task.taped && stage + 1 == cell.stage_count && !of_h;
+    to.columns = columns_of(nullptr, &work, of_h ? 0 : run.first, 0, 0);
+    to.projected = to.columns.projected;
+    to.cost = run.count * grid.units * work.count * source.count;
+    if (of_h) {
+      return to;
+    }
+    const Index skip = work.column * column_width(run.first);
+    to.to = partial + run.first * partial_stride() + skip;
+    if (work.begun || copies) {
+      to.from = to.to;
+      to.last_from = partial + end * partial_stride() + work.column * column_width(end);
+      to.panel_stride = partial_stride();
+    } else {
+      to.from = projection.panel_at(run.first) + skip;
+      to.last_from = projection.panel_at(end) + work.column * column_width(end);
+      to.row_width = projection.width(run.first);
+      to.last_width = projection.width(end);
+      to.panel_stride = projection.panel_stride();
+    }
+    return to;
+  }
+
   // Fills row_runs, once there may be steps with a single row.
   void prepare_rows() {
     for (ProductWork *work = works; work < works + cell.product_count; ++work) {
       const PanelGrid<T> &grid = *work->grid;
-      const bool of_h = &grid == &packed.projected;
       const Index count = work->share->last - work->share->first;
       const bool uneven = count > 0 && grid.vectors_of(work->share->last - 1) < grid.unit_vectors;
       for (int backwards = 0; backwards < (rows.steps > 1 ? 2 : 1); ++backwards) {  // the first step goes forwards
@@ -463,37 +507,11 @@ struct Forward : ForwardUnits<T> {
         panel_runs(count, 1, uneven, backwards != 0, [&](PanelRun run) {
           run.first += work->share->first;
           run.next = -1;
-          const Index end = run.first + run.count - 1;
-          const Range source = source_range(*work, run);
-          RowRun &to = runs_of(work->number, backwards != 0)[made++];
-          to.panels = panels_of(*work, run, source);
-          to.from_row = source.first;
-          to.from = to.last_from = zeros;
-          to.first_panel = run.first;
-          to.unit = run.first * grid.units;
-          to.vectors = run_vectors(grid, run);
-          const int stage = stage_of(*work);
-          to.last = work->number + 1 == stages[stage].products.first + stages[stage].products.count;
-          to.fetches = to.last && task.taped && stage + 1 == cell.stage_count && !of_h;
-          to.row_width = to.last_width = to.panel_stride = 0;
-          to.to = nullptr;
-          to.columns = columns_of(nullptr, work, of_h ? 0 : run.first, 0, 0);
-          to.projected = to.columns.projected;
-          to.cost = run.count * grid.units * work->count * work->depth;
-          if (!of_h) {
-            const Index skip = work->column * column_width(run.first);
-            to.to = partial + run.first * partial_stride() + skip;
-            if (work->begun || copies) {
-              to.from = to.to;
-              to.last_from = partial + end * partial_stride() + work->column * column_width(end);
-              to.panel_stride = partial_stride();
-            } else {
-              to.from = projection.panel_at(run.first) + skip;
-              to.last_from = projection.panel_at(end) + work->column * column_width(end);
-              to.row_width = projection.width(run.first);
-              to.last_width = projection.width(end);
-              to.panel_stride = projection.panel_stride();
-            }
+          run.uneven = run.uneven && work->heads == 1;
+          // With heads, only panels that read the same units of the source go together.
+          for (Index end = run.first + run.count; run.first < end; run.first += run.count) {
+            run.count = work->heads == 1 ? end - run.first : 1;
+            runs_of(work->number, backwards != 0)[made++] = row_run(*work, run);
           }
           return true;
         });
