@@ -508,9 +508,9 @@ struct Forward : ForwardUnits<T> {
           run.first += work->share->first;
           run.next = -1;
           run.uneven = run.uneven && work->heads == 1;
-          // With heads, only panels that read the same units of the source go together.
+          // With heads, few panels go together, since they multiply what any of them reads: four, or strips are short.
           for (Index end = run.first + run.count; run.first < end; run.first += run.count) {
-            run.count = work->heads == 1 ? end - run.first : 1;
+            run.count = work->heads == 1 ? end - run.first : smaller(4, end - run.first);
             runs_of(work->number, backwards != 0)[made++] = row_run(*work, run);
           }
           return true;
