@@ -15,32 +15,32 @@ struct BackwardProgram {
   const BackwardUnits<T> &units;
   const BackwardTask<T> &task;
   const Cell &cell;
-  const bool runs;  // else the cell is compiled
-
-  Rule<T> *rules;
-  Place<T> *places;
+  Rule<T> *rules = nullptr;
+  Place<T> *places = nullptr;
   StageOperands used;
   TileStrips<T> strips;
-  T *incoming, *old, *deltas;  // strips of each state, of each delta
-  T *held, *staged, *gradients, *means;
+  T *incoming = nullptr, *old = nullptr, *deltas = nullptr;  // strips of each state, of each delta
+  T *held = nullptr, *staged = nullptr, *gradients = nullptr, *means = nullptr;
 
+  // Of a compiled cell there is no program.
   BackwardProgram(const BackwardUnits<T> &of, const PackedValues<T> &values, Arena &arena, Arena &shared)
-      : units(of),
-        task(of.task),
-        cell(of.cell),
-        runs(of.cell.compiled == kInterpreted),
-        rules(arena.take<Rule<T>>(runs ? cell.operand_count : 0)),
-        places(arena.take<Place<T>>(runs ? cell.operand_count : 0)),
-        used(cell, cell.back_stages, runs ? cell.back_stage_count : 0, arena),
-        strips(cell, runs ? cell.back_temporaries : 0, runs, arena),
-        incoming(arena.take<T>(runs ? cell.states * TileStrips<T>::kSize : 0)),
-        old(arena.take<T>(runs ? cell.states * TileStrips<T>::kSize : 0)),
-        deltas(arena.take<T>(runs ? cell.delta_count * TileStrips<T>::kSize : 0)),
-        held(arena.take<T>(runs ? cell.back_held * of.row_count * of.width : 0)),
-        staged(shared.take<T>(runs ? cell.back_staged * of.row_count * of.width : 0)),
-        gradients(arena.take<T>(runs ? cell.staged * of.row_count * of.width : 0)),
-        means(arena.take<T>(runs ? most_means(cell.back_stages, cell.back_stage_count) * of.row_count * V : 0)) {
-    if (!runs || !task.work) {
+      : units(of), task(of.task), cell(of.cell) {
+    if (cell.compiled != kInterpreted) {
+      return;
+    }
+    const Index block = of.row_count * of.width, strip = TileStrips<T>::kSize;
+    rules = arena.take<Rule<T>>(cell.operand_count);
+    places = arena.take<Place<T>>(cell.operand_count);
+    used = StageOperands(cell, cell.back_stages, cell.back_stage_count, arena);
+    strips = TileStrips<T>(cell, cell.back_temporaries, arena);
+    incoming = arena.take<T>(cell.states * strip);
+    old = arena.take<T>(cell.states * strip);
+    deltas = arena.take<T>(cell.delta_count * strip);
+    held = arena.take<T>(cell.back_held * block);
+    staged = shared.take<T>(cell.back_staged * block);
+    gradients = arena.take<T>(cell.staged * block);
+    means = arena.take<T>(most_means(cell.back_stages, cell.back_stage_count) * of.row_count * V);
+    if (!task.work) {
       return;
     }
     used.fill(cell, cell.back_stages, cell.back_stage_count);

@@ -459,13 +459,12 @@ struct Forward : ForwardUnits<T> {
     return stage;
   }
 
-  RowRun row_run(const ProductWork &work, const PanelRun &run) const {
+  void fill(RowRun &to, const ProductWork &work, const PanelRun &run) const {
     const PanelGrid<T> &grid = *work.grid;
     const bool of_h = &grid == &packed.projected;
     const Index end = run.first + run.count - 1;
     const Range source = source_range(work, run);
     const int stage = stage_of(work);
-    RowRun to{};
     to.panels = panels_of(work, run, source);
     to.from_row = source.first;
     to.from = to.last_from = zeros;
@@ -477,8 +476,9 @@ struct Forward : ForwardUnits<T> {
     to.columns = columns_of(nullptr, &work, of_h ? 0 : run.first, 0, 0);
     to.projected = to.columns.projected;
     to.cost = run.count * grid.units * work.count * source.count;
+    to.row_width = to.last_width = to.panel_stride = 0;
     if (of_h) {
-      return to;
+      return;
     }
     const Index skip = work.column * column_width(run.first);
     to.to = partial + run.first * partial_stride() + skip;
@@ -493,7 +493,6 @@ struct Forward : ForwardUnits<T> {
       to.last_width = projection.width(end);
       to.panel_stride = projection.panel_stride();
     }
-    return to;
   }
 
   // Fills row_runs, once there may be steps with a single row.
@@ -511,7 +510,7 @@ struct Forward : ForwardUnits<T> {
           // With heads, few panels go together, since they multiply what any of them reads: four, or strips are short.
           for (Index end = run.first + run.count; run.first < end; run.first += run.count) {
             run.count = work->heads == 1 ? end - run.first : smaller(4, end - run.first);
-            runs_of(work->number, backwards != 0)[made++] = row_run(*work, run);
+            fill(runs_of(work->number, backwards != 0)[made++], *work, run);
           }
           return true;
         });

@@ -18,28 +18,25 @@ struct ForwardProgram {
   const ForwardTask<T> &task;
   const Cell &cell;
   const Stage *stages;
-  const bool runs;  // else the cell is compiled
-
-  Rule<T> *rules;    // by operand
-  Place<T> *places;  // the same, of a tile
+  Rule<T> *rules = nullptr;    // by operand
+  Place<T> *places = nullptr;  // the same, of a tile
   StageOperands used;
   TileStrips<T> strips;
-  T *means;           // of the present stage, [mean][row], each number filling a vector
-  int last_stage[2];  // that computes units of a size
+  T *means = nullptr;          // of the present stage, [mean][row], each number filling a vector
+  int last_stage[2] = {0, 0};  // that computes units of a size
 
+  // Of a compiled cell there is no program.
   ForwardProgram(const ForwardUnits<T> &of, const PackedValues<T> &values, const Stage *of_stages, Arena &arena)
-      : units(of),
-        task(of.task),
-        cell(of.cell),
-        stages(of_stages),
-        runs(of.cell.compiled == kInterpreted),
-        rules(arena.take<Rule<T>>(runs ? cell.operand_count : 0)),
-        places(arena.take<Place<T>>(runs ? cell.operand_count : 0)),
-        used(cell, stages, runs ? cell.stage_count : 0, arena),
-        strips(cell, runs ? (task.taped ? cell.temporaries : cell.untaped_temporaries) : 0, runs, arena),
-        means(arena.take<T>(runs ? most_means(stages, cell.stage_count) * of.row_count * V : 0)),
-        last_stage{0, 0} {
-    if (!runs || !task.work) {
+      : units(of), task(of.task), cell(of.cell), stages(of_stages) {
+    if (cell.compiled != kInterpreted) {
+      return;
+    }
+    rules = arena.take<Rule<T>>(cell.operand_count);
+    places = arena.take<Place<T>>(cell.operand_count);
+    used = StageOperands(cell, stages, cell.stage_count, arena);
+    strips = TileStrips<T>(cell, task.taped ? cell.temporaries : cell.untaped_temporaries, arena);
+    means = arena.take<T>(most_means(stages, cell.stage_count) * of.row_count * V);
+    if (!task.work) {
       return;
     }
     used.fill(cell, stages, cell.stage_count);

@@ -30,8 +30,9 @@ RECURRA_INLINE Place<T> place_of(const Rule<T> &rule, Index first, Index unit) {
 
 // The operands that each stage's program uses, every one once.
 struct StageOperands {
-  std::int32_t *numbers, *begin, *seen;
+  std::int32_t *numbers = nullptr, *begin = nullptr, *seen = nullptr;
 
+  StageOperands() = default;
   StageOperands(const Cell &cell, const Stage *stages, int count, Arena &arena) {
     Index most = 0;
     for (int s = 0; s < count; ++s) {
@@ -89,29 +90,31 @@ template <class T>
 struct TileStrips {
   static constexpr Index V = Vec<T>::size, kSize = kMostStrip * V;
 
-  const Cell &cell;
-  T *temporaries, *inputs;
+  const Cell *cell = nullptr;
+  T *temporaries = nullptr, *inputs = nullptr;
 
-  TileStrips(const Cell &of, Index count, bool any, Arena &arena)
-      : cell(of),
+  TileStrips() = default;
+
+  TileStrips(const Cell &of, Index count, Arena &arena)
+      : cell(&of),
         temporaries(arena.take<T>(count * kSize)),
-        inputs(arena.take<T>(any ? (of.input_count + of.raw) * kSize : 0)) {}
+        inputs(arena.take<T>((of.input_count + of.raw) * kSize)) {}
 
   T *temporary(Index number) const { return temporaries + number * kSize; }
   T *input(Index number) const { return inputs + number * kSize; }
-  T *raw() const { return input(cell.input_count); }
+  T *raw() const { return input(cell->input_count); }
 
   // Copies what a stage uses of inputs and of x, for a forward or a backward task.
   template <class Task>
   RECURRA_INLINE void fill(const StageOperands &used, int stage, const Task &task, const UnitTile &tile,
                            Index units) const {
-    if (cell.input_count + cell.raw == 0) {
+    if (cell->input_count + cell->raw == 0) {
       return;
     }
     for (const std::int32_t *i = used.first(stage); i < used.first(stage + 1); ++i) {
-      const Operand &operand = cell.operands[*i];
+      const Operand &operand = cell->operands[*i];
       if (operand.kind == kInput) {
-        const bool one = cell.inputs[operand.index].shape == kPerStep;
+        const bool one = cell->inputs[operand.index].shape == kPerStep;
         for (Index b = 0; b < tile.count; ++b) {
           const T *row = row_at(task.inputs[operand.index], task.rows, tile.t, task.first + tile.first + b);
           copy_row(row, one, tile, units, input(operand.index) + b * tile.vectors * V);
