@@ -16,7 +16,7 @@ only() {
 
 # Compiled once per ISA: no containers, no algorithms, nothing that would become one symbol with several contents.
 plain='<(cmath|cstddef|cstdint|cstring|limits|type_traits|utility|immintrin\.h|arm_neon\.h)>'
-only kernels "\"(kernels|cells)\.h\"|\"kernels/[^\"]*\"|$plain"
+only kernels "\"(kernels|cells|compiled_cells|program)\.h\"|\"kernels/[^\"]*\"|$plain"
 not_python='<[^>]*>|"(kernels|cells|compiled_cells|dispatch)\.h"'
 only system "$not_python|\"system/[^\"]*\""
 only model "$not_python|\"(system|model)/[^\"]*\""
@@ -32,7 +32,7 @@ print("-isystem", pybind11.get_include(), "-isystem", sysconfig.get_paths()["inc
 headers=$(find csrc -name '*.h' ! -path 'csrc/testing/*')
 [[ -n $python ]] || { headers=$(grep -v '^csrc/python/' <<<"$headers"); echo 'Without pybind11: csrc/python is left out.'; }
 xargs -P "$(nproc)" -I{} sh -c \
-  '"${CXX:-g++}" -std=c++17 -fsyntax-only -Wall -Wextra -Werror -Wno-psabi -Wno-unknown-pragmas -Icsrc '"$python"' \
+  '"${CXX:-g++}" -std=c++17 -fsyntax-only -fvisibility=hidden -Wall -Wextra -Werror -Wno-psabi -Wno-unknown-pragmas -Icsrc '"$python"' \
    -DRECURRA_ISA_NAMESPACE=isa_check -include {} -x c++ /dev/null || { echo "{} does not compile alone"; exit 1; }' \
   <<<"$headers" || failed=1
 ((failed == 0)) && echo "$(wc -w <<<"$headers") headers: includes as they should be, and each compiles alone"

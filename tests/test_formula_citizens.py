@@ -41,7 +41,18 @@ def Decay(s, u, x):
     return u.decay * s.h + x.x
 
 
-KINDS = (Leaky, PeepholeLSTM, LayerNormLSTM, MinGRU, IntersectionRNN, SLSTM, RHN, ProjectedLSTM, Decay)
+KINDS = (
+    Leaky,
+    PeepholeLSTM,
+    LayerNormLSTM,
+    MinGRU,
+    IntersectionRNN,
+    recurra.cells.LEM,
+    SLSTM,
+    RHN,
+    ProjectedLSTM,
+    Decay,
+)
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
@@ -279,6 +290,14 @@ def test_functional_infers_sizes():
     )
 
 
+def test_functional_by_name():
+    """Those of the built-in layers, among them the LSTM that projects."""
+    x, layer = draw(T, B, 4), recurra.LSTM(4, 5, proj_size=2, num_layers=2, seed=0)
+    assert_same_bits(functional.forward("lstm_projected", x, layer.params, num_layers=2)[:2], layer(x))
+    with refused(ValueError, "params"):
+        functional.forward("lstm_projected", x, recurra.LSTM(4, 5).params)
+
+
 def test_functional_refuses():
     x, params = draw(T, B, 4), dict(Leaky(4, 4, seed=0).params)
     for error, cell in (
@@ -387,6 +406,43 @@ def test_attributes():
     own.note = "mine"
     assert pickle.loads(pickle.dumps(own)).note == "mine"
     assert copy.deepcopy(own).note == "mine"
+
+
+@recurra.formula(gates="g", states="h slow_lag", units={"tau_left": 0.25}, scalars={"k_l1": 3.0})
+def Suffixes(a, s, u):
+    lag = u.tau_left * s.slow_lag + tanh(a.g)
+    return lag * u.k_l1, lag
+
+
+def test_names_that_look_like_suffixes():
+    """Have their initial values all the same."""
+    cell, layer = Suffixes.Cell(3, 4, seed=0), Suffixes(3, 4, num_layers=2, bidirectional=True, learned_state=True)
+    for one in (cell, layer):
+        units = [value for name, value in one.params.items() if name.startswith("tau_left")]
+        scalars = [value for name, value in one.params.items() if name.startswith("k_l1")]
+        assert len(units) == len(scalars) == (1 if one is cell else 4)
+        assert all((value == 0.25).all() for value in units)
+        assert all(value == 3 for value in scalars)
+    assert not layer.params["slow_lag0"].any()
+    assert list(Suffixes.Cell.from_layer(layer, 1, reverse=True).params) == list(cell.params)
+
+
+def test_averages_of_weights_can_be_loaded():
+    """Where arithmetic has made NumPy's numbers of arrays without axes."""
+    first, second = Suffixes(3, 4, seed=0), Suffixes(3, 4, seed=1)
+    second.load_state_dict({name: value + 1 for name, value in second.state_dict().items()})
+    mean = {name: (value + second.params[name]) / 2 for name, value in first.params.items()}
+    assert isinstance(mean["k_l1_l0"], np.float32)
+    first.load_state_dict(mean)
+    assert first.params["k_l1_l0"] == 3.5
+    model, cell = recurra.Sequential(Suffixes(3, 4)), Suffixes.Cell.from_layer(first)
+    model.load_state_dict({f"0.{name}": value for name, value in mean.items()})
+    assert_same_bits(dict(model[0].params), dict(first.params))
+    cell.load_state_dict({name: value * 2 for name, value in cell.params.items()})
+    assert first.params["k_l1_l0"] == 7
+    for wrong in (np.float64(1), np.int32(1), 1.0, [1.0]):
+        with refused(TypeError, "k_l1_l0", dict(first.params)):
+            first.load_state_dict(mean | {"k_l1_l0": wrong})
 
 
 # ---- Single steps

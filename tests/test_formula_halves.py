@@ -62,6 +62,5 @@ def test_one_gate_is_called_with_one_value():
 def test_a_gate_alone_is_a_state():
     h = np.ones((1, 1))
     params = {"weight_ih": h, "weight_hh": 2 * h, "bias_ih": h[0], "bias_hh": h[0]}
-    alone = formula(gates="g")(lambda a: a.g).formula
-    np.testing.assert_array_equal(alone.run_step(h, (h,), params)[0], 5 * h)
-    check(alone, gradients="differences")
+    np.testing.assert_array_equal(formula(gates="g")(lambda a: a.g).formula.run_step(h, (h,), params)[0], 5 * h)
+    check(formula(gates="g")(lambda a: a.g).formula, gradients="differences")

@@ -12,6 +12,7 @@ import recurra.cells
 from formula_cells import CELLS
 from formula_checks import Problem, assert_close
 from formulas_random import random_formula
+from recurra.formula.operations import Operation
 from recurra.formula_layer import layer_class
 
 LIBRARY = {name: getattr(recurra.cells, name).formula for name in recurra.cells.__all__ if name != "legendre"}
@@ -21,6 +22,7 @@ except ImportError:
     GRADIENTS, TOLERANCE = "by_differences", 1e-6
 else:
     GRADIENTS, TOLERANCE = "by_torch", 1e-10
+KINKS = range(Operation.MINIMUM, Operation.SELECT + 1)
 
 
 def of_layer(problem, dtype=np.float64, plan=None):
@@ -56,6 +58,8 @@ def check(formula, seed, **sizes):
     expected = problem.steps(problem.arrays())
     names = [f"{name} at {t}" for t in range(len(expected)) for name in formula.states]
     assert_close([s for step in states for s in step], [s for step in expected for s in step], 1e-10, names)
+    if GRADIENTS == "by_differences" and any(i.operation in KINKS for i in formula.program.instructions):
+        return  # differences across a kink, or of a spike, tell nothing; with torch these are compared too
     names = [*problem.params, *formula.states, *formula.declared.inputs, "x"]
     assert_close(gradients, getattr(problem, GRADIENTS)(), TOLERANCE, names)
 

@@ -177,20 +177,21 @@ RATES = {"recurrent_dropout": 0.4, "zoneout": 0.3}
 def test_masks_are_those_of_a_formula_with_inputs(cell, bidirectional):
     kind, own, by_hand = MASKED[cell]
     T, B, H = 7, 5, 9
-    options = {"num_layers": 2, "bidirectional": bidirectional}
+    options = {"num_layers": 2, "bidirectional": bidirectional, "dropout": 0.25}
     layer = kind(4, H, seed=0, **own, **options, **RATES)
     expected_layer = by_hand(4, H, seed=0, **options)
     assert_same_bits(expected_layer.state_dict(), layer.state_dict())
     call = draw_call(layer, np.random.default_rng(1), T, B, resets=0.1)
     rng, stacked = np.random.default_rng(2), 2 * (1 + bidirectional)
+    dropout_mask(rng, (T, B, H * (1 + bidirectional)), 0.25, layer.dtype)  # between the layers, which both draw first
     masks = {"m": dropout_mask(rng, (stacked, B, H), 0.4, layer.dtype)}
     masks |= {f"z{name}": chosen(rng, (stacked, T, B, H), 0.3, layer.dtype) for name in layer.formula.states}
     assert {0, np.float32(1 / 0.6)} == set(masks["m"].ravel().tolist())
     results, _ = run(layer, call, rng=2)
-    expected, _ = run(expected_layer, replace(call, inputs=call.inputs | masks))
+    expected, _ = run(expected_layer, replace(call, inputs=call.inputs | masks), rng=2)
     assert_same_bits(results, {key: value for key, value in expected.items() if key in results})
     assert not np.array_equal(plain(layer, call)["y"], results["y"])
-    layer.recurrent_dropout = layer.zoneout = 0
+    layer.dropout = layer.recurrent_dropout = layer.zoneout = 0
     assert_same_bits(plain(layer, call)["y"], run(layer, call)[0]["y"])
 
 

@@ -48,7 +48,8 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
     tape->parameters = parameters;
     prepare(call, *tape);
   }
-  const auto [widest, shared] = forward_sizes(most_rows, call.table ? call.alphabet : 0, tape != nullptr, plan);
+  const WorkSizes sizes = forward_sizes(most_rows, call.table ? call.alphabet : 0, tape != nullptr, plan);
+  const Index widest = sizes.work, shared = sizes.shared;
   const Index between = tape || shape.layers == 1 ? 0 : checked_product(total, features);  // layers' outputs
   std::array<T *, 2> hidden{};
   // Rows of states, where they aren't the caller's arrays.

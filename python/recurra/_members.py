@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 ELEMENTWISE = (Dropout, ReLU, Sigmoid, Tanh)
 
 
-def check_kind(layer: object) -> None:
-    """Raises TypeError unless it is a layer that takes x, which a cell isn't, or has the methods of one."""
+def check_kind(layer: Any) -> None:
+    """Raises unless it is a layer that takes x alone, which a cell doesn't, or has the methods of one."""
     if isinstance(layer, (list, tuple)):
         raise TypeError(
             f"layers: expected one argument for each, got a {type(layer).__name__}: write Sequential(*layers)"
         )
     if isinstance(layer, SingleStep):
         raise TypeError(f"layers: expected layers over sequences or single values, got a cell, {shown(layer)}")
+    if is_layer_type(type(layer)) and layer.formula.declared.inputs:
+        raise ValueError(
+            f"layers: expected layers that take x alone, got {shown(layer)}, which needs inputs in each call "
+            f"({', '.join(layer.formula.declared.inputs)}): call it yourself, or make a layer that gives them, of a "
+            "subclass of recurra.Composite"
+        )
     missing = missing_of_layer(layer)
     if missing or isinstance(layer, type):
         lacks = f", which has no {', '.join(missing)}" if missing and not isinstance(layer, type) else ""
@@ -34,17 +40,6 @@ def check_kind(layer: object) -> None:
             "layers: expected layers over sequences or single values, or objects with their methods, such as those of "
             f"a subclass of recurra.Composite, got {shown(layer)}{lacks}"
         )
-
-
-def check_inputs(layers: Sequence[Any]) -> None:
-    """Raises ValueError if the cell of one reads more than x, which nobody would give to it."""
-    for layer in layers:
-        if is_layer_type(type(layer)) and layer.formula.declared.inputs:
-            names = ", ".join(layer.formula.declared.inputs)
-            raise ValueError(
-                f"layers: expected cells that read x alone, got {shown(layer)}, which has inputs ({names}): call it "
-                "yourself, or in a layer of your own that gives them"
-            )
 
 
 def check_parameters(layers: Sequence[Any]) -> None:

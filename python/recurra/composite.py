@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._checks import check_array, shown
-from .module import Array, Module, load_all
+from .module import Array, Module, load_all, loadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,7 +92,8 @@ class Composite(Module):
             ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
         check_arrays("state_dict", state, self.params)
-        load_all((layer, {name: state[prefix + name] for name in layer.params}) for prefix, layer in self._parts())
+        given = {name: loadable(value) for name, value in state.items()}
+        load_all((layer, {name: given[prefix + name] for name in layer.params}) for prefix, layer in self._parts())
 
     def __repr__(self) -> str:
         lines = "".join(f"{prefix[:-1]}: {layer!r},\n" for prefix, layer in self._parts())
@@ -126,7 +127,7 @@ def check_arrays(what: str, given: Mapping[str, Array], params: Mapping[str, Arr
     if missing or surplus:
         raise ValueError(f"{what}: expected the names of the parameters, got {', '.join(missing + surplus)}")
     for name, like in params.items():
-        array = given[name]
+        array = loadable(given[name]) if what == "state_dict" else given[name]
         check_array(name, array, like.dtype)
         if array.shape != like.shape:
             raise ValueError(f"{name}: expected {like.shape}, got {array.shape}")

@@ -98,6 +98,8 @@ class Module(Attributes):
             TypeError: an array isn't one, or not of the layer's dtype.
             ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
+        if type(state) is dict and any(isinstance(value, np.generic) for value in state.values()):
+            state = {name: loadable(value) for name, value in state.items()}
         _core.load_all([(self._parameters, state)], "state_dict")
 
     def __repr__(self) -> str:
@@ -139,6 +141,11 @@ def writeable(arrays: Mapping[str, Array]) -> dict[str, Array]:
         name: array if type(array) is np.ndarray and array.flags.carray else np.array(array, order="C")
         for name, array in arrays.items()
     }
+
+
+def loadable(value: Any) -> Any:
+    """An array of a NumPy number, which arithmetic makes of arrays without axes, such as the scalars of formulas."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def load_all(states: Iterable[tuple[Module, Mapping[str, Array]]]) -> None:

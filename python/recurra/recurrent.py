@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +72,13 @@ class WithFormula(Module):
             raise ValueError(f"proj_size: expected less than hidden_size = {self.hidden_size}, got {proj_size}")
         return int(proj_size)
 
+    def _name_in_formula(self, name: str) -> str:
+        """What the formula calls a parameter."""
+        return name
+
     def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
         """Weights and biases uniform in ±1/√H, units and scalars as the formula declares."""
-        declared = self.formula.initial_value(name.rpartition("_l")[0] or name, rng, self.hidden_size)
+        declared = self.formula.initial_value(self._name_in_formula(name), rng, self.hidden_size)
         if declared is None:
             return super()._initial(name, value, rng, bound)
         try:
@@ -174,9 +179,12 @@ class Recurrent(WithFormula):
             self.learned_state,
         )
 
+    def _name_in_formula(self, name: str) -> str:
+        return re.sub(r"_l\d+(_reverse)?$", "", name)
+
     def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
         """The same, and learned states zero, whose names have no layer's suffix."""
-        if self.learned_state and "_l" not in name:
+        if self.learned_state and self._name_in_formula(name) == name:
             return np.zeros_like(value)
         return super()._initial(name, value, rng, bound)
 

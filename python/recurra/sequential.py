@@ -11,7 +11,6 @@ from ._checks import check_flag, check_rng, shown
 from ._members import (
     batch_first_of,
     check_features,
-    check_inputs,
     check_kind,
     check_last,
     check_parameters,
@@ -71,7 +70,6 @@ class Sequential(Composite):
         self._members = tuple(_flatten(self._layers))
         inside = [layer for _, layer in self._members]
         check_parameters(inside)
-        check_inputs(inside)
         check_last(inside)
         check_features(inside)
         self._batch_first = batch_first_of(inside)
