@@ -174,7 +174,7 @@ def test_initial_values_of_another_shape(initial):
 def test_inputs_and_models():
     """A model has no inputs to give; one that gives them is the user's own."""
     kind = formula(gates="g", inputs="noise")(lambda a, x: a.g + x.noise)
-    with pytest.raises(ValueError, match=r"which has inputs \(noise\): call it yourself"):
+    with pytest.raises(ValueError, match=r"which needs inputs in each call \(noise\): call it yourself"):
         Sequential(kind(3, 4), Linear(4, 2))
 
     class Quiet(kind):
