@@ -16,11 +16,10 @@ from .recurrent import COMMON, OPTIONS, SIZES, Recurrent, WithFormula
 from .single_steps import CELL_OPTIONS, SingleStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Self
 
     from .formula import Formula
-    from .recurrent import Seed
 
 
 class OfFormula(WithFormula):
@@ -76,42 +75,6 @@ class FormulaLayer(OfFormula, Recurrent):
     Cell: ClassVar[type[FormulaCell]]
     function: ClassVar[Callable[..., Any]]
     _options = SIZES | COMMON | OPTIONS | {"proj_size": 0}
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        dtype: object = np.float32,
-        seed: Seed = None,
-        tokens: bool | None = None,
-        proj_size: int = 0,
-        reverse: bool = False,
-        recurrent_dropout: float = 0.0,
-        zoneout: float | Mapping[str, float] = 0.0,
-        learned_state: bool = False,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            dtype,
-            seed,
-            tokens,
-            proj_size,
-            reverse,
-            recurrent_dropout,
-            zoneout,
-            learned_state,
-        )
 
     @classmethod
     def describe(
@@ -176,18 +139,6 @@ class FormulaCell(OfFormula, SingleStep):
     formula: ClassVar[Formula]
     _layer_type: ClassVar[type[FormulaLayer]]
     _options = CELL_OPTIONS | {"proj_size": 0, "dtype": np.dtype(np.float32)}
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        dtype: object = np.float32,
-        seed: Seed = None,
-        tokens: bool | None = None,
-        proj_size: int = 0,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype, seed, tokens, proj_size)
 
 
 def layer_class(formula: Formula) -> type[FormulaLayer]:

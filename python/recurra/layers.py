@@ -101,42 +101,6 @@ class LSTM(Recurrent):
 
     _options = SIZES | COMMON | OPTIONS | {"proj_size": 0}
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        dtype: object = np.float32,
-        seed: Seed = None,
-        tokens: bool | None = None,
-        proj_size: int = 0,
-        reverse: bool = False,
-        recurrent_dropout: float = 0.0,
-        zoneout: float | Mapping[str, float] = 0.0,
-        learned_state: bool = False,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            dtype,
-            seed,
-            tokens,
-            proj_size,
-            reverse,
-            recurrent_dropout,
-            zoneout,
-            learned_state,
-        )
-
     @property
     def formula(self) -> Formula:
         """What the cell computes."""

@@ -32,10 +32,10 @@ class SingleStep(WithFormula):
         self,
         input_size: int,
         hidden_size: int,
-        bias: bool,
-        dtype: object,
-        seed: Seed,
-        tokens: bool | None,
+        bias: bool = True,
+        dtype: object = np.float32,
+        seed: Seed = None,
+        tokens: bool | None = None,
         proj_size: int = 0,
     ) -> None:
         self.input_size = check_size("input_size", input_size)
