@@ -3,6 +3,7 @@
 import numpy as np
 
 from program_numpy import Code, Machine
+from recurra._quiet import quiet
 from recurra.formula.operations import InputShape, Role
 
 
@@ -55,8 +56,9 @@ class Problem:
         """All that a gradient is of: parameters, states, inputs, x."""
         return [*self.params.values(), *self.states, *self.inputs.values(), self.xs]
 
+    @quiet
     def steps(self, arrays):
-        """The states after each step, by calling the function."""
+        """The states after each step, by calling the function: what one branch of a `where` overflows in is no matter."""
         formula = self.formula
         rest = list(arrays)
         params = {name: rest.pop(0) for name in self.params}
