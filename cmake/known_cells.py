@@ -33,21 +33,26 @@ def _array(kind: str, name: str, values: Sequence[str]) -> str:
     return "\n".join([*lines, line, "};"])
 
 
+def description(formula: Formula, name: str) -> tuple[list[str], str]:
+    """The arrays of a formula's code, whose names begin with `name`, and the KnownCell of them."""
+    code, constants = formula.program.encode()
+    arrays = [_array("std::int32_t", f"{name}Code", [str(value) for value in code.tolist()])]
+    words = (formula.declared.name, " ".join(formula.gates), " ".join(formula.states))
+    entry = "{" + ", ".join(f'"{text}"' for text in words) + f", {name}Code, std::size({name}Code), "
+    if constants.size:
+        arrays.append(_array("double", f"{name}Constants", [repr(value) for value in constants.tolist()]))
+        return arrays, entry + f"{name}Constants, std::size({name}Constants)}}"
+    return arrays, entry + "nullptr, 0}"
+
+
 def header() -> str:
     """The text of the file."""
     arrays, entries = [], []
     for cell in CELLS:
-        code, constants = cell.program.encode()
         name = "k" + "".join(word.capitalize() for word in cell.function.__name__.split("_"))
-        arrays.append(_array("std::int32_t", f"{name}Code", [str(value) for value in code.tolist()]))
-        words = ", ".join(f'"{text}"' for text in (cell.function.__name__, " ".join(cell.gates), " ".join(cell.states)))
-        entry = f"{words}, {name}Code, std::size({name}Code), "
-        if constants.size:
-            arrays.append(_array("double", f"{name}Constants", [repr(value) for value in constants.tolist()]))
-            entry += f"{name}Constants, std::size({name}Constants)"
-        else:
-            entry += "nullptr, 0"
-        entries.append(f"    {{{entry}}},\n")
+        own, entry = description(cell, name)
+        arrays += own
+        entries.append(f"    {entry},\n")
     return f"""\
 // Written by cmake/known_cells.py.
 #pragma once

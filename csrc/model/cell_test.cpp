@@ -149,7 +149,10 @@ TEST_CASE("cell: codes of wrong size, and constants that aren't those announced"
 
 TEST_CASE("cell: whatever is done to a description, it is refused or can run") {
   int accepted = 0;
-  for (const auto &named : fuzz_cells(1, 100000)) {
+  DamagedCells cells(1);
+  for (int i = 0; i < 100000; ++i) {
+    const auto named = cells.next();
+    if (!named) continue;
     check_run(named->cell);
     ++accepted;
   }

@@ -10,6 +10,10 @@
 #include "kernels.h"
 #include "system/block_pool.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace recurra {
 
 constexpr std::size_t kLine = 64;
@@ -19,6 +23,13 @@ inline Index checked_product(Index a, Index b) {
   Index product = 0;
   if (__builtin_mul_overflow(a, b, &product)) throw std::bad_alloc();
   return product;
+}
+
+// Under the address sanitizer: what kernels have marked between arrays in a block goes with those arrays.
+inline void forget_gaps([[maybe_unused]] void *at, [[maybe_unused]] std::size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+  __asan_unpoison_memory_region(at, bytes);
+#endif
 }
 
 struct FreeMemory {
@@ -43,6 +54,7 @@ class Buffer {
     void *at = pooled ? BlockPool::instance().take(bytes) : nullptr;
     if (!at) at = std::aligned_alloc(kLine, bytes);
     if (!at) throw std::bad_alloc();
+    forget_gaps(at, bytes);
     memory_ = {static_cast<T *>(at), FreeMemory{pooled ? bytes : 0}};
   }
   T *data() const { return memory_.get(); }
@@ -91,6 +103,7 @@ class Workspace {
     }
     home.taken = taken_ = true;
     data_ = home.memory.data();
+    forget_gaps(data_, static_cast<std::size_t>(bytes));
   }
   ~Workspace() {
     if (taken_) own().taken = false;

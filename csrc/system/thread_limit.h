@@ -33,7 +33,7 @@ inline int threads_made(int count) {
 // How many threads of `wish` a team of the calling thread can have. A larger team than all before is tried first, in
 // some 20 µs a thread. Where a limit on memory or processes forbids it, half of what could be made is used from then
 // on, so that something is left to work with.
-inline int startable_threads([[maybe_unused]] int wish) {
+inline int startable_threads(int wish) {
 #ifdef _OPENMP
   static thread_local int tried = 1, startable = 1;
   if (wish > tried && startable == tried) {
@@ -43,7 +43,7 @@ inline int startable_threads([[maybe_unused]] int wish) {
   }
   return std::min(wish, startable);
 #else
-  return 1;
+  return wish;  // there is no team, or it isn't OpenMP's
 #endif
 }
 

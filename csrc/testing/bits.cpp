@@ -1,30 +1,26 @@
 // Runs random models, and every operation of programs, in the ISA that RECURRA_ISA names, and prints a hash of all that
 // each computes: the output must be the same of AVX2, AVX-512 and NEON.
-#include <array>
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "dispatch.h"
 #include "model/linear.h"
-#include "model/network.h"
 #include "model/optimizer.h"
 #include "model/softmax.h"
 #include "system/float_mode.h"
-#include "testing/numbers.h"
+#include "testing/network_problem.h"
 #include "testing/one_operation.h"
+#include "testing/varied_cells.h"
 
 namespace recurra {
 namespace testing {
 namespace {
-
-template <class T>
-using Values = std::vector<T>;
 
 // FNV-1a, of the bits of every number that is added; NaN is one number, since its sign is the CPU's choice.
 class Hash {
@@ -47,13 +43,6 @@ class Hash {
  private:
   std::uint64_t state_ = 0xcbf29ce484222325u;
 };
-
-template <class T>
-Values<T> random_values(Random &random, Index count, T scale = T(1)) {
-  Values<T> values(static_cast<std::size_t>(count));
-  for (T &value : values) value = random.number<T>() * scale;
-  return values;
-}
 
 // A layer's weights with gradients and what an optimizer keeps of them, all arrays in the order of the parameters.
 template <class T>
@@ -94,106 +83,40 @@ struct Trained {
   }
 };
 
-// Input, states and gradients of one network's training step; arrays are time-major.
+// An inference, then forward with a tape and back; all results go into the hash.
 template <class T>
-struct Problem {
-  NetworkShape shape;
-  Index steps, batch;
-  Index threads;                  // as many as the build can have, which is to change nothing
-  Values<Index> lengths, tokens;  // tokens: instead of x, if not empty
-  std::vector<unsigned char> resets;
-  Values<T> x, dy;
-  std::array<Values<T>, kMaxStates> initial, dfinal;
-  std::vector<Values<T>> masks;
-
-  Problem(Random &random, const NetworkShape &of)
-      : shape(of), steps(random.integer(0, 24)), batch(random.integer(1, 21)), threads(random.integer(1, 3)) {
-    const Index rows = steps * batch;
-    if (random.integer(0, 1)) {
-      for (Index b = 0; b < batch; ++b) lengths.push_back(random.integer(0, steps));
-    }
-    if (random.integer(0, 3) == 0) {
-      for (Index n = 0; n < rows; ++n) tokens.push_back(random.integer(0, shape.input_size - 1));
-    }
-    if (random.integer(0, 3) == 0) {
-      for (Index n = 0; n < rows; ++n) resets.push_back(random.integer(0, 6) == 0);
-    }
-    x = random_values<T>(random, rows * shape.input_size);
-    for (int state = 0; state < shape.description().states; ++state) {
-      const Index size = shape.states() * batch * shape.state_size(state);
-      initial[state] = random_values<T>(random, size);
-      dfinal[state] = random_values<T>(random, size);
-    }
-    dy = random_values<T>(random, rows * shape.features());
-    for (Index layer = 1; layer < shape.layers; ++layer)
-      masks.push_back(random_values<T>(random, rows * shape.features()));
-  }
-  template <class U>
-  Strided<const U> strided(const Values<U> &values, Index features) const {
-    return {values.data(), batch * features, features};
-  }
-  Sequences sequences() const {
-    return {steps, batch, lengths.empty() ? nullptr : lengths.data(), resets.empty() ? nullptr : resets.data()};
-  }
-};
-
-// The calls of class Network: an inference, then forward with a tape and back; all results go into the hash.
-template <class T>
-void run_network(const Problem<T> &problem, const Network<T> &network, const ParametersPtr<T> &parameters,
+void run_network(const NetworkProblem<T> &problem, const Network<T> &network, const ParametersPtr<T> &parameters,
                  Trained<T> &trained, Hash &hash) {
-  const NetworkShape &shape = problem.shape;
-  const Index I = shape.input_size, features = shape.features(), rows = problem.steps * problem.batch;
-  const int states = shape.description().states;
-  Values<T> y(static_cast<std::size_t>(rows * features)), dx(static_cast<std::size_t>(rows * I));
-  std::array<Values<T>, kMaxStates> final = problem.initial, dinitial = problem.initial;
   TapeMemory<T> tape(problem.sequences());
-
-  ForwardCall<T> call;
-  if (problem.tokens.empty()) {
-    call.x = problem.strided(problem.x, I);
-  } else {
-    call.tokens = problem.strided(problem.tokens, 1);
+  auto untaped = run_forward<T>(problem, network, parameters, tape.sequences, nullptr),
+       taped = run_forward(problem, network, parameters, tape.sequences, &tape);
+  run_backward(problem, network, tape, trained.gradient_pointers, taped);
+  for (const auto *answer : {&untaped, &taped}) {
+    for (const auto *values : {&answer->y, &answer->dx, &answer->dtable}) hash.add(*values);
+    for (const auto *arrays : {&answer->final, &answer->dinitial}) {
+      for (const auto &values : *arrays) hash.add(values);
+    }
+    for (const auto &values : answer->dinputs) hash.add(values);
   }
-  for (int state = 0; state < states; ++state) {
-    call.initial[state] = problem.initial[state].data();
-    call.final[state] = final[state].data();
-  }
-  call.y = {y.data(), problem.batch * features, features};
-  call.wish.threads = problem.threads;
-  const auto add = [&] {
-    hash.add(y);
-    for (const auto &values : final) hash.add(values);
-  };
-  network.forward(parameters, tape.sequences, call, nullptr);
-  add();
-  for (const Values<T> &mask : problem.masks) call.masks.push_back(problem.strided(mask, features));
-  network.forward(parameters, tape.sequences, call, &tape);
-  add();
-
-  BackwardCall<T> back;
-  back.dy = problem.strided(problem.dy, features);
-  back.doutputs.resize(static_cast<std::size_t>(shape.layers));
-  for (int state = 0; state < states; ++state) {
-    back.dstates[state].resize(static_cast<std::size_t>(shape.layers));
-    back.dfinal[state] = problem.dfinal[state].data();
-    back.dinitial[state] = dinitial[state].data();
-  }
-  if (problem.tokens.empty()) back.dx = {dx.data(), problem.batch * I, I};
-  back.grads = trained.gradient_pointers;
-  back.wish.threads = problem.threads;
-  network.backward(tape, back);
-  hash.add(dx);
-  for (const auto &values : dinitial) hash.add(values);
 }
 
 template <class T>
-void check_network(int number, CompiledCell cell) {
+void check_network(int number, const std::shared_ptr<const NamedCell> &cell) {
   Random random(static_cast<std::uint64_t>(number) * 2 + sizeof(T) / 8);
   constexpr Index sizes[] = {1, 2, 3, 7, 8, 13, 16, 17, 31, 32, 33, 47, 64, 65, 100, 128};
-  const Index input_size = random.integer(1, 70), hidden_size = sizes[random.integer(0, 15)];
-  NetworkShape shape{
-      compiled_cell(cell),      input_size, hidden_size, random.integer(1, 3), static_cast<int>(random.integer(1, 2)),
-      random.integer(0, 4) > 0, false,      hidden_size};
+  Index heads = 1;
+  for (const ParameterDescription &parameter : cell->arrays.parameters) {
+    heads = std::max<Index>(heads, parameter.heads);
+  }
+  const auto random_size = [&] { return (sizes[random.integer(0, 15)] + heads - 1) / heads * heads; };
+  NetworkShape shape{};
+  shape.cell = cell;
+  shape.hidden_size = random_size();
+  shape.projected_size = cell->cell.projects ? random_size() : shape.hidden_size;
+  shape.directions = static_cast<int>(random.integer(1, 2));
+  shape.input_size = cell->cell.raw ? shape.hidden_size : random.integer(1, 70);
+  shape.layers = cell->cell.raw && shape.features() != shape.hidden_size ? 1 : random.integer(1, 3);
+  shape.bias = random.integer(0, 4) > 0;
   shape.reverse = shape.directions == 1 && random.integer(0, 2) == 0;
   shape.learned = random.integer(0, 2) == 0;
   const Network<T> network(shape);
@@ -203,12 +126,12 @@ void check_network(int number, CompiledCell cell) {
   trained.draw(random, number % 10 == 9 ? T(2) : T(1) / std::sqrt(static_cast<T>(shape.hidden_size)));
   Hash hash;
   for (int step = 1; step <= 2; ++step) {  // the second with other weights
-    run_network(Problem<T>(random, shape), network, parameters, trained, hash);
+    run_network(NetworkProblem<T>(random, shape, 24, 21), network, parameters, trained, hash);
     trained.step(step, number % 2 == 0);
   }
   trained.add_to(hash);
-  std::printf("network %d %s %s %016" PRIx64 "\n", number, compiled_cell(cell)->name.c_str(),
-              sizeof(T) == 4 ? "float32" : "float64", hash.value());
+  std::printf("network %d %s %s %016" PRIx64 "\n", number, cell->name.c_str(), sizeof(T) == 4 ? "float32" : "float64",
+              hash.value());
 }
 
 template <class T>
@@ -302,12 +225,19 @@ void check_operations(OneOperation<T> run) {
 void check_all() {
   std::fprintf(stderr, "bits of %s\n", active_kernels().isa);
   int number = 0;
-  for (int round = 0; round < 8; ++round) {
-    for (int cell = 0; cell < kCompiledCells; ++cell, ++number) {
-      check_network<float>(number, static_cast<CompiledCell>(cell));
-      check_network<double>(number, static_cast<CompiledCell>(cell));
+  const auto check_networks = [&](int rounds, const std::vector<std::shared_ptr<const NamedCell>> &cells) {
+    for (int round = 0; round < rounds; ++round) {
+      for (const auto &cell : cells) {
+        check_network<float>(number, cell);
+        check_network<double>(number++, cell);
+      }
     }
-  }
+  };
+  std::vector<std::shared_ptr<const NamedCell>> compiled, programs;
+  for (int id = 0; id < kCompiledCells; ++id) compiled.push_back(compiled_cell(static_cast<CompiledCell>(id)));
+  for (const CellSource &source : varied_sources()) programs.push_back(interpreted(source));
+  check_networks(8, compiled);
+  check_networks(4, programs);
   for (int i = 0; i < 6; ++i) {
     check_linear<float>(i);
     check_linear<double>(i);

@@ -2,15 +2,19 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <vector>
 
-#include "model/known_cells.h"
-#include "testing/cell_codes.h"
 #include "testing/numbers.h"
+#include "testing/varied_cells.h"
 
 namespace recurra {
 namespace testing {
+
+// Of a code: its header, and where that says how many operands and instructions there are.
+constexpr Index kHeaderSize = 27;
+constexpr std::size_t kOperandCount = 22, kInstructionCount = 23;
 
 // Anything anywhere.
 inline void mutate_number(Random &random, std::vector<std::int32_t> &code) {
@@ -58,50 +62,61 @@ inline void mutate_program(Random &random, std::vector<std::int32_t> &code, Inde
   }
 }
 
-// A description to start from.
-struct GoodCell {
+// Numbers without any sense, of which most are small, as those of a description are; behind a header that has some, or
+// not even that.
+inline std::vector<std::int32_t> senseless_code(Random &random, const std::vector<std::int32_t> &good) {
   std::vector<std::int32_t> code;
-  std::vector<double> constants;
-  CellWords words;
-};
-
-inline std::vector<GoodCell> good_cells() {
-  std::vector<GoodCell> good;
-  for (const CellWriter &writer : good_codes()) good.push_back({writer.code(), writer.arrays.constants, writer.words});
-  for (int id = 0; id < kCompiledCells; ++id) {
-    const KnownCell &known = kKnownCells[id];
-    good.push_back({{known.code, known.code + known.size},
-                    {known.constants, known.constants + known.constant_count},
-                    *compiled_cell(static_cast<CompiledCell>(id))});
+  const bool headed = random.integer(0, 1) == 1;
+  if (headed) code.assign(good.begin(), good.begin() + kHeaderSize);
+  const Index size = headed ? static_cast<Index>(good.size()) - kHeaderSize : random.integer(0, 400);
+  for (Index i = 0; i < size; ++i) {
+    code.push_back(static_cast<std::int32_t>(random.integer(0, 3) ? random.integer(-1, 9)
+                                                                  : static_cast<Index>(random.bits() >> 32)));
   }
-  return good;
+  return code;
 }
 
-// Those of `count` mutated descriptions that are accepted all the same.
-inline std::vector<std::shared_ptr<const NamedCell>> fuzz_cells(std::uint64_t seed, int count) {
-  const std::vector<GoodCell> good = good_cells();
-  std::vector<std::shared_ptr<const NamedCell>> accepted;
-  Random random(seed);
-  for (int i = 0; i < count; ++i) {
-    const GoodCell &of = good[static_cast<std::size_t>(random.integer(0, static_cast<Index>(good.size()) - 1))];
-    constexpr std::size_t kOperandCount = 22, kInstructionCount = 23;
+inline void mutate_constants(Random &random, std::vector<double> &constants) {
+  for (double &constant : constants) {
+    const std::uint64_t bits = random.bits();
+    if (random.integer(0, 3) == 0) std::memcpy(&constant, &bits, sizeof bits);  // of any size, or NaN
+  }
+}
+
+// Descriptions one after the other, most of them damaged so that they must be refused.
+class DamagedCells {
+ public:
+  explicit DamagedCells(std::uint64_t seed) : random_(seed), good_(varied_sources()) {
+    for (const CellWriter &writer : good_codes()) good_.emplace_back(writer);
+  }
+
+  // Null if it was refused.
+  std::shared_ptr<const NamedCell> next() {
+    const CellSource &of = good_[static_cast<std::size_t>(random_.integer(0, static_cast<Index>(good_.size()) - 1))];
     std::vector<std::int32_t> code = of.code;
-    const Index mutations = random.integer(1, 3);
-    if (random.integer(0, 1)) {
+    std::vector<double> constants = of.constants;
+    const Index kind = random_.integer(0, 9), mutations = random_.integer(1, 3);
+    if (kind == 0) {
+      code = senseless_code(random_, of.code);
+    } else if (kind < 6) {
       for (Index k = 0; k < mutations; ++k) {
-        mutate_program(random, code, of.code[kInstructionCount], of.code[kOperandCount]);
+        mutate_program(random_, code, of.code[kInstructionCount], of.code[kOperandCount]);
       }
     } else {
-      for (Index k = 0; k < mutations && !code.empty(); ++k) mutate_number(random, code);
+      for (Index k = 0; k < mutations && !code.empty(); ++k) mutate_number(random_, code);
     }
-    if (code == of.code) continue;
+    if (random_.integer(0, 7) == 0) mutate_constants(random_, constants);
     try {
-      accepted.push_back(checked(code, of.constants, of.words));
+      return checked(code, constants, of.words);
     } catch (const std::invalid_argument &) {
+      return nullptr;
     }
   }
-  return accepted;
-}
+
+ private:
+  Random random_;
+  std::vector<CellSource> good_;
+};
 
 }  // namespace testing
 }  // namespace recurra
