@@ -58,7 +58,7 @@ class Problem:
 
     @quiet
     def steps(self, arrays):
-        """The states after each step, by calling the function: what one branch of a `where` overflows in is no matter."""
+        """The states after each step, by calling the function; it may overflow where nothing comes of it."""
         formula = self.formula
         rest = list(arrays)
         params = {name: rest.pop(0) for name in self.params}
