@@ -10,7 +10,6 @@
 #include "kernels/product/panel_product.h"
 #include "kernels/product/row_product.h"
 #include "kernels/recurrent/cell_code.h"
-#include "kernels/recurrent/cell_code.h"
 #include "kernels/recurrent/forward_program.h"
 #include "kernels/recurrent/projection.h"
 
