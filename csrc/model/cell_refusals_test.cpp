@@ -120,6 +120,15 @@ TEST_CASE("cell: whatever can be wrong is refused, and named") {
        }},
       {projected_code, "size of products[1].source:", [](CellWriter &w) { w.arrays.products[1].source = 0; }},
       {centred_code, "products[1]:", [](CellWriter &w) { w.arrays.products[1].source = 0; }},
+      {staged_code, "stage of products[2]:",  // whose column an earlier stage has begun
+       [](CellWriter &w) {
+         w.words.parameters.insert(w.words.parameters.begin() + 2, "weight_vh");
+         w.arrays.parameters.insert(w.arrays.parameters.begin() + 2, {kRecurrentWeight, 1, 1});
+         w.arrays.products = {{0, 1, 0, 1, 0}, {0, 2, 1, 1, 1}, {1, 1, 1, 1, 2}};
+         w.arrays.blocks = {0, 0, 1};
+         w.arrays.stages[0].products = {0, 2};
+         w.arrays.stages[1].products = {2, 1};
+       }},
       {staged_code, "staged_kept[0]:", [](CellWriter &w) { w.arrays.staged_kept[0] = 3; }},
       {centred_code, "staged_kept[0]:", [](CellWriter &w) { w.arrays.staged_kept[0] = 0; }},
       {projected_code, "stages[1].products.count:",
