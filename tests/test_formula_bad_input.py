@@ -236,3 +236,11 @@ def test_output_of_a_formula():
         recurra.formula(gates="g", states="h c", output="c")(lambda a, s: (project(tanh(a.g)), s.c))
     with refused(ValueError, "output"):
         recurra.formula(gates="g", states="h c", output="d")(lambda a, s: (tanh(a.g), s.c))
+
+
+def test_a_mask_that_is_drawn_is_not_taken():
+    layer = recurra.LSTM(3, 4, recurrent_dropout=0.5, zoneout=0.1, seed=0)
+    x = np.zeros((2, 1, 3), np.float32)
+    for name, shape in (("recurrent_dropout", (1, 4)), ("zoneout_c", (2, 1, 4))):
+        with pytest.raises(ValueError, match=rf"^inputs\['{name}'\]: expected none, as it is drawn, got an array"):
+            layer.forward(x, rng=1, inputs={name: np.ones(shape, np.float32)})

@@ -15,7 +15,8 @@ namespace recurra {
 struct CellWords {
   std::string name;
   std::vector<std::string> gates, states, parameters, inputs;
-  std::vector<std::size_t> order = {};  // of the states for callers: which is their first one, and so on; none: as they are
+  std::vector<std::size_t> order =
+      {};  // of the states for callers: which is their first one, and so on; none: as they are
 };
 
 // What a description's pointers point into.

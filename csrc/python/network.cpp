@@ -115,6 +115,10 @@ class PyNetwork {
       const auto [between, further] = py::cast<std::pair<py::object, py::object>>(drawn);
       if (!between.is_none()) masks = py::list(between);
       named.drawn = input_objects(*network_->shape.cell, further, "inputs");
+      for (std::size_t i = 0; i < named.drawn.size(); ++i) {
+        if (named.drawn[i].is_none() || named.given[i].is_none()) continue;
+        refuse_value(item_name("inputs", network_->shape.cell->inputs[i]), "none, as it is drawn", "an array");
+      }
       named.incomplete = false;
     }
     ForwardArguments<T> run(network_->shape, *names_, integers_, given);

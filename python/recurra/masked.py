@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .formula import Formula, where
@@ -18,7 +17,6 @@ def zone_of(state: str) -> str:
     return f"zoneout_{state}"
 
 
-@cache
 def masked(formula: Formula, recurrent: bool, zoned: tuple[str, ...]) -> Formula:
     """The formula with a mask on what products with states read, and one for each of the states that zone out.
 
