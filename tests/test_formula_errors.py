@@ -172,7 +172,7 @@ INITIAL = {
     "array": np.ones(3),
     "function": lambda _rng, _size: [1, 2],
     "masked": np.ma.array(np.ones(4), mask=True),
-    "complex": 1j,
+    "complex": np.full(4, 1j),
     "none": lambda _rng, _size: None,
     "huge": 10**400,
 }
