@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from recurra import Linear, Sequential, formula
+from recurra import FormulaCell, FormulaLayer, Linear, Sequential, formula
 from recurra.formula import Formula, clip, project, tanh, where
 
 
@@ -46,6 +46,9 @@ TRACING = {
     "product of a condition": (lambda a, s: a.g(s.h > 0), r"a.g\(v\): expected a value, got a condition"),
     "power": (lambda s: s.h**1.5, r"expected a whole exponent from -16 to 16 or 0.5, got 1.5"),
     "exponent": (lambda s: 2**s.h, "exponent"),
+    "power of a value": (lambda s: s.h**s.h, "got a value of a formula"),
+    "function of text": (lambda a: a.g + tanh("x"), "tanh: expected values of a formula, .* got str"),
+    "function of all gates": (lambda a: 2 * tanh(a), "tanh: expected values of a formula, .* got Names"),
     "clip": (lambda s: clip(s.h, s.h, 1), "clip: expected bounds that are numbers or None"),
 }
 
@@ -122,7 +125,7 @@ REFUSED = {
     "no state": ({"states": ""}, "at least one name"),
     "a state that isn't": ({"gates": {"g": "z"}}, r"expected states \(h\), got z"),
     "an output that isn't": ({"output": "c"}, r"output: expected one of the states \(h\), got c"),
-    "no heads": ({"heads": 0}, "heads: expected a positive number, got 0"),
+    "no heads": ({"heads": 0}, "heads: expected a positive integer, got 0"),
     "too few results": ({"states": "h c"}, r"expected 2 returned values \(h, c\), .*, got 1; write return h, c \(file"),
     "a comma": ({"gates": "g, k"}, "with blanks between, got 'g,'"),
 }
@@ -164,11 +167,75 @@ def test_the_decorator_wants_names():
         formula("g")
 
 
-@pytest.mark.parametrize("initial", ["a", np.ones(3), lambda _rng, _size: [1, 2]], ids=["text", "array", "function"])
+INITIAL = {
+    "text": "a",
+    "array": np.ones(3),
+    "function": lambda _rng, _size: [1, 2],
+    "masked": np.ma.array(np.ones(4), mask=True),
+    "complex": np.full(4, 1j),
+    "none": lambda _rng, _size: None,
+    "huge": 10**400,
+}
+
+
+@pytest.mark.parametrize("initial", INITIAL.values(), ids=INITIAL)
 def test_initial_values_of_another_shape(initial):
     layer = formula(gates="g", units={"p": initial})(lambda a, u: a.g * u.p)
     with pytest.raises(ValueError, match=r"p_l0: expected an initial value that is a number or an array \(4,\), got "):
         layer(3, 4)
+
+
+WRONG_DECLARATIONS = {
+    "no inputs": ({"inputs": None}, TypeError, "inputs: expected names, got NoneType"),
+    "bytes of inputs": ({"inputs": b"dt"}, ValueError, "inputs: expected name, name:row or name:step, got 100"),
+    "a kind alone": ({"inputs": "dt :step"}, ValueError, "inputs: expected name, name:row or name:step, got ':step'"),
+    "half a head": ({"heads": 1.5}, TypeError, "heads: expected a positive integer, got 1.5"),
+    "many heads": ({"heads": 2**31}, ValueError, "heads: expected a positive integer up to 2147483647"),
+    "a wide letter": ({"gates": "\uff47"}, ValueError, "gates: expected names in Unicode's form NFKC, .* write 'g'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_DECLARATIONS)
+def test_wrong_declarations(case):
+    declared, error, message = WRONG_DECLARATIONS[case]
+    with pytest.raises(error, match=message):
+        formula(**({"gates": "g"} | declared))(one_gate)
+
+
+def test_names_may_come_from_generators():
+    named = Formula(
+        lambda a, s: (a.g, s.c + a.k),
+        gates={"g": (n for n in "hc"), "k": iter("c")},
+        states=(n for n in "hc"),
+    )
+    assert named.declared.reads == ((0, 1), (1,))
+    assert Formula(lambda a: a.g + a.k, gates=(n for n in "gk")).declared.gates == ("g", "k")
+
+
+def test_steps_of_wrong_states_and_names():
+    step = Formula(lambda a, s, x: (a.g + x.noise, s.c + a.g), gates="g", states="h c", inputs="noise")
+    x, h = np.ones((2, 3)), np.ones((2, 4))
+    params = {"weight_ih": np.ones((4, 3)), "weight_hh": np.ones((4, 4)), "bias_ih": np.ones(4), "bias_hh": np.ones(4)}
+    assert len(step.run_step(x, [h, h], params, {"noise": h})) == 2
+    for states, error, got in (
+        (h, TypeError, "got ndarray"),
+        ({"h": h}, TypeError, "got dict"),
+        ([h], ValueError, "2 "),
+    ):
+        with pytest.raises(error, match=rf"states: expected .*{got}"):
+            step.run_step(x, states, params, {"noise": h})
+    with pytest.raises(ValueError, match=r"params: expected weight_ih, .*, got no bias_hh"):
+        step.run_step(x, [h, h], {name: value for name, value in params.items() if name != "bias_hh"}, {"noise": h})
+    with pytest.raises(ValueError, match="inputs: expected noise, got no noise"):
+        step.run_step(x, [h, h], params)
+    with pytest.raises(TypeError, match=r"params: expected a dict of arrays by name, got list"):
+        step.run_step(x, [h, h], [], {"noise": h})
+
+
+def test_the_base_of_formulas_is_no_layer():
+    for base in (FormulaLayer, FormulaCell):
+        with pytest.raises(NotImplementedError, match=rf"{base.__name__}: expected a class made of a formula"):
+            base(3, 4)
 
 
 def test_inputs_and_models():

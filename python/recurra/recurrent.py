@@ -50,7 +50,8 @@ class WithFormula(Module):
     @property
     def formula(self) -> Formula:
         """What the cell computes."""
-        raise NotImplementedError
+        kind = type(self).__name__
+        raise NotImplementedError(f"{kind}: expected a class made of a formula by @recurra.formula(...), got its base")
 
     @property
     def _can_project(self) -> bool:
@@ -78,10 +79,13 @@ class WithFormula(Module):
 
     def _initial(self, name: str, value: Array, rng: np.random.Generator, bound: float) -> Array:
         """Weights and biases uniform in ±1/√H, units and scalars as the formula declares."""
-        declared = self.formula.initial_value(self._name_in_formula(name), rng, self.hidden_size)
-        if declared is None:
+        own = self._name_in_formula(name)
+        if not self.formula.has_initial(own):
             return super()._initial(name, value, rng, bound)
+        declared = self.formula.initial_value(own, rng, self.hidden_size)
         try:
+            if isinstance(declared, np.ma.MaskedArray) or np.asarray(declared).dtype.kind not in "fiub":
+                raise TypeError  # what NumPy would cast, losing the mask, the imaginary part or the text
             return np.array(np.broadcast_to(np.asarray(declared, self.dtype), value.shape))
         except (TypeError, ValueError):
             raise ValueError(

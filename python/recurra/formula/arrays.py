@@ -127,6 +127,9 @@ def compute(name: str, *args: Any) -> Any:
         from .tensors import TORCH
 
         return TORCH[name](*args)
+    for a in args[:1] if name == "gelu" else args:  # whose second one is a name
+        if not (a is None or isinstance(a, (bool, int, float, complex, np.ndarray, np.generic))):
+            raise TypeError(f"{name}: expected values of a formula, numbers, arrays or tensors, got {type(a).__name__}")
     result = NUMPY[name](*args)
     if all(a is None or isinstance(a, (bool, int, float, str)) for a in args) and np.ndim(result) == 0:
         return bool(result) if isinstance(result, (bool, np.bool_)) else float(result)

@@ -1,10 +1,13 @@
 """What a formula declares beside its function: names of gates, states, parameters and inputs."""
 
 import keyword
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
+
+from recurra._checks import check_size
 
 from .operations import InputShape
 
@@ -51,28 +54,36 @@ def _names(what: str, names: Any) -> tuple[str, ...]:
             raise ValueError(
                 f"{what}: expected names (identifiers that don't begin with _) with blanks between, got {name!r}"
             )
+        normal = unicodedata.normalize("NFKC", name)
+        if normal != name:  # Python reads a.name so, and would not find it
+            raise ValueError(f"{what}: expected names in Unicode's form NFKC, got {name!r}; write {normal!r}")
         if listed.count(name) > 1:
             raise ValueError(f"{what}: expected different names, got {name} twice")
     return listed
 
 
-def _reads(gates: Any, states: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+def _reads(gates: Any, number: int, states: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
     if not isinstance(gates, Mapping):
-        return tuple((0,) for _ in _names("gates", gates))
+        return ((0,),) * number
     result = []
     for gate, read in gates.items():
-        for name in _names(f"gates[{gate!r}]", read):
+        names = _names(f"gates[{gate!r}]", read)
+        for name in names:
             if name not in states:
                 raise ValueError(f"gates[{gate!r}]: expected states ({', '.join(states)}), got {name}")
-        result.append(tuple(k for k, name in enumerate(states) if name in _names(gate, read)))
+        result.append(tuple(k for k, name in enumerate(states) if name in names))
     return tuple(result)
 
 
 def _inputs(inputs: Any) -> dict[str, InputShape]:
     result: dict[str, InputShape] = {}
-    for declared in inputs.split() if isinstance(inputs, str) else inputs:
-        name, _, kind = declared.partition(":")
-        if kind not in SHAPES or declared.endswith(":"):
+    try:
+        listed = tuple(inputs.split() if isinstance(inputs, str) else inputs)
+    except TypeError:
+        raise TypeError(f"inputs: expected names, got {type(inputs).__name__}") from None
+    for declared in listed:
+        name, _, kind = declared.partition(":") if isinstance(declared, str) else ("", "", "")
+        if not name or kind not in SHAPES or declared.endswith(":"):
             raise ValueError(f"inputs: expected name, name:row or name:step, got {declared!r}")
         if name in result:
             raise ValueError(f"inputs: expected different names, got {name} twice")
@@ -121,7 +132,7 @@ def declare(
     """Check what is declared; see `recurra.formula.formula`.
 
     Raises:
-        TypeError: The function has other arguments than a, s, u, x.
+        TypeError: The function has other arguments than a, s, u, x; a declaration is of the wrong type.
         ValueError: Names that aren't identifiers, clash or refer to nothing; heads isn't positive.
     """
     state_names = _names("states", states)
@@ -139,14 +150,13 @@ def declare(
     _parameter_names(state_names, (*units, *scalars))
     if output is not None and output not in state_names:
         raise ValueError(f"output: expected one of the states ({', '.join(state_names)}), got {output}")
-    if not isinstance(heads, int) or heads < 1:
-        raise ValueError(f"heads: expected a positive number, got {heads!r}")
+    heads = check_size("heads", heads, 2**31 - 1)  # the program's numbers have 32 bits
     return Declaration(
         function,
         function.__name__ if hasattr(function, "__name__") else type(function).__name__,
         _arguments(function),
         gate_names,
-        _reads(gates, state_names),
+        _reads(gates, len(gate_names), state_names),
         state_names,
         dict(units),
         dict(scalars),

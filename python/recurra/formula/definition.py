@@ -94,12 +94,13 @@ class Formula:
         columns = self.program.columns
         return [(c.input_block, c.recurrent_bias) for c in columns if c.input_block >= 0 and c.recurrent_bias >= 0]
 
+    def has_initial(self, name: str) -> bool:
+        """Whether a parameter is a unit vector or a scalar, whose initial value is declared."""
+        return name in self.declared.units or name in self.declared.scalars
+
     def initial_value(self, name: str, rng: np.random.Generator, hidden_size: int) -> Any:
-        """What a unit vector or a scalar begins as; None of other parameters."""
-        declared = {**self.declared.units, **self.declared.scalars}
-        if name not in declared:
-            return None
-        value = declared[name]
+        """What a unit vector or a scalar begins as."""
+        value = {**self.declared.units, **self.declared.scalars}[name]
         return value(rng, hidden_size) if callable(value) else value
 
     @cached_property
@@ -165,5 +166,9 @@ class Formula:
 
         Returns:
             The new states.
+
+        Raises:
+            TypeError: states is no list or tuple, or params or inputs are no mapping.
+            ValueError: There are more or fewer states than declared, or names are missing.
         """
         return run_step(self.layout, x, states, params, inputs or {})

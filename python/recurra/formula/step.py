@@ -67,11 +67,31 @@ def _hidden_size(layout: Layout, states: Sequence[Any], params: Mapping[str, Any
     return int(params["weight_hr"].shape[-1] if layout.projects else states[0].shape[-1])
 
 
+def _check(layout: Layout, states: object, params: object, inputs: object) -> None:
+    """Refuse what has other states or lacks names; shapes are the products' to refuse."""
+    declared = layout.declared
+    listed = ", ".join(declared.states)
+    if not isinstance(states, (list, tuple)):
+        raise TypeError(f"states: expected a list of arrays ({listed}), got {type(states).__name__}")
+    if len(states) != len(declared.states):
+        raise ValueError(f"states: expected {len(declared.states)} arrays ({listed}), got {len(states)}")
+    for what, given, names in (
+        ("params", params, [parameter.name for parameter in layout.parameters]),
+        ("inputs", inputs, list(declared.inputs)),
+    ):
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{what}: expected a dict of arrays by name, got {type(given).__name__}")
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise ValueError(f"{what}: expected {', '.join(names)}, got no {', no '.join(missing)}")
+
+
 def run_step(
     layout: Layout, x: Any, states: Sequence[Any], params: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> tuple[Any, ...]:
     """See `Formula.run_step`."""
     declared = layout.declared
+    _check(layout, states, params, inputs)
     sums = _Sums(layout, x, states, params)
 
     def given(name: str) -> Any:

@@ -19,6 +19,9 @@ class Traced(Expression):
         self.node = node
         self.condition = condition  # 1 or 0, made by a comparison
 
+    def __repr__(self) -> str:
+        return "a value of a formula"
+
 
 class Gate(Expression):
     """`a.g`: itself the whole sum; `.x` and `.h` are its halves; called with what is multiplied instead of h.
@@ -82,7 +85,10 @@ class Names:
 def constant(value: object) -> float | None:
     """The Python number that a value is; None if it is none."""
     if isinstance(value, (bool, int, float, np.number, np.bool_)) and not isinstance(value, complex):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError("a formula: expected numbers that float64 can hold, got a larger integer") from None
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiub":
         return float(value)
     return None
