@@ -44,7 +44,8 @@ struct ParameterDescription {
   std::int32_t heads;   // of a recurrent weight: the blocks on its diagonal, each of which reads its own units; else 1
 };
 
-// A chain per row and unit. It begins as the biases, to which W_ih x is added; products of stages then go on.
+// A chain per row and unit. It begins as the biases, to which W_ih x is added; products, all of one stage,
+// then go on.
 struct Column {
   std::int32_t size;
   std::int32_t input_block;  // rows of weight_ih, in blocks of hidden_size; -1: no W_ih x. Columns with it come first

@@ -1,5 +1,6 @@
 // Forward stages of a description, and what their products read and add to.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -15,7 +16,8 @@ class ProductCheck {
         block_count_(static_cast<std::int64_t>(named.arrays.blocks.size())),
         source_sizes_(static_cast<std::size_t>(cell_.parameter_count), -1) {}
 
-  void check(std::int32_t number, const Stage &stage) {
+  void check(std::int32_t number, std::int32_t stage_number) {
+    const Stage &stage = cell_.stages[stage_number];
     const Product &product = cell_.products[number];
     const auto at = static_cast<std::size_t>(number);
     check_range(item("products", at, "source"), product.source, 0, cell_.states + cell_.staged - 1);
@@ -28,7 +30,10 @@ class ProductCheck {
                 std::min<std::int64_t>(kMaxProductColumns, most + 1 - product.column));
     check_equal(item("products", at, "first_block"), product.first_block, next_block_);
     check_range(item("products", at, "count"), product.count, 1, block_count_ - next_block_);
-    for (std::int32_t i = 0; i < product.count; ++i) check_block(at, product, i);
+    for (std::int32_t i = 0; i < product.count; ++i) {
+      check_stage(at, product.column + i, stage_number);
+      check_block(at, product, i);
+    }
     next_block_ += product.count;
   }
 
@@ -43,7 +48,7 @@ class ProductCheck {
                   cell_.parameters[i].blocks);
     }
     for (std::int32_t i = cell_.input_columns; i < cell_.column_count; ++i) {
-      if (columns_.count(i) == 0) {
+      if (column_stages_.count(i) == 0) {
         refuse_cell(item("columns", static_cast<std::size_t>(i)), "W_ih x or a product", "neither");
       }
     }
@@ -75,7 +80,15 @@ class ProductCheck {
       refuse_cell(item("products", at), "one product of a source and of a weight for column " + std::to_string(column),
                   "another");
     }
-    columns_.insert(column);
+  }
+
+  // Sums that one stage has begun aren't kept for another to go on with.
+  void check_stage(std::size_t at, std::int32_t column, std::int32_t stage) {
+    const std::int32_t first = column_stages_.insert({column, stage}).first->second;
+    if (first == stage) return;
+    refuse_cell(item("products", at), "all products of column " + std::to_string(column) + " in one stage",
+                "some in " + item("stages", static_cast<std::size_t>(first)) + " and in " +
+                    item("stages", static_cast<std::size_t>(stage)));
   }
 
   const Cell &cell_;
@@ -83,7 +96,7 @@ class ProductCheck {
   std::vector<std::int32_t> source_sizes_;  // by parameter; -1: no product reads it yet
   std::int64_t next_block_ = 0;
   std::set<std::pair<std::int32_t, std::int32_t>> read_blocks_, source_columns_, weight_columns_;
-  std::set<std::int32_t> columns_;
+  std::map<std::int32_t, std::int32_t> column_stages_;  // by column that has a product
 };
 
 // Where the tape has the staged vectors that products read.
@@ -113,7 +126,7 @@ void check_products(const NamedCell &named) {
     check_equal(item("stages", at, "size"), stage.size, projects ? kProjected : kHidden);
     products.take(item("stages", at, "products"), stage.products);
     if (projects) check_equal(item("stages", at, "products.count"), stage.products.count, 1);
-    for (std::int32_t i = 0; i < stage.products.count; ++i) product_check.check(stage.products.first + i, stage);
+    for (std::int32_t i = 0; i < stage.products.count; ++i) product_check.check(stage.products.first + i, s);
   }
   products.check_end();
   product_check.check_end();

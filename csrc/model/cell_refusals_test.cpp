@@ -41,6 +41,8 @@ TEST_CASE("cell: what is wrong is named") {
                          w.arrays.stages[1].products = {2, 0};
                        }),
          "products[1].source: expected what an earlier stage has written, got staged vector 0");
+  expect(refusal_after(staged_code, [](CellWriter &w) { w.arrays.products[1].column = 0; }),
+         "products[1]: expected all products of column 0 in one stage, got some in stages[0] and in stages[1]");
   expect(refusal_after(staged_code, [](CellWriter &w) { std::swap(w.arrays.sources[0], w.arrays.sources[1]); }),
          "sources[0]: expected 0, got 1");
   expect(refusal_after(centred_code, [](CellWriter &w) { std::swap(w.arrays.sources[0], w.arrays.sources[1]); }),
