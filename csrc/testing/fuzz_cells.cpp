@@ -3,6 +3,7 @@
 // whether what the check lets through can make the kernels touch memory that isn't theirs; by itself, whether the tape
 // changes results.
 #include <algorithm>
+#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
@@ -34,9 +35,10 @@ Index heads_of(const Cell &cell) {
   return common;
 }
 
-// Often one more or less than some vectors have.
+// Often one more or less than some vectors have; sometimes so many that a single row takes several panels at once.
 Index random_size(Random &random, Index factor) {
-  const Index size = random.integer(0, 1) ? 8 * random.integer(1, 8) + random.integer(-1, 1) : random.integer(1, 20);
+  const Index vectors = random.integer(1, random.integer(0, 30) ? 8 : 80);
+  const Index size = random.integer(0, 1) ? 8 * vectors + random.integer(-1, 1) : random.integer(1, 20);
   return factor * std::max<Index>(1, size / factor);
 }
 
@@ -88,22 +90,24 @@ bool run_network(Random &random, const NetworkShape &shape) {
 
 class Run {
  public:
-  explicit Run(std::uint64_t seed) : random_(seed) {}
+  explicit Run(std::uint64_t seed) : seeds_(seed) {}
 
-  void add(const std::shared_ptr<const NamedCell> &cell) {
-    const NetworkShape shape = random_shape(random_, cell);
+  void add(int description, const std::shared_ptr<const NamedCell> &cell) {
+    const std::uint64_t seed = seeds_.bits();
+    Random random(seed);
+    const NetworkShape shape = random_shape(random, cell);
     if (shape.hidden_size == 0) return;
     ++networks_;
-    const bool same = random_.integer(0, 3) ? run_network<float>(random_, shape) : run_network<double>(random_, shape);
-    if (same) return;
+    if (random.integer(0, 3) ? run_network<float>(random, shape) : run_network<double>(random, shape)) return;
     ++wrong_;
-    std::printf("network %d, %s: the tape changes results\n", networks_, cell->name.c_str());
+    std::printf("description %d, %s, network of seed %" PRIu64 ": the tape changes results\n", description,
+                cell->name.c_str(), seed);
   }
   int networks() const { return networks_; }
   int wrong() const { return wrong_; }
 
  private:
-  Random random_;
+  Random seeds_;
   int networks_ = 0, wrong_ = 0;
 };
 
@@ -115,11 +119,11 @@ int run(int count, std::uint64_t seed) {
     const auto cell = cells.next();
     if (!cell) continue;
     ++accepted;
-    networks.add(cell);
+    networks.add(i, cell);
   }
-  for (const CellSource &source : varied_sources()) networks.add(interpreted(source));
-  for (const CellWriter &writer : good_codes()) networks.add(checked(writer));
-  for (int id = 0; id < kCompiledCells; ++id) networks.add(compiled_cell(static_cast<CompiledCell>(id)));
+  for (const CellSource &source : varied_sources()) networks.add(count, interpreted(source));
+  for (const CellWriter &writer : good_codes()) networks.add(count, checked(writer));
+  for (int id = 0; id < kCompiledCells; ++id) networks.add(count, compiled_cell(static_cast<CompiledCell>(id)));
   std::printf("%s: %d of %d descriptions accepted, %d networks, %d wrong\n", active_kernels().isa, accepted, count,
               networks.networks(), networks.wrong());
   return networks.wrong() == 0 ? 0 : 1;
