@@ -68,8 +68,8 @@ struct StageOperands {
   const std::int32_t *first(int stage) const { return numbers + begin[stage]; }
 };
 
-// What a stage's program counts as until somebody asks whether the call is to go on, in multiply-adds: a long program of
-// few units takes many times longer than its products.
+// What a stage's program counts as until somebody asks whether the call is to go on, in multiply-adds: a long program
+// of few units takes many times longer than its products.
 RECURRA_INLINE Index program_work(const Stage &stage, Index elements) {
   constexpr Index kInstructionWork = 16;
   return stage.instructions.count * elements * kInstructionWork;
