@@ -27,7 +27,7 @@ build address "kernel_tests_$best core_tests bits fuzz_cells" -DRECURRA_OPENMP=O
   "-DCMAKE_CXX_FLAGS=-fsanitize=address,undefined -fno-sanitize-recover=all -g1"
 ctest --test-dir "$scratch/address" --output-on-failure -R "kernel_tests_$best|core_tests"
 "$scratch/address/bits" >"$scratch/address.bits"
-"$scratch/address/fuzz_cells" 150000
+"$scratch/address/fuzz_cells" 100000
 
 # With threads of the standard library, since the sanitizer doesn't see how GNU's OpenMP orders its own. bits is whole
 # networks in three threads; what it prints must be what it prints without.
