@@ -27,12 +27,13 @@ build address "kernel_tests_$best core_tests bits fuzz_cells" -DRECURRA_OPENMP=O
   "-DCMAKE_CXX_FLAGS=-fsanitize=address,undefined -fno-sanitize-recover=all -g1"
 ctest --test-dir "$scratch/address" --output-on-failure -R "kernel_tests_$best|core_tests"
 "$scratch/address/bits" >"$scratch/address.bits"
-"$scratch/address/fuzz_cells" 50000
+"$scratch/address/fuzz_cells" 100000
 
 # With threads of the standard library, since the sanitizer doesn't see how GNU's OpenMP orders its own. bits is whole
 # networks in three threads; what it prints must be what it prints without.
 stage "C++ tests with the thread sanitizer"
-build thread "core_tests bits" -DRECURRA_OPENMP=OFF -DRECURRA_OPTIMIZE=-O1 \
+build thread "core_tests bits fuzz_cells" -DRECURRA_OPENMP=OFF -DRECURRA_OPTIMIZE=-O1 \
   "-DCMAKE_CXX_FLAGS=-fsanitize=thread -g1 -Wno-tsan -DRECURRA_STD_THREADS"
 ctest --test-dir "$scratch/thread" --output-on-failure -R core_tests
 OMP_NUM_THREADS=3 "$scratch/thread/bits" | diff "$scratch/address.bits" -
+OMP_NUM_THREADS=3 "$scratch/thread/fuzz_cells" 4000

@@ -24,6 +24,12 @@ def leaky(a, s, x):
     return s.h + rate * (x.gain * tanh(a.g) - s.h) + x.noise
 
 
+def tracked(a, s, u, x):
+    """Several states, one of which products read in a further stage, and parameters of every kind."""
+    c = s.c + sigmoid(a.r + u.p * s.c) * (tanh(a.g) - x.leak * s.c)
+    return u.b * tanh(a.o(c)), c
+
+
 driven = Formula(leaky, gates="r g", inputs="noise gain:row dt:step")
 
 this = ctypes.PyDLL(None)
@@ -46,6 +52,9 @@ x, tokens, lengths = arrays(40, 8, 16), rng.integers(0, 50, (40, 8)), np.arange(
 lstm = recurra.LSTM(16, 24, num_layers=2, bidirectional=True, dropout=0.5, seed=0)
 gru = recurra.GRU(50, 24, reset_after=False, seed=0)
 fed = _core.Network32(driven.core, 16, 24, 2, 2, True, False, None, 0, False, True)
+Tracked = recurra.formula(gates="r g o", states="h c", units={"p": 0.0}, scalars={"b": 1.0}, inputs="leak:row")(tracked)
+masked = {"dropout": 0.5, "recurrent_dropout": 0.2, "zoneout": 0.1}
+own = Tracked(16, 24, num_layers=2, bidirectional=True, seed=0, learned_state=True, **masked)
 cell = recurra.GRUCell(16, 24, seed=0)
 linear, embedding = recurra.Linear(16, 24, seed=0), recurra.Embedding(50, 30, seed=0)
 model = recurra.Sequential(
@@ -66,6 +75,9 @@ dinputs = {name: np.zeros(array.shape, F32) for name, array in inputs.items()}
 grads = {name: np.zeros_like(value) for name, value in fed.parameters.views().items()}
 resets = rng.random((40, 8)) < 0.1
 fed_y, _, fed_tape = fed.forward(x, None, lengths, False, None, None, inputs, resets, None)
+leaks, dleaks = {"leak": arrays(8, 24)}, {"leak": np.zeros((8, 24), F32)}
+own_y, own_state, own_tape = own.forward(x, rng=1, inputs=leaks, resets=resets)
+own_dstates = {"c": {0: arrays(40, 8, 48)}}
 state, out = lstm.state_dict(), np.zeros((40, 8, 48), F32)
 many_steps = np.asfortranarray(x)
 logits, classes = arrays(60, 50), rng.integers(0, 50, 60)
@@ -96,6 +108,13 @@ CALLS = {
     "resets and inputs": lambda: fed.call(x, None, lengths, None, False, None, inputs, resets, None),
     "the same, forward": lambda: fed.forward(x, None, lengths, False, None, None, inputs, resets, None)[:2],
     "the same, backward": lambda: fed.backward(fed_tape, fed_y, None, None, None, dinputs, True, grads, True, None),
+    "Tracked(…)": lambda: Tracked(16, 24, num_layers=2, seed=0, **masked).params,
+    "tracked": lambda: own(x, own_state, lengths=lengths, inputs=leaks, resets=resets),
+    "tracked.forward": lambda: own.forward(x, rng=1, lengths=lengths, inputs=leaks, resets=resets)[:2],
+    "tracked.backward": lambda: own.backward(
+        own_tape, own_y, own_state, doutputs={0: own_y}, dstates=own_dstates, dinputs=dleaks, retain=True
+    ),
+    "tracked tape": lambda: own_tape.states["c"][1],
     "Network(…)": fed.with_cell(driven.core).parameters.views,
     "model": lambda: model(tokens),
     "model.forward": lambda: model.forward(tokens, rng=1)[0],
@@ -129,14 +148,16 @@ def bits(value):
 
 
 def watched():
-    layers = lstm, gru, cell, linear, embedding, model
-    return pickle.dumps([bits((grads, dinputs)), *((bits(layer.params), bits(layer.grads)) for layer in layers)])
+    layers = lstm, gru, cell, linear, embedding, model, own
+    return pickle.dumps(
+        [bits((grads, dinputs, dleaks)), *((bits(layer.params), bits(layer.grads)) for layer in layers)]
+    )
 
 
 def clear():
-    for layer in (lstm, gru, cell, linear, embedding, model):
+    for layer in (lstm, gru, cell, linear, embedding, model, own):
         layer.zero_grad()
-    for array in (*grads.values(), *dinputs.values()):
+    for array in (*grads.values(), *dinputs.values(), *dleaks.values()):
         array[...] = 0
 
 

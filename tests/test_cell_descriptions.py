@@ -84,6 +84,8 @@ def test_wrong_arrays():
         make(CODE[:5])
     with refused(ValueError, "code's size"):
         make(np.append(CODE, np.int32(0)))
+    with refused(ValueError, "code"):
+        make(np.lib.stride_tricks.as_strided(CODE, (1 << 40,), (0,)))
     with refused(ValueError, "constants"):
         make(CODE, np.ones((1, 1)))
     with refused(ValueError, "constants' size"):

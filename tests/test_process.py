@@ -198,6 +198,18 @@ for _ in range(3):
 call()
 print("unchanged", flush=True)
 """
+# Much mathematics for few multiplications.
+LONG_FORMULA = """
+@recurra.formula(gates="g")
+def Deep(a, s):
+    v = a.g
+    for _ in range(200):
+        v = recurra.formula.tanh(v + 0.1 * s.h)
+    return v
+
+layer = Deep(3, 4, seed=0)
+def state(): return layer.grads.values()
+"""
 LASTING = {
     "tanh": (
         """
@@ -231,6 +243,22 @@ tape = layer.forward(rng.integers(0, 1000, 10_000_000, np.int32))[1]
 dy = large(10_000_000, 8)
 def call(): layer.backward(tape, dy, retain=True)
 def state(): return layer.grads.values()
+""",
+        0.3,
+    ),
+    "formula": (
+        LONG_FORMULA
+        + """
+x = np.zeros((50_000, 1, 3), np.float32)
+def call(): return layer(x)
+""",
+        0.3,
+    ),
+    "formula, backward": (
+        LONG_FORMULA
+        + """
+dy, _, tape = layer.forward(np.zeros((20_000, 1, 3), np.float32))
+def call(): layer.backward(tape, dy, retain=True)
 """,
         0.3,
     ),

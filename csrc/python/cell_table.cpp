@@ -66,10 +66,15 @@ CellWords words_of(py::handle names) {
           std::move(order)};
 }
 
+constexpr py::ssize_t kMostNumbers = 1 << 16;  // more than a description can have
+
 // One axis of T, contiguous.
 template <class T>
 py::array list_array(const py::array &array, Name name) {
   if (array.ndim() != 1) refuse_value(name, "one axis", shape_text(array));
+  if (array.size() > kMostNumbers) {  // before a copy is made of something that only looks large
+    refuse_value(name, "at most " + std::to_string(kMostNumbers) + " numbers", std::to_string(array.size()));
+  }
   return contiguous<T>(array) ? array : copied(array);
 }
 

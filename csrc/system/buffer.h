@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <new>
@@ -25,10 +26,18 @@ inline Index checked_product(Index a, Index b) {
   return product;
 }
 
-// Under the address sanitizer: what kernels have marked between arrays in a block goes with those arrays.
-inline void forget_gaps([[maybe_unused]] void *at, [[maybe_unused]] std::size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+// What fresh memory is filled with: numbers that are NaN. Tests choose another byte to see whether anything depends on
+// it.
+inline unsigned char fresh_byte = 0xff;
+#endif
+
+// Under the address sanitizer: nothing is left of what a block was before, nor of the gaps that kernels have marked
+// between arrays in it.
+inline void freshen([[maybe_unused]] void *at, [[maybe_unused]] std::size_t bytes) {
 #ifdef __SANITIZE_ADDRESS__
   __asan_unpoison_memory_region(at, bytes);
+  std::memset(at, fresh_byte, bytes);
 #endif
 }
 
@@ -54,7 +63,7 @@ class Buffer {
     void *at = pooled ? BlockPool::instance().take(bytes) : nullptr;
     if (!at) at = std::aligned_alloc(kLine, bytes);
     if (!at) throw std::bad_alloc();
-    forget_gaps(at, bytes);
+    freshen(at, bytes);
     memory_ = {static_cast<T *>(at), FreeMemory{pooled ? bytes : 0}};
   }
   T *data() const { return memory_.get(); }
@@ -103,7 +112,7 @@ class Workspace {
     }
     home.taken = taken_ = true;
     data_ = home.memory.data();
-    forget_gaps(data_, static_cast<std::size_t>(bytes));
+    freshen(data_, static_cast<std::size_t>(bytes));
   }
   ~Workspace() {
     if (taken_) own().taken = false;

@@ -10,6 +10,10 @@
 
 #include "kernels.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace recurra {
 namespace testing {
 
@@ -29,6 +33,9 @@ class GuardedArray {
     if (memory_ == MAP_FAILED) std::abort();
     char *inner = static_cast<char *>(memory_) + page;
     if (body > 0 && mprotect(inner, body, PROT_READ | PROT_WRITE) != 0) std::abort();
+#ifdef __SANITIZE_ADDRESS__
+    __asan_unpoison_memory_region(inner, body);  // of gaps that an Arena has marked in an array that was here before
+#endif
     std::memset(inner, kUntouched, body);
     data_ = reinterpret_cast<T *>(guard == Guard::kBefore ? inner : inner + body - bytes);
   }

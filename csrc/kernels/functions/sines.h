@@ -96,7 +96,7 @@ RECURRA_INLINE Vec<T> sin(Vec<T> x) {
 template <class T>
 RECURRA_INLINE Vec<T> cos(Vec<T> x) {
   const auto [angle, quarters] = turn(absolute(x));
-  return sine_of(angle, quarters + 1);
+  return sine_of(angle, (quarters & 3) + 1);  // masked, as the bits of NaN and one more may be too many for a number
 }
 
 }  // namespace RECURRA_ISA_NAMESPACE

@@ -18,7 +18,7 @@ T lane_of(Vec<T> value) {
 // What an operation is to compute from numbers; functions.h has tests of its own.
 template <class T>
 T evaluate(std::int32_t operation, T a, T b, T c) {
-  const auto of = [a](Vec<T> (*function)(Vec<T>)) { return lane_of(function(Vec<T>::broadcast(a))); };
+  const Vec<T> value = Vec<T>::broadcast(a);
   switch (operation) {
       // clang-format off
     case kMove: return a;
@@ -39,15 +39,15 @@ T evaluate(std::int32_t operation, T a, T b, T c) {
     case kNotEqual: return T(a != b);
     case kSelect: return a != 0 ? b : c;
     case kSquareRoot: return std::sqrt(a);
-    case kExp: return of(exp);
-    case kExpm1: return of(expm1);
-    case kLog: return of(log);
-    case kLog1p: return of(log1p);
-    case kSigmoid: return of(sigmoid);
-    case kTanh: return of(tanh);
-    case kSin: return of(sin);
-    case kCos: return of(cos);
-    case kErf: return of(erf);
+    case kExp: return lane_of(exp(value));
+    case kExpm1: return lane_of(expm1(value));
+    case kLog: return lane_of(log(value));
+    case kLog1p: return lane_of(log1p(value));
+    case kSigmoid: return lane_of(sigmoid(value));
+    case kTanh: return lane_of(tanh(value));
+    case kSin: return lane_of(sin(value));
+    case kCos: return lane_of(cos(value));
+    case kErf: return lane_of(erf(value));
     default: return T(0);
       // clang-format on
   }

@@ -156,6 +156,7 @@ struct BackwardProgram {
     }
     strips.fill(used, stage, task, at, units.H);
     run_program(cell.instructions + of.instructions.first, of.instructions.count, places, tile.count, tile.vectors);
+    task.worker->credit -= program_work(of, tile.count * tile.vectors * V);
     for (const std::int32_t *i = used.first(stage); i < used.first(stage + 1); ++i) {
       if (cell.operands[*i].kind == kDelta && places[*i].base == delta_strip(cell.operands[*i].index)) {
         put_delta(cell.operands[*i].index, tile, size);

@@ -108,6 +108,7 @@ struct ForwardProgram {
     }
     strips.fill(used, stage, task, tile, units.H);
     run_program(cell.instructions + of.instructions.first, of.instructions.count, places, tile.count, tile.vectors);
+    task.worker->credit -= program_work(of, tile.count * tile.vectors * V);
     if (stage == last_stage[of.size]) {
       hand_out(of.size, tile);
     }

@@ -69,6 +69,13 @@ struct StageOperands {
   const std::int32_t *first(int stage) const { return numbers + begin[stage]; }
 };
 
+// What a stage's program counts as until somebody asks whether the call is to go on, in multiply-adds: a long program
+// of few units takes many times longer than its products.
+RECURRA_INLINE Index program_work(const Stage &stage, Index elements) {
+  constexpr Index kInstructionWork = 16;
+  return stage.instructions.count * elements * kInstructionWork;
+}
+
 inline Index most_means(const Stage *stages, int count) {
   Index most = 0;
   for (int s = 0; s < count; ++s) {

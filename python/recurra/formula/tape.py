@@ -16,7 +16,14 @@ class Tape:
         self._staged = set(staged)
         self._computed = computed  # what the forward pass computes anyway
         self._all_values = all_values  # with what only a given slope is made of
+        # Whether a value is a function of states, inputs and parameters alone, which are there in the reverse.
         self._available: dict[Node, bool] = {}
+        for node in in_order(computed):
+            self._available[node] = (
+                node in new
+                or node.op in {Special.OPERAND, Special.CONSTANT}
+                or (node.op not in {Special.COLUMN, Special.MEAN} and all(self._available[a] for a in node.args))
+            )
 
     def new_state(self, node: Node) -> int | None:
         """The state after the step that a value is."""
@@ -30,18 +37,7 @@ class Tape:
             return True
         if node.op in {Special.COLUMN, Special.MEAN}:
             return node in self._all_values
-        return node in self._computed and node.op in COSTLY and not self._is_available(node)
-
-    def _is_available(self, node: Node) -> bool:
-        """Whether a value is a function of states, inputs and parameters alone, which are there in the reverse."""
-        if node in self._new or node.op in {Special.OPERAND, Special.CONSTANT}:
-            return True
-        if node.op in {Special.COLUMN, Special.MEAN}:
-            return False
-        known = self._available.get(node)
-        if known is None:
-            known = self._available[node] = all(self._is_available(a) for a in node.args)
-        return known
+        return node in self._computed and node.op in COSTLY and not self._available[node]
 
 
 def kept_values(tape: Tape, roots: Iterable[Node]) -> list[Node]:
