@@ -12,10 +12,11 @@ NumPy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from . import _openmp, formula, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
+from ._lazy import lazy
 from .composite import Composite
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
@@ -31,9 +32,7 @@ from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
 from .threads import get_num_threads, set_num_threads
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from .weights.errors import FormatError
 
 __version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
 
@@ -47,6 +46,7 @@ __all__ = [
     "Composite",
     "Dropout",
     "Embedding",
+    "FormatError",
     "FormulaCell",
     "FormulaLayer",
     "GRUCell",
@@ -78,10 +78,6 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """`recurra.cells`, which takes a while to load, where it is asked for."""
-    if name != "cells":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return import_module(".cells", __name__)
+def __getattr__(name: str) -> Any:
+    """What takes a while to load, or needs a neighbour, where it is asked for."""
+    return lazy(__name__, name)
