@@ -12,11 +12,11 @@ NumPy.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import _openmp, formula, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
+from . import _openmp, formula, functional  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
-from ._lazy import lazy
+from ._lazy import lazy, listed
 from .composite import Composite
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
@@ -33,6 +33,9 @@ from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
 from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
+
+if TYPE_CHECKING:  # what `__getattr__` below brings, where it is asked for
+    from . import cells, reference
 
 __version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
 
@@ -81,3 +84,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """What takes a while to load, or needs a neighbour, where it is asked for."""
     return lazy(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | listed())
