@@ -5,6 +5,7 @@ Each in a fresh interpreter with a time limit, after its parent has made threads
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -32,6 +33,7 @@ NUMBERS = list(range(4))
 recurra.set_num_threads(2)
 with ThreadPoolExecutor(3) as threads:
     expected = list(threads.map(digest, NUMBERS))
+digest(0)  # the main thread, which is the one that forks, has a team too
 assert len(set(expected)) == 4
 
 done = threading.Event()
@@ -57,9 +59,12 @@ USED = "torch.set_num_threads(2)\n(torch.ones(600, 600) @ torch.ones(600, 600)).
 BESIDE_TORCH = {"torch first": f"import torch, recurra\n{USED}", "recurra first": f"import recurra, torch\n{USED}"}
 
 
-def run(body, imports=WITHOUT_TORCH, timeout=100):
+def run(body, imports=WITHOUT_TORCH):
+    run_code(PARENT.format(imports=imports, body="\n".join(f"    {line}" for line in body.strip().splitlines())))
+
+
+def run_code(code, timeout=100):
     """Whatever is still running after the time is killed, its workers too."""
-    code = PARENT.format(imports=imports, body="\n".join(f"    {line}" for line in body.strip().splitlines()))
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -148,6 +153,61 @@ def test_a_pool_forked_beside_pytorch(order):
 def test_the_workers_of_a_data_loader(order):
     pytest.importorskip("torch")
     run(DATA_LOADER, BESIDE_TORCH[order])
+
+
+# The library of threads comes from the parent, which never imported the package: it has used it by itself.
+FIRST_IN_THE_WORKER = """
+import warnings
+warnings.simplefilter("ignore")
+{used}
+
+class Digests:
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, n):
+        import recurra, worker_calls
+        recurra.set_num_threads(2)
+        return worker_calls.digest(n)
+
+assert "recurra" not in __import__("sys").modules
+{forked}
+import worker_calls
+assert got == [worker_calls.digest(n) for n in range(4)], got
+print("the same")
+"""
+THREADS_OF_OPENMP = """
+import ctypes
+openmp = ctypes.CDLL("libgomp.so.1")
+function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+body = function(lambda _: None)
+openmp.GOMP_parallel.argtypes = [function, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+openmp.GOMP_parallel(body, None, 2, 0)
+"""
+FORKED_POOL = """
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    got = pool.map(Digests().__getitem__, range(4))
+"""
+FORKED_LOADER = """
+from torch.utils.data import DataLoader
+got = [one for batch in DataLoader(Digests(), num_workers=2, multiprocessing_context="fork") for one in batch]
+"""
+
+
+@pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
+def test_a_forked_worker_that_imports_the_package_first_beside_openmp():
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        pytest.skip("needs GNU's OpenMP")
+    run_code(FIRST_IN_THE_WORKER.format(used=THREADS_OF_OPENMP, forked=FORKED_POOL))
+
+
+@pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
+def test_a_worker_of_a_data_loader_that_imports_the_package_first():
+    pytest.importorskip("torch")
+    run_code(FIRST_IN_THE_WORKER.format(used=f"import torch\n{USED}", forked=FORKED_LOADER))
 
 
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
