@@ -8,7 +8,6 @@ from typing import Any
 # Each name of the package with the module that has it; a module's own name stands for the module.
 HOMES = {
     "cells": ".cells",
-    "reference": ".reference",
     "torch": ".torch",
     "sklearn": ".sklearn",
     "save": ".weights.files",
@@ -19,6 +18,7 @@ HOMES = {
     "to_keras": ".weights.keras_models",
     "from_onnx": ".onnx.reader",
     "to_onnx": ".onnx.writer",
+    "reference": ".reference",
 }
 ABOUT_NEIGHBOURS = frozenset({"torch", "sklearn"})  # modules that import the package of that name
 
