@@ -3,6 +3,9 @@
 //
 // Each function first collects what is in the mappings of all layers, which may run Python code; then takes the arrays'
 // pointers, which checks them; and then changes what they point to, where nothing can fail.
+#include <limits>
+#include <tuple>
+
 #include "model/optimizer.h"
 #include "python/arguments.h"
 #include "python/bindings.h"
@@ -103,7 +106,8 @@ struct Layer {
 // frozen row and group 0.
 class Layers {
  public:
-  Layers(const py::list &list, std::initializer_list<Kind> kinds, std::size_t groups = 1) : groups_(groups) {
+  Layers(const py::list &list, std::initializer_list<Kind> kinds, Index groups = std::numeric_limits<Index>::max())
+      : groups_(groups) {
     for (py::handle item : list) {
       const auto tuple = py::cast<py::tuple>(item);
       if (object_of<Parameters<float>>(tuple[0])) {
@@ -171,9 +175,13 @@ class Layers {
 
   // One number for all parameters, or a tuple of one for each.
   std::vector<Index> groups_of(py::handle given, std::size_t count) const {
-    std::vector<Index> groups(count, PyLong_Check(given.ptr()) ? py::cast<Index>(given) : -1);
-    if (!PyLong_Check(given.ptr())) groups = py::cast<std::vector<Index>>(given);
-    const auto wrong = [this](Index group) { return group < -1 || group >= static_cast<Index>(groups_); };
+    std::vector<Index> groups;
+    if (PyLong_Check(given.ptr())) {
+      groups.assign(count, py::cast<Index>(given));
+    } else {
+      for (const py::handle group : py::cast<py::tuple>(given)) groups.push_back(py::cast<Index>(group));
+    }
+    const auto wrong = [this](Index group) { return group < -1 || group >= groups_; };
     if (groups.size() != count || std::any_of(groups.begin(), groups.end(), wrong)) {
       throw std::runtime_error("layers: expected a group's number for every parameter");
     }
@@ -198,7 +206,7 @@ class Layers {
     }
   }
 
-  std::size_t groups_;
+  Index groups_;
   std::vector<Layer<float>> singles_;
   std::vector<Layer<double>> doubles_;
 };
@@ -252,7 +260,8 @@ std::vector<Rates> rates_of(const py::list &groups) {
 
 void sgd(const py::list &list, const py::list &count, const py::list &groups) {
   const auto rates = rates_of<SgdRates, double, double, double, bool>(groups);
-  Layers layers(list, {{"grads", Access::kRead, true}, {"momentum_buffer", Access::kWrite, false, true}}, rates.size());
+  Layers layers(list, {{"grads", Access::kRead, true}, {"momentum_buffer", Access::kWrite, false, true}},
+                static_cast<Index>(rates.size()));
   const auto momentum = [&](std::size_t group) { return rates[group].momentum; };
   layers.require(1, [&](std::size_t group) { return momentum(group) > 0; });
   layers.refuse_rows("momentum", momentum);
@@ -268,7 +277,7 @@ void sgd(const py::list &list, const py::list &count, const py::list &groups) {
 void adam(const py::list &list, const py::list &count, const py::list &groups, bool decoupled) {
   const auto rates = rates_of<AdamRates, double, double, double, double, double>(groups);
   const Kind means{"exp_avg", Access::kWrite, false, true}, squares{"exp_avg_sq", Access::kWrite, false, true};
-  Layers layers(list, {{"grads", Access::kRead, true}, means, squares}, rates.size());
+  Layers layers(list, {{"grads", Access::kRead, true}, means, squares}, static_cast<Index>(rates.size()));
   for (const std::size_t kind : {1, 2}) layers.require(kind, [](std::size_t) { return true; });
   layers.refuse_rows("weight_decay", [&](std::size_t group) { return rates[group].weight_decay; });
   Counter counter(count);

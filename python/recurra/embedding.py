@@ -31,8 +31,9 @@ class Embedding(Module):
         dtype: float32 or float64.
         seed: of the weights, drawn standard normal; see `RNN`.
         sparse: `grads["weight"]` is a `SparseRows`, of the rows of tokens that were read, and optimizers touch no
-            others: a step costs what its tokens cost, not what the table costs. SGD's steps are the same; Adam's moments
-            stand still while a token isn't read, as in torch.optim.SparseAdam. There is no momentum and no weight decay.
+            others: a step costs what its tokens cost, not what the table costs. SGD's steps are the same; Adam's
+            moments stand still while a token isn't read, as in torch.optim.SparseAdam. There is no momentum and no
+            weight decay.
 
     Parameter: weight (num_embeddings, embedding_dim).
     """

@@ -117,6 +117,9 @@ def _check_leaf(layer: Any) -> None:
             "model: expected leaves() to be layers with parameters, or objects with dicts of arrays, params and grads, "
             f"got {shown(layer)}"
         )
+    names = [name for name in layer.params if not isinstance(name, str)]
+    if names:
+        raise TypeError(f"params: expected names that are strings, got {shown(names[0])}")
 
 
 def _lent(params: Any) -> Any:

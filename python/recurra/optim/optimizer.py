@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from recurra.module import Array
 
+    from .groups import Place
+
     Moments = list[dict[str, Array | None]]  # of each leaf, by the names of its parameters; None: zeros, not made yet
 
 
@@ -65,11 +67,13 @@ class Optimizer(Attributes):
         given = given_groups(model, rates)
         chosen = [(places_of(one, names), own) for one, own, names in given]
         layers = {identity_of(layer): layer for one, _, _ in given for layer in leaves_of(one)}
-        of = {place: i for i, (places, _) in enumerate(chosen) for place in places}
+        of: dict[Place, int] = {}
         for i, (places, _) in enumerate(chosen):
-            twice = next((name for place in places if of[place] != i for name in place[1:]), None)
-            if twice is not None:
-                raise ValueError(f"model[{i}]: expected parameters of no other group, got {twice} of group {of[place]}")
+            for place in places:
+                if of.setdefault(place, i) != i:
+                    raise ValueError(
+                        f"model[{i}]: expected parameters of no group before, got {place[1]}, of group {of[place]}"
+                    )
         own = {key for key, _ in of}
         self._layers = [layer for key, layer in layers.items() if key in own]
         self._leaves = [Leaf(layer) for layer in self._layers]
@@ -83,9 +87,7 @@ class Optimizer(Attributes):
         self._prepare()
         self._count = [0]  # of steps; the core counts it up together with the step
         self._moments: dict[str, Moments | None] = dict.fromkeys(self._moment_names)
-        self._made: dict[str, set[int]] = {
-            name: set() for name in self._moment_names
-        }  # for which groups there are some
+        self._made: dict[str, set[int]] = {name: set() for name in self._moment_names}  # the groups that have some
 
     def _members(self, group: int) -> tuple[list[str], bool]:
         """The names of a group's parameters, and whether some of their gradients are of some rows only."""
