@@ -282,9 +282,9 @@ void adam(const py::list &list, const py::list &count, const py::list &groups, b
   layers.refuse_rows("weight_decay", [&](std::size_t group) { return rates[group].weight_decay; });
   Counter counter(count);
   {
+    const WithoutGil released;  // and in our floating-point mode, which the tasks' numbers depend on too
     const AdamTasks<float> singles(rates, decoupled, counter.next());
     const AdamTasks<double> doubles(rates, decoupled, counter.next());
-    const WithoutGil released;
     layers.each([&](auto &layer) {
       if constexpr (std::is_same_v<decltype(layer), Layer<float> &>) {
         adam_step(layer.step(), singles);
