@@ -146,6 +146,16 @@ def test_no_other_row_is_touched(make):
 
 
 @every_optimizer
+def test_the_padding_row_stays_whatever_its_gradient(make):
+    sparse, _ = pair(padding_idx=3)
+    before, optimizer = sparse.state_dict()["weight"], make(sparse)
+    sparse.grads["weight"].add(np.array([2, 3]), np.ones((2, WIDTH), np.float32))
+    optimizer.step()
+    assert_same_bits(sparse.params["weight"][3:], before[3:])
+    assert (sparse.params["weight"][2] != before[2]).all()
+
+
+@every_optimizer
 def test_no_token_no_change(make):
     sparse, _ = pair()
     before, optimizer = sparse.state_dict(), make(sparse)
