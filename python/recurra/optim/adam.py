@@ -61,7 +61,7 @@ class Adam(Optimizer):
         """Changes every parameter by its gradient: all of them, or none after an error."""
         means, squares = self._moments_of("exp_avg"), self._moments_of("exp_avg_sq")
         layers = [
-            (leaf.own or leaf.parameters(), leaf.layer.grads, mean, square, leaf.frozen, tag)
+            (leaf.own or leaf.parameters, leaf.layer.grads, mean, square, leaf.frozen, tag)
             for leaf, mean, square, tag in zip(self._leaves, means, squares, self._tags, strict=True)
         ]
         rates = [group._rates for group in self._groups]

@@ -33,7 +33,7 @@ def clip_grad_norm(model: Any, max_norm: float, *, error_if_nonfinite: bool = Fa
     limit = check_number("max_norm", max_norm, "a number above 0", 5e-324, math.inf)
     check_flag("error_if_nonfinite", error_if_nonfinite)
     gradients = [
-        (layer._parameters if is_ours(layer) else Leaf(layer).parameters(), layer.grads) for layer in leaves_of(model)
+        (layer._parameters if is_ours(layer) else Leaf(layer).parameters, layer.grads) for layer in leaves_of(model)
     ]
     norm = math.sqrt(_core.square_sum(gradients))
     if not math.isfinite(norm):

@@ -36,6 +36,7 @@ class Leaf:
         zero_grad = getattr(type(layer), "zero_grad", None)
         self.clears_itself = zero_grad is not Module.zero_grad if self.own else callable(zero_grad)
 
+    @property
     def parameters(self) -> Any:
         """The core's object, over the arrays that the layer has now.
 

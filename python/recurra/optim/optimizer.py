@@ -123,7 +123,7 @@ class Optimizer(Attributes):
         """Sets every gradient to 0, in place; of parameters that are in no group, it stays."""
         _core.zero_gradients(
             [
-                (leaf.own or leaf.parameters(), leaf.layer.grads, -1, tag)
+                (leaf.own or leaf.parameters, leaf.layer.grads, -1, tag)
                 for leaf, tag in zip(self._leaves, self._tags, strict=True)
                 if not leaf.clears_itself
             ]

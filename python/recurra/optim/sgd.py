@@ -59,7 +59,7 @@ class SGD(Optimizer):
         if any(rate["momentum"] for rate in rates):
             velocities = self._moments_of("momentum_buffer", lambda group: group["momentum"])
         layers = [
-            (leaf.own or leaf.parameters(), leaf.layer.grads, velocity, leaf.frozen, tag)
+            (leaf.own or leaf.parameters, leaf.layer.grads, velocity, leaf.frozen, tag)
             for leaf, velocity, tag in zip(self._leaves, velocities, self._tags, strict=True)
         ]
         groups = [(rate["lr"], rate["momentum"], rate["weight_decay"], rate["nesterov"]) for rate in rates]
