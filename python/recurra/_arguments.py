@@ -56,13 +56,18 @@ class Arguments:
         self.random = [layer for layer in layers if isinstance(layer, (Recurrent, Dropout))]
 
     def check(
-        self, x: Array, states: Sequence[State] | None, lengths: Array | None, resets: Array | None
+        self,
+        x: Array,
+        states: Sequence[State] | None,
+        lengths: Array | None,
+        resets: Array | None,
+        ahead: bool = False,
     ) -> Sequence[State]:
-        """The states, one for each member that has some; raises what a member would."""
+        """The states, one for each member that has some; raises what a member would, `ahead` of others outside too."""
         if not self.first:
             self._check_x(x)
         checked = self.none if states is None else self._check_number("state", states)
-        if lengths is None and resets is None and (states is None or not self.ahead):
+        if lengths is None and resets is None and (states is None or not (ahead or self.ahead)):
             return checked
         steps, batch = self._axes(x)
         if lengths is not None and self.of_lengths and steps is not None:

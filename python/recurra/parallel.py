@@ -161,7 +161,7 @@ class Parallel(Composite):
         """The branches' states; raises what a branch would before the first one runs."""
         states = self._states("state", state)
         for branch, own in zip(self._branches, states, strict=True):
-            branch._arguments.check(x, own, lengths, resets)
+            branch._arguments.check(x, own, lengths, resets, ahead=True)
         return states
 
     def _states(self, name: str, state: States) -> list[Any]:
