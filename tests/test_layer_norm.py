@@ -57,6 +57,7 @@ def test_central_differences():
         return float(np.vdot(layer(x), dy))
 
     numeric = {name: numeric_gradient(loss, array) for name, array in (state | {"x": x}).items()}
+    layer.load_state_dict(state)
     _, tape = layer.forward(x)
     got = {"x": layer.backward(tape, dy)} | layer.grads
     for name, gradient in numeric.items():

@@ -116,6 +116,7 @@ def test_central_differences(join):
         return sum(float(np.vdot(*pair)) for pair in (zip(y, dy, strict=True) if join == "tuple" else [(y, dy)]))
 
     numeric = {name: numeric_gradient(loss, array) for name, array in (parameters | {"x": x}).items()}
+    model.load_state_dict(parameters)
     _, tape = model.forward(x, lengths=LENGTHS, rng=5)
     got = {"x": model.backward(tape, dy, retain=True)} | {name: value.copy() for name, value in model.grads.items()}
     for name, gradient in numeric.items():

@@ -71,7 +71,7 @@ def generate(
     end = None if stop is None else check_index("stop", stop, "a token or None")
     draws = (check_rng("seed", seed).random(length) * (1 - 2**-52)).tolist()  # so that u * total < total when rounded
 
-    y, state = model.run((given[0], tokens) if sourced else tokens)
+    y, state = model.run((np.asarray(given[0]), tokens) if sourced else tokens)
     if not isinstance(y, np.ndarray) or y.ndim != 2 or len(y) != len(tokens) or not y.size:
         raise ValueError(f"model: expected logits (T, C) from {len(tokens)} tokens (T,), got {shown(np.shape(y))}")
     result = np.empty(length, np.int64)
