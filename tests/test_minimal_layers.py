@@ -155,6 +155,25 @@ def test_a_bare_one_is_a_model():
     assert not np.array_equal(layer.linear.params["weight"], before["weight"])
 
 
+@every_kind
+@pytest.mark.parametrize("wrap", [recurra.Sequential, recurra.Parallel, recurra.Residual])
+def test_optimizers_and_fit_take_it(wrap, kind):
+    """Every parameter moves, clipped; patience gives the best weights back; a step into infinity is undone."""
+    model, x = model_of(kind, wrap), draw(T, B, I if wrap is recurra.Sequential else H)
+    target, before = 0.3 * model(x)[::-1], model.state_dict()
+    adam = recurra.Adam(model, lr=0.01)
+    history = recurra.fit(model, [(x, target)], recurra.mse, adam, epochs=30, clip_norm=1.0, patience=3)
+    assert history.losses[-1] < history.losses[0]
+    assert not any(np.array_equal(value, before[name]) for name, value in model.params.items())
+    best = model.state_dict()
+    adam.lr = 1e308
+    with np.errstate(all="ignore"):
+        assert recurra.fit(model, [(x, target)], recurra.mse, adam, epochs=3).stopped == "nonfinite"
+    assert all(np.isfinite(value).all() for value in model.params.values())
+    model.load_state_dict(best)
+    assert_same_bits(model.state_dict(), best)
+
+
 def test_leaves_are_checked():
     class Wrong(Gain):
         def __init__(self, params, grads):

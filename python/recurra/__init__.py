@@ -35,6 +35,7 @@ from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .parallel import Parallel, Residual
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
+from .sparse_rows import SparseRows
 from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
 
@@ -68,6 +69,7 @@ __all__ = [
     "Residual",
     "Sequential",
     "Sigmoid",
+    "SparseRows",
     "Tanh",
     "__version__",
     "binary_cross_entropy",

@@ -175,6 +175,16 @@ def state_of(leaf: Any) -> Mapping[str, Array]:
     return {name: array.copy() for name, array in leaf.params.items()}
 
 
+def clear(leaves: Iterable[Any]) -> None:
+    """Sets the gradients of leaves that aren't ours to 0, by their own `zero_grad` if they have one."""
+    for leaf in leaves:
+        if callable(getattr(leaf, "zero_grad", None)):
+            leaf.zero_grad()
+        else:
+            for array in leaf.grads.values():
+                array[...] = 0
+
+
 def load_leaves(states: Iterable[tuple[Any, Mapping[str, Array]]]) -> None:
     """Gives leaves, or members, new parameters that have been checked: ours all at once, then the others."""
     able: list[tuple[Any, Mapping[str, Array]]] = []
