@@ -193,24 +193,27 @@ def test_a_sequences_bits_are_its_own(kind, dtype):
     assert_same_bits(layer.backward(tape, dcontext[:, 0]), (dq[:, 0].copy(), dm[:, 0].copy()))
 
 
+@every_layout
 @every_kind
-def test_a_layer_like_any_other(kind):
-    layer = attention_of(kind, 3, 3)
+def test_a_layer_like_any_other(kind, batch_first):
+    layer = attention_of(kind, 3, 3, batch_first=batch_first)
     case = (2, 4, 3, 3, 3, None, [4, 0, 2])
-    q, m, dcontext, _, lengths = draw(case, np.float64)
+    q, m, dcontext, _, lengths = draw(case, np.float64, batch_first=batch_first)
     expected = {
         "additive": ["query.weight", "memory.weight", "memory.bias", "score.weight"],
         "general": ["query.weight"],
     }
     assert list(layer.params) == list(layer.state_dict()) == expected.get(kind, [])
     size = ", hidden_size=3" if kind == "additive" else f", kind={kind!r}"
-    assert repr(layer) == f"Attention(3, 3{size}, dtype=float64)"
+    assert repr(layer) == f"Attention(3, 3{size}{', batch_first=True' * batch_first}, dtype=float64)"
     _, weights, tape = layer.forward(q, m, lengths=lengths)
     assert_same_bits(tape.weights, weights)
+    expected = layer.backward(tape, dcontext, retain=True)
+    layer.zero_grad()
     q[...], m[...] = 8, 9
     given = {name: np.zeros_like(value) for name, value in layer.params.items()}
     assert layer.backward(tape, dcontext, need_dx=False, grads=given, retain=True) == (None, None)
-    layer.backward(tape, dcontext)
+    assert_same_bits(layer.backward(tape, dcontext), expected)
     assert_same_bits(dict(layer.grads), given)
     for how in (copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
         assert_same_bits(how(layer)(q, m), layer(q, m))

@@ -78,6 +78,7 @@ def test_a_rows_bits_are_its_own(features, dtype):
         assert_same_bits(layer.backward(tape, dy[at]), dx[at])
     for other in (np.asfortranarray(x), x.swapaxes(0, 1).copy().swapaxes(0, 1), np.repeat(x, 2, axis=-1)[..., ::2]):
         assert_same_bits(layer(other), y)
+    assert_same_bits(layer(np.asfortranarray(x[:, 0])), y[:, 0].copy())
 
 
 def test_a_layer_like_any_other():
