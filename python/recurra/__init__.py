@@ -17,7 +17,8 @@ from typing import Any
 from . import _openmp, formula, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
 from ._lazy import lazy
-from .attention import Attention, AttentionPooling
+from .attention import Attention
+from .attention_pooling import AttentionPooling
 from .composite import Composite
 from .embedding import Embedding
 from .encoder_decoder import EncoderDecoder
@@ -32,7 +33,8 @@ from .linear import Linear
 from .losses import binary_cross_entropy, cross_entropy, mse, softmax
 from .normalisation import LayerNorm
 from .optim import SGD, Adam, AdamW, clip_grad_norm
-from .parallel import Parallel, Residual
+from .parallel import Parallel
+from .residual import Residual
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
 from .sparse_rows import SparseRows

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._branches import as_branch, branch_grads
+from ._bridge import Bridge
 from ._checks import check_flag, check_rng, shown
 from ._members import batch_first_of, check_kind, check_parameters
 from ._own_layer import as_member
 from ._tapes import PartsTape, check_tape, versions_of
 from .attention import Attention
 from .composite import Composite, check_arrays
-from .recurrent import Recurrent, is_layer_type
+from .recurrent import Recurrent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -100,7 +101,7 @@ class EncoderDecoder(Composite):
             raise ValueError(f"decoder: expected layers of one direction, forward, got {shown(backwards[0])}")
         if not self._hand_over and attention is None:
             raise ValueError("hand_over: expected True without attention, or nothing is known of the source, got False")
-        self._bridge = _pairs(self._encoder, self._decoder) if self._hand_over else None
+        self._bridge = Bridge(self._encoder, self._decoder) if self._hand_over else None
         self._key = object()
 
     @property
@@ -146,7 +147,7 @@ class EncoderDecoder(Composite):
         source, target = self._check_x(x, state, lengths)
         if state is None:
             memory, final = self._encoder.run(source, lengths=lengths)
-            state = DecoderState(memory, lengths, self._handed(final))
+            state = DecoderState(memory, lengths, None if self._bridge is None else self._bridge.there(final))
         queries, states = self._decoder.run(target, state.states)
         if self._attention is None:
             return queries, DecoderState(state.memory, state.lengths, states)
@@ -173,7 +174,9 @@ class EncoderDecoder(Composite):
         versions, encoder_tape, attention_tape, weights = versions_of(self.leaves()), None, None, None
         if state is None:
             memory, encoder_tape = self._encoder.forward(source, lengths=lengths, **options)
-            state = DecoderState(memory, lengths, self._handed(encoder_tape.state))
+            state = DecoderState(
+                memory, lengths, None if self._bridge is None else self._bridge.there(encoder_tape.state)
+            )
         y, decoder_tape = self._decoder.forward(target, state.states, **options)
         width = y.shape[-1]
         if self._attention is not None:
@@ -235,7 +238,7 @@ class EncoderDecoder(Composite):
         dsource = self._encoder.backward(
             encoder_tape,
             dmemory,
-            self._handed_back(decoder_tape.dstate),
+            None if self._bridge is None else self._bridge.back(decoder_tape.dstate),
             need_dx=need_dx,
             grads=self._grads("encoder", grads),
             **options,
@@ -256,23 +259,6 @@ class EncoderDecoder(Composite):
             raise ValueError("lengths: expected None, as the state has those of the source, got an array")
         return None, x
 
-    def _handed(self, final: list[Any]) -> list[Any] | None:
-        """The decoder's initial states."""
-        if self._bridge is None:
-            return None
-        return [
-            _each(lambda h, twice=twice: _side_by_side(h) if twice else h, state)
-            for twice, state in zip(self._bridge, final, strict=True)
-        ]
-
-    def _handed_back(self, gradients: list[Any]) -> list[Any] | None:
-        if self._bridge is None:
-            return None
-        return [
-            _each(lambda h, twice=twice: _one_after_another(h) if twice else h, state)
-            for twice, state in zip(self._bridge, gradients, strict=True)
-        ]
-
     def _grads(self, name: str, grads: Mapping[str, Array] | None) -> dict[str, Array] | None:
         branch: Sequential = self._encoder if name == "encoder" else self._decoder
         return branch_grads(self._given[name], branch, f"{name}.", grads, {} if grads is None else self._aliases())
@@ -286,52 +272,3 @@ class EncoderDecoder(Composite):
 
 def _looks_ahead(layer: Recurrent) -> bool:
     return layer.bidirectional or layer.reverse
-
-
-def _pairs(encoder: Sequential, decoder: Sequential) -> list[bool]:
-    """Of each recurrent member of the encoder, whether its two directions become one of the decoder's.
-
-    Raises:
-        ValueError: their states don't go together.
-    """
-    give, take = ([layer for _, layer in branch._arguments.stateful] for branch in (encoder, decoder))
-    known = all(is_layer_type(type(layer)) for layer in (*give, *take))
-    if not known or len(give) != len(take) or not give:
-        raise ValueError(
-            f"hand_over: expected False, or an encoder and a decoder of as many recurrent layers, got {len(give)} and "
-            f"{len(take)}"
-        )
-    return [_goes_into(one, other) for one, other in zip(give, take, strict=True)]
-
-
-def _goes_into(one: Any, other: Any) -> bool:
-    twice = 2 if one.bidirectional else 1
-    states = [
-        [(name, times * (layer.proj_size if layer.proj_size and i == 0 else layer.hidden_size)) for i, name in names]
-        for layer, times in ((one, twice), (other, 1))
-        for names in [list(enumerate(layer.formula.states))]
-    ]
-    if one.num_layers != other.num_layers or states[0] != states[1]:
-        raise ValueError(
-            f"hand_over: expected False, or a decoder with the encoder's states, got {shown(one)} and {shown(other)}"
-        )
-    return twice == 2
-
-
-def _each(function: Any, state: Any) -> Any:
-    """A function of each array of a state."""
-    if isinstance(state, (tuple, list)):
-        return tuple(_each(function, one) for one in state)
-    return None if state is None else function(state)
-
-
-def _side_by_side(h: Array) -> Array:
-    """(L*2, B, H) -> (L, B, 2 H): of each layer the forward direction's features, then the reverse one's."""
-    pairs = h.reshape(len(h) // 2, 2, *h.shape[1:])
-    return np.concatenate([pairs[:, 0], pairs[:, 1]], axis=-1)
-
-
-def _one_after_another(h: Array) -> Array:
-    """The way back."""
-    halves = np.stack(np.split(h, 2, axis=-1), axis=1)
-    return np.ascontiguousarray(halves.reshape(-1, *halves.shape[2:]))
