@@ -187,13 +187,11 @@ def test_embedding(padding, dtype):
     close(layer.grads["weight"], module.weight.grad)
     same_bits(recurra.to_torch(layer), module)
     assert recurra.to_torch(layer).padding_idx == padding
+    assert recurra.from_torch(nn.Embedding(7, 3, padding, sparse=True)).sparse
+    assert recurra.to_torch(recurra.Embedding(7, 3, sparse=True)).sparse
 
 
 def test_layer_norm():
-    if not hasattr(recurra, "LayerNorm"):
-        with pytest.raises(TypeError, match=r"expected one of torch.nn's"):
-            recurra.from_torch(nn.LayerNorm(3))
-        return
     module = randomised(nn.LayerNorm(7, eps=1e-3))
     layer = recurra.from_torch(module)
     x = drawn((4, 2, 7), torch.float32)
@@ -326,6 +324,28 @@ def test_what_has_no_counterpart_there(make, error, match):
 
 def test_rates_of_zero_are_no_options():
     assert recurra.to_torch(recurra.LSTM(3, 4, zoneout={"c": 0.0}, tokens=False)).hidden_size == 4
+
+
+def test_modules_of_ours_in_torch():
+    own = pytest.importorskip("recurra.torch")
+    x = drawn((5, 2, 3), torch.float32)
+    for name in ("RNN", "LSTM", "GRU"):
+        module = randomised(getattr(own, name)(3, 4, 2, bidirectional=True))
+        layer = recurra.from_torch(module)
+        assert type(layer) is getattr(recurra, name)
+        close(layer(x)[0], module(torch.from_numpy(x))[0])
+        cell = recurra.from_torch(randomised(getattr(own, name + "Cell")(3, 4)))
+        assert type(cell) is getattr(recurra, name + "Cell")
+    module = randomised(nn.Sequential(nn.LSTM(3, 4), nn.Tanh()))
+    own.accelerate(module)
+    assert isinstance(recurra.from_torch(module)[0], recurra.LSTM)
+    for made, options in [
+        (own.as_module(recurra.cells.PeepholeLSTM), {"num_layers": 2, "learned_state": True}),
+        (own.as_module(recurra.GRU), {"reset_after": False}),
+    ]:
+        module = randomised(made(3, 4, **options))
+        layer = recurra.from_torch(module)
+        close(layer(x)[0], module(torch.from_numpy(x))[0])
 
 
 def test_without_torch_it_says_what_to_install(monkeypatch):

@@ -281,9 +281,15 @@ DESCRIPTIONS = {
     "layers of none": (["optimizer", "layers"], [], "optimizer: expected"),
     "layers twice": (["optimizer", "layers"], [0, 0], "optimizer: expected"),
     "layers beyond": (["optimizer", "layers"], [0, 9], "expected numbers of layers"),
-    "some layers": (["optimizer", "layers"], [0], "expected arrays of Adam"),
-    "arguments": (["optimizer", "arguments", "lr"], -1, "optimizer: expected arguments of Adam"),
-    "the model": (["optimizer", "arguments", "model"], 1, "expected the arguments of Adam"),
+    "some layers": (["optimizer", "layers"], [0], "optimizer: expected arguments of Adam"),
+    "no groups": (["optimizer", "groups"], [], "optimizer: expected groups"),
+    "a group of none": (["optimizer", "groups", 0], 5, "optimizer: expected params, lr"),
+    "a group without a rate": (["optimizer", "groups", 0, "eps"], ..., "optimizer: expected params, lr"),
+    "a model in it": (["optimizer", "groups", 0, "model"], 1, "optimizer: expected params, lr"),
+    "a rate out of range": (["optimizer", "groups", 0, "lr"], -1, "optimizer: expected arguments of Adam"),
+    "no names": (["optimizer", "groups", 0, "params"], [], "optimizer: expected arguments of Adam"),
+    "fewer names": (["optimizer", "groups", 0, "params"], ["0.weight"], "expected arrays of Adam"),
+    "names of none": (["optimizer", "groups", 0, "params"], 3, "optimizer: expected arguments of Adam"),
 }
 
 

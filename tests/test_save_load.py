@@ -11,6 +11,7 @@ import pytest
 import recurra
 from own_layers import Residual
 from recurra.formula import sigmoid, tanh
+from recurra.weights.description import Description, package_layers
 from recurra.weights.shapes import parameters_of
 from recurra.weights.tensor_file import read_tensors, write_tensors
 
@@ -102,6 +103,25 @@ ALL = {
 }
 
 
+ALL |= {
+    "sparse": lambda dtype: recurra.Embedding(7, 3, sparse=True, dtype=dtype, seed=1),
+    "norm": lambda dtype: recurra.LayerNorm(7, eps=1e-3, dtype=dtype),
+    "residual": lambda dtype: recurra.Residual(recurra.GRU(4, 4, dtype=dtype, seed=1), recurra.Dropout(0.25)),
+    "parallel": lambda dtype: S(
+        recurra.Parallel(recurra.GRU(3, 4, dtype=dtype, seed=1), L(3, 5, dtype=dtype, seed=2)), L(9, 1, dtype=dtype)
+    ),
+    "sum": lambda dtype: recurra.Parallel(L(3, 4, dtype=dtype), L(3, 4, dtype=dtype), join="sum"),
+    "pooling": lambda dtype: S(recurra.GRU(3, 4, dtype=dtype), recurra.AttentionPooling(4, "dot", dtype=dtype, seed=1)),
+    "additive pooling": lambda dtype: recurra.AttentionPooling(4, hidden_size=3, dtype=dtype, seed=1),
+    "attention": lambda dtype: recurra.Attention(3, 4, batch_first=True, dtype=dtype, seed=1),
+    "encoder and decoder": lambda dtype: recurra.EncoderDecoder(
+        recurra.LSTM(3, 4, 2, dtype=dtype, seed=1),
+        S(recurra.Embedding(5, 2, dtype=dtype, seed=2), recurra.LSTM(2, 4, 2, dtype=dtype, seed=3)),
+        recurra.Attention(4, 4, "general", dtype=dtype, seed=4),
+    ),
+}
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ALL)
 def test_what_comes_back_is_what_was_saved(tmp_path, name, dtype):
@@ -109,7 +129,16 @@ def test_what_comes_back_is_what_was_saved(tmp_path, name, dtype):
     loaded = returned(tmp_path / "a.safetensors", model)
     for option in getattr(model, "_options", {}):
         assert getattr(loaded, option) == getattr(model, option), option
-    assert all(not g.any() for g in loaded.grads.values())
+    assert all(not np.any(g) for g in loaded.grads.values() if isinstance(g, np.ndarray))
+
+
+def test_every_layer_of_the_package_is_tried_here():
+    tried = set()
+    for make in ALL.values():
+        description = Description()
+        description.add(make(np.float32))
+        tried |= {entry["type"] for entry in description.layers}
+    assert {name for name in package_layers() if not name.startswith("cells.")} <= tried
 
 
 def test_every_published_cell_comes_back(tmp_path):
@@ -201,8 +230,16 @@ def test_own_classes_are_made_by_their_config_or_by_the_caller(tmp_path):
         lambda m: recurra.SGD(m, 0.1),
         lambda m: recurra.Adam(m, 0.01, betas=(0.8, 0.99), eps=1e-7, weight_decay=0.1),
         lambda m: recurra.AdamW(m, 0.01),
+        lambda m: recurra.AdamW(
+            [
+                {"params": m, "names": "*bias*", "weight_decay": 0.0, "lr": 0.01},
+                {"params": m[2], "names": "weight"},
+                {"params": m[0], "names": "weight_[ih]h_l0", "betas": (0.5, 0.9)},  # the others stay as they are
+            ],
+            lr=0.02,
+        ),
     ],
-    ids=["sgd momentum", "sgd", "adam", "adamw"],
+    ids=["sgd momentum", "sgd", "adam", "adamw", "groups"],
 )
 @pytest.mark.parametrize("into", [False, True])
 def test_training_goes_on_to_the_bit(tmp_path, make, into):
@@ -217,7 +254,8 @@ def test_training_goes_on_to_the_bit(tmp_path, make, into):
             y, tape = model.forward(x)
             optimizer.zero_grad()
             model.backward(tape, recurra.mse(y, target)[1])
-            optimizer.lr *= 0.9 if i == 3 else 1
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.9 if i == 3 else 1
             optimizer.step()
 
     whole = made(1)

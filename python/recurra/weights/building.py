@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra._checks import shown
+from recurra.composite import Composite
 from recurra.definitions import FORMULAS
 from recurra.formula_layer import FormulaLayer
-from recurra.module import Module
 from recurra.recurrent import Recurrent, WithFormula
-from recurra.sequential import Sequential
 from recurra.single_steps import SingleStep
 
 from .description import DEEPEST, own_name, package_layers
 from .errors import FormatError
 from .fingerprint import check_fingerprint
-from .shapes import numbers_at_least, parameters_of
+from .shapes import parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -56,7 +55,6 @@ class Builder:
         self._own = own
         self._packages = package_layers()
         self._available = Counter((name.rpartition(".")[2], array.shape) for name, array in arrays.items())
-        self._numbers = sum(array.size for array in arrays.values())
         self._made: list[Any] = []
         self._sizes: list[tuple[int, int]] = []  # of each: how many parts, how deep
 
@@ -89,14 +87,21 @@ class Builder:
         if type(entry["options"]) is not dict:
             raise FormatError(f"{name}: expected options by name, got {shown(entry['options'])}")
         options = {key: self._decoded(value) for key, value in entry["options"].items()}
-        if kind is Sequential:
-            return self._sequential(options)
-        if not entry["own"] or not hasattr(kind, "get_config"):
+        parameters = inspect.signature(kind).parameters
+        if hasattr(kind, "get_config"):
+            pass  # the arguments are whatever the class says
+        elif issubclass(kind, Composite) and not kind._options:
+            _check_arguments(name, parameters, options)
+        else:
             self._check_options(name, kind, options)
             self._check_shapes(name, kind, options, entry)
-        if "seed" in inspect.signature(kind).parameters and "seed" not in options:
+        if "seed" in parameters and "seed" not in options:
             options["seed"] = 0
-        return _made(name, kind, options)
+        members = next((key for key, one in parameters.items() if one.kind is one.VAR_POSITIONAL), None)
+        arguments = [] if members is None else options.pop(members, [])
+        if type(arguments) is not list:
+            raise FormatError(f"{name}: expected a list of {members}, got {shown(arguments)}")
+        return _made(name, kind, options, arguments)
 
     def _kind(self, name: str, own: bool) -> type[Any]:
         kind = (self._own if own else self._packages).get(name)
@@ -134,11 +139,6 @@ class Builder:
             raise FormatError(f"expected up to {MOST_PARTS} layers, nested up to {DEEPEST} deep, got more")
         return self._made[number]
 
-    def _sequential(self, options: dict[str, Any]) -> Sequential:
-        if options.keys() != {"layers"} or type(options["layers"]) is not list:
-            raise FormatError(f"Sequential: expected layers, got {shown(options)}")
-        return _made("Sequential", lambda: Sequential(*options["layers"]), {})  # type: ignore[no-any-return]
-
     def _cell_of_layer(self, name: str, kind: type[Any], entry: dict[str, Any]) -> Any:
         layer = self._part(entry["of"])
         if not issubclass(kind, SingleStep) or not isinstance(layer, Recurrent):
@@ -163,14 +163,16 @@ class Builder:
             if "formula" in entry or formula not in FORMULAS.values():
                 check_fingerprint(name, entry.get("formula"), formula)
         shapes = parameters_of(kind, options, formula)
-        count = 0
         for key, shape in shapes:
-            count += 1
             self._available[key, shape] -= 1
             if self._available[key, shape] < 0:
                 raise FormatError(f"{name}: expected {shown(key)} of shape {shape} in the file, got no such array")
-        if not count and issubclass(kind, Module) and numbers_at_least(options) > max(self._numbers, 1):
-            raise FormatError(f"{name}: expected sizes of the file's arrays, got {shown(options)}")
+
+
+def _check_arguments(name: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, Any]) -> None:
+    """Raises unless they are the arguments of a layer of the package that consists of others."""
+    if set(options) - set(parameters):
+        raise FormatError(f"{name}: expected {', '.join(parameters)}, got {shown(list(options))}")
 
 
 def _formula_of(name: str, kind: type[Any], options: dict[str, Any]) -> Any:
@@ -183,10 +185,10 @@ def _formula_of(name: str, kind: type[Any], options: dict[str, Any]) -> Any:
     return _made(name, lambda: unmade.formula, {})
 
 
-def _made(name: str, make: Any, options: dict[str, Any]) -> Any:
+def _made(name: str, make: Any, options: Mapping[str, Any], arguments: Iterable[Any] = ()) -> Any:
     """What is made with these arguments, errors of which are the file's."""
     try:
-        return make(**options)
+        return make(*arguments, **options)
     except FormatError:
         raise
     except (TypeError, ValueError, KeyError, OverflowError, AttributeError, MemoryError) as error:

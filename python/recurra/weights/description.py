@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from recurra.definitions import FORMULAS
 from recurra.formula_layer import FormulaCell, FormulaLayer, OfFormula
 from recurra.module import Module
 from recurra.recurrent import WithFormula
-from recurra.sequential import Sequential
 from recurra.single_steps import SingleStep
 
 from .fingerprint import fingerprint
@@ -120,13 +120,18 @@ def options_of(layer: Any) -> dict[str, Any] | None:
         if type(options) is not dict or not all(type(key) is str for key in options):
             raise TypeError(f"get_config: expected a dict by names of arguments, got {shown(options)}")
         return options
-    if kind is Sequential:
-        return {"layers": list(layer._layers)}
     constructor = next((base for base in kind.__mro__ if "__init__" in vars(base)), object)
-    if isinstance(layer, Module) and not isinstance(layer, Composite) and _is_packages(constructor):
+    if not isinstance(layer, Module) or not is_packages(constructor) or constructor is Composite:
+        return None
+    if not isinstance(layer, Composite) or kind._options:
         return {name: getattr(layer, name) for name in kind._options}
-    return None
+    made_of: Any = layer  # others
+    return {
+        name: list(made_of._layers) if parameter.kind is parameter.VAR_POSITIONAL else getattr(layer, name)
+        for name, parameter in inspect.signature(kind).parameters.items()
+    }
 
 
-def _is_packages(kind: type) -> bool:
+def is_packages(kind: type) -> bool:
+    """Whether a class is of this package, or is made by it of a formula."""
     return kind.__module__.startswith("recurra.") or (issubclass(kind, OfFormula) and kind._is_own())

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
 import recurra
-from recurra import optim
 from recurra._checks import shown
 from recurra.optim import Optimizer
 
 from .building import Builder, named_types
 from .description import Description
 from .errors import FormatError
+from .optimizers import describe_optimizer, optimizer_of
 from .strict_json import parse_json
 from .tensor_file import read_tensors, write_tensors
 
@@ -57,7 +56,7 @@ def save(path: str | os.PathLike[str], model: Any, *, optimizer: Optimizer | Non
     if any(name.startswith(OPTIMIZER) for name in arrays):
         raise ValueError(f"model: expected names of parameters that don't begin with {OPTIMIZER}, got such")
     if optimizer is not None:
-        header["optimizer"] = _optimizer_entry(optimizer, model)
+        header["optimizer"] = describe_optimizer(optimizer, model)
         arrays |= {OPTIMIZER + name: array for name, array in optimizer.state_dict().items()}
     write_tensors(path, arrays, {KEY: json.dumps(header, allow_nan=False)})
 
@@ -105,7 +104,7 @@ def load(
         if model is None:
             model = Builder(own, arrays).build(header.get("layers"))
             _load_arrays(model, arrays)
-        trainer = _optimizer(optimizer, header.get("optimizer"), model, own)
+        trainer = optimizer_of(optimizer, header.get("optimizer"), model, own)
         if into is None:
             _load_arrays(trainer, state)
     except (FormatError, RecursionError) as error:
@@ -152,47 +151,3 @@ def _take_over(model: Any, arrays: Mapping[str, Array], trainer: Any, state: Map
         except BaseException:
             model.load_state_dict(before)
             raise
-
-
-def _optimizer_entry(optimizer: Optimizer, model: Any) -> dict[str, Any]:
-    """The class and arguments of an optimizer, and which of the model's layers it has."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer: expected one of recurra's, got {shown(optimizer)}")
-    numbers = {id(leaf._parameters): i for i, leaf in enumerate(model.leaves())}
-    layers = [numbers.get(id(layer._parameters)) for layer in optimizer.layers]
-    if None in layers:
-        raise ValueError("optimizer: expected one of layers of the model, got one of others")
-    arguments = {name: getattr(optimizer, name) for name in _arguments(type(optimizer)) if hasattr(optimizer, name)}
-    return {"type": type(optimizer).__name__, "layers": layers, "arguments": arguments}
-
-
-def _arguments(kind: type[Optimizer]) -> list[str]:
-    return [name for name in inspect.signature(kind).parameters if name != "model"]
-
-
-def _optimizer(given: bool | Optimizer, entry: object, model: Any, own: Mapping[str, type[Any]]) -> Any:
-    """The optimizer that the caller has or wants, or None."""
-    if given is False:
-        return None
-    if entry is None:
-        raise FormatError("expected an optimizer in the file, got none")
-    if type(entry) is not dict or entry.keys() != {"type", "layers", "arguments"}:
-        raise FormatError(f"optimizer: expected type, layers and arguments, got {shown(entry)}")
-    name, numbers, arguments = entry["type"], entry["layers"], entry["arguments"]
-    if given is not True:
-        if name != type(given).__name__:
-            raise FormatError(f"optimizer: expected {type(given).__name__}, as in the call, got {shown(name)}")
-        return given
-    kind = own.get(name) or vars(optim).get(name) if type(name) is str else None
-    if not isinstance(kind, type) or not issubclass(kind, Optimizer):
-        raise FormatError(f"optimizer: expected one of this package, or of types, got {shown(name)}")
-    leaves = model.leaves()
-    known = range(len(leaves))
-    if type(numbers) is not list or not all(type(i) is int and i in known for i in numbers):
-        raise FormatError(f"optimizer: expected numbers of layers in 0..{len(leaves) - 1}, got {shown(numbers)}")
-    if type(arguments) is not dict or not set(arguments) <= set(_arguments(kind)):
-        raise FormatError(f"optimizer: expected the arguments of {name}, got {shown(arguments)}")
-    try:
-        return kind([leaves[i] for i in numbers], **arguments)
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"optimizer: expected arguments of {name}, got some it refuses: {error}") from error

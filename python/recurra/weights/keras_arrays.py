@@ -54,8 +54,6 @@ def ours_from_keras(
 
 
 def _layer_norm(layer: Any, dtype: np.dtype[Any]) -> Any:
-    if not hasattr(recurra, "LayerNorm"):
-        raise refuse("model", "a LayerNormalization", "no such layer, as there is no recurra.LayerNorm")
     axis = list(layer.axis) if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     ndim = layer.gamma.ndim if layer.scale else 1
     if not layer.center or not layer.scale or getattr(layer, "rms_scaling", False) or len(axis) != 1 or ndim != 1:

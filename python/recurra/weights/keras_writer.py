@@ -124,7 +124,7 @@ class Writer:
             )
             made.build((None, None))
             made.set_weights([state["weight"]])
-        elif kind.__name__ == "LayerNorm" and kind is getattr(recurra, "LayerNorm", None):
+        elif kind is recurra.LayerNorm:
             made = kinds.LayerNormalization(epsilon=layer.eps, dtype=layer.dtype.name)
             made.build((None, layer.features))
             made.set_weights([state["weight"], state["bias"]])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING, Any
 
+from recurra.attention import Attention, AttentionPooling
 from recurra.embedding import Embedding
+from recurra.feedforward import Stateless
 from recurra.formula.operations import Role
 from recurra.linear import Linear
+from recurra.normalisation import LayerNorm
 from recurra.recurrent import MOST_LAYERS, Recurrent
 
 from .errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from recurra.formula import Formula
     from recurra.formula.layout import Parameter
@@ -32,22 +34,64 @@ def parameters_of(kind: type, options: Mapping[str, Any], formula: Formula | Non
         formula: its cell's, if it has one.
     """
     if formula is not None:
-        yield from _of_cell(options, formula, single=not issubclass(kind, Recurrent))
-    elif issubclass(kind, Linear):
-        outs, ins = _size(options, "out_features"), _size(options, "in_features")
-        yield "weight", (outs, ins)
-        if options["bias"]:
-            yield "bias", (outs,)
-    elif issubclass(kind, Embedding):
-        yield "weight", (_size(options, "num_embeddings"), _size(options, "embedding_dim"))
+        return _of_cell(options, formula, single=not issubclass(kind, Recurrent))
+    for known, shapes in KNOWN.items():
+        if issubclass(kind, known):
+            return shapes(options)
+    raise FormatError(f"{kind.__name__}: expected a layer whose parameters are known before it is made, got another")
 
 
-def numbers_at_least(options: Mapping[str, Any]) -> int:
-    """How many numbers a layer of another class has at least where its options that are integers are sizes."""
-    values: list[Any] = []
-    for value in options.values():
-        values += value if isinstance(value, (list, tuple)) else [value]
-    return prod(value for value in values if type(value) is int and value > 1)
+def _of_linear(options: Mapping[str, Any]) -> Iterator[Named]:
+    return _linear(_size(options, "in_features"), _size(options, "out_features"), options["bias"])
+
+
+def _linear(inputs: int, outputs: int, bias: object = True) -> Iterator[Named]:
+    yield "weight", (outputs, inputs)
+    if bias:
+        yield "bias", (outputs,)
+
+
+def _of_embedding(options: Mapping[str, Any]) -> Iterator[Named]:
+    yield "weight", (_size(options, "num_embeddings"), _size(options, "embedding_dim"))
+
+
+def _of_layer_norm(options: Mapping[str, Any]) -> Iterator[Named]:
+    for name in ("weight", "bias"):
+        yield name, (_size(options, "features"),)
+
+
+def _of_pooling(options: Mapping[str, Any]) -> Iterator[Named]:
+    features = _size(options, "features")
+    if options["kind"] == "additive":
+        hidden = features if options["hidden_size"] is None else _size(options, "hidden_size")
+        yield from _linear(features, hidden)
+        features = hidden
+    yield from _linear(features, 1, bias=False)
+
+
+def _of_attention(options: Mapping[str, Any]) -> Iterator[Named]:
+    queries, memory = _size(options, "query_size"), _size(options, "memory_size")
+    if options["kind"] == "additive":
+        hidden = queries if options["hidden_size"] is None else _size(options, "hidden_size")
+        yield from _linear(queries, hidden, bias=False)
+        yield from _linear(memory, hidden)
+        yield from _linear(hidden, 1, bias=False)
+    elif options["kind"] == "general":
+        yield from _linear(queries, memory, bias=False)
+
+
+def _of_none(options: Mapping[str, Any]) -> Iterator[Named]:  # noqa: ARG001 (as the others)
+    return iter(())
+
+
+KNOWN: dict[type[Any], Callable[[Mapping[str, Any]], Iterator[Named]]] = {
+    Linear: _of_linear,
+    Embedding: _of_embedding,
+    LayerNorm: _of_layer_norm,
+    AttentionPooling: _of_pooling,
+    Attention: _of_attention,
+    Stateless: _of_none,
+}
 
 
 def _of_cell(options: Mapping[str, Any], formula: Formula, single: bool) -> Iterator[Named]:

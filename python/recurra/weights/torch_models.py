@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ SHARED: dict[str, tuple[str, ...]] = {
     "LSTMCell": CELL,
     "GRUCell": CELL,
     "Linear": ("in_features", "out_features", "bias"),
-    "Embedding": ("num_embeddings", "embedding_dim", "padding_idx"),
+    "Embedding": ("num_embeddings", "embedding_dim", "padding_idx", "sparse"),
     "LayerNorm": ("features", "eps"),
     "Dropout": ("p",),
     "Tanh": (),
@@ -52,9 +53,9 @@ def from_torch(module: Any) -> Any:
     """A layer with the weights of a PyTorch module, copies of them, that computes the same.
 
     `torch.nn.RNN`, `LSTM`, `GRU`, their cells, `Linear`, `Embedding`, `LayerNorm`, `Dropout`, `Tanh`, `ReLU`,
-    `Sigmoid`, `Sequential` of such, and what `to_torch` returns. Names of parameters stay. A recurrent layer within a
-    Sequential hands on its outputs alone. Left behind are the mode (here `forward` trains and a plain call doesn't),
-    gradients, which parameters are frozen, and whether something is done in place or with sparse gradients.
+    `Sigmoid`, `Sequential` of such, the modules of `recurra.torch`, and what `to_torch` returns. Names of parameters
+    stay. A recurrent layer within a Sequential hands on its outputs alone. Left behind are the mode (here `forward`
+    trains and a plain call doesn't), gradients, which parameters are frozen, and whether something is done in place.
 
     Args:
         module: one whose parameters are float32 or float64, on any device.
@@ -101,7 +102,7 @@ def _classes() -> dict[str, tuple[type[Any], type[Any]]]:
     from . import torch_modules
 
     theirs = {name: getattr(_torch().nn, name, None) or getattr(torch_modules, name) for name in SHARED}
-    return {name: (getattr(recurra, name), theirs[name]) for name in SHARED if hasattr(recurra, name)}
+    return {name: (getattr(recurra, name), theirs[name]) for name in SHARED}
 
 
 def _layer(module: Any, done: dict[int, Any]) -> Any:
@@ -115,7 +116,7 @@ def _made_layer(module: Any, done: dict[int, Any]) -> Any:
     from . import torch_modules
 
     kind = type(module)
-    own = kind.__module__ == "recurra.torch"  # subclasses that compute with our kernels what their bases compute
+    own = kind.__module__.startswith("recurra.torch.")  # subclasses that compute what their bases do, but with ours
     if module._forward_hooks or module._forward_pre_hooks:
         raise refuse("module", f"{kind.__name__}, which has hooks", "one without, as they may change what it computes")
     if kind in {_torch().nn.Sequential, torch_modules.Sequential}:
@@ -123,6 +124,8 @@ def _made_layer(module: Any, done: dict[int, Any]) -> Any:
     for name, (ours, theirs) in _classes().items():
         if kind is theirs or (own and issubclass(kind, theirs)):
             return _converted(name, ours, module)
+    if own and hasattr(kind, "layer_type"):  # of recurra.torch.as_module
+        return _loaded(kind.layer_type, {name: getattr(module, name) for name in module.options}, module)
     raise TypeError(
         f"module: expected one of torch.nn's {', '.join(_classes())}, Sequential, got {kind.__module__}.{kind.__name__}"
     )
@@ -141,14 +144,19 @@ def _converted(name: str, ours: type[Any], module: Any) -> Any:
         options["features"] = module.normalized_shape[0]
     if name.endswith(("RNN", "LSTM", "GRU", "Cell", "Linear")):
         options["bias"] = bool(module.bias is not None and module.bias is not False)
+    return _loaded(ours, options, module)
+
+
+def _loaded(ours: type[Any], options: Mapping[str, Any], module: Any) -> Any:
+    """Our layer of these options, with a module's numbers."""
     tensors = {key: tensor.detach().cpu() for key, tensor in module.state_dict().items()}
     if not tensors:
         return ours(**options)
     kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
     if kinds not in ({"float32"}, {"float64"}):
         raise TypeError(f"module: expected float32 or float64, got {', '.join(kinds)}: convert it with module.float()")
-    arguments = {} if name == "LayerNorm" else {"seed": 0}
-    layer = ours(**options, dtype=np.dtype(kinds.pop()), **arguments)
+    seed = {"seed": 0} if "seed" in signature(ours).parameters else {}
+    layer = ours(**options, dtype=np.dtype(kinds.pop()), **seed)
     layer.load_state_dict({key: np.array(tensor.numpy(), order="C") for key, tensor in tensors.items()})
     return layer
 
