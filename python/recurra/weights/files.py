@@ -108,7 +108,7 @@ def load(
         if into is None:
             _load_arrays(trainer, state)
     except (FormatError, RecursionError) as error:
-        raise FormatError(f"{shown(str(path))}: {error}") from error
+        raise FormatError(f"{str(path)!r}: {error}") from error
     if into is not None:
         _take_over(into, arrays, trainer, state)
     return model if trainer is None else (model, trainer)

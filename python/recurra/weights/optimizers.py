@@ -29,6 +29,8 @@ def describe_optimizer(optimizer: Optimizer, model: Any) -> dict[str, Any]:
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer: expected one of recurra's, got {shown(optimizer)}")
+    if not callable(getattr(model, "leaves", None)):
+        raise TypeError(f"optimizer: expected None, as the model has no leaves(), got {shown(optimizer)}")
     numbers: dict[int, int] = {}
     for i, leaf in enumerate(model.leaves()):
         numbers.setdefault(_identity(leaf), i)

@@ -70,13 +70,13 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
     library = _library()
     name = _checked_path(path)
     if not stat.S_ISREG(os.stat(name).st_mode) and not os.path.isdir(name):  # noqa: PTH112, PTH116 (a pipe would wait)
-        raise FormatError(f"{shown(name)}: expected a regular file, got something else")
+        raise FormatError(f"{name!r}: expected a regular file, got something else")
     with open(name, "rb") as file:  # noqa: PTH123
         size = os.fstat(file.fileno()).st_size
         try:
             header = read_header(file.read(8 + MOST_HEADER), size)
         except FormatError as error:
-            raise FormatError(f"{shown(name)}: {error}") from None
+            raise FormatError(f"{name!r}: {error}") from None
         file.seek(0)
         content = file.read()
     try:
@@ -84,10 +84,10 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
         if {key: (value.dtype, value.shape) for key, value in arrays.items()} != header.arrays:
             raise ValueError("the header says something else than the arrays")
     except Exception as error:  # whatever the library makes of what the checks haven't found
-        raise FormatError(f"{shown(name)}: expected a safetensors file, got one that can't be read: {error}") from error
+        raise FormatError(f"{name!r}: expected a safetensors file, got one that can't be read: {error}") from error
     for key, array in arrays.items():
         if array.dtype == bool and array.size and array.view(np.uint8).max() > 1:
-            raise FormatError(f"{shown(name)}: expected bytes 0 and 1 in {shown(key)}, which is of bool, got others")
+            raise FormatError(f"{name!r}: expected bytes 0 and 1 in {shown(key)}, which is of bool, got others")
     return {key: np.array(arrays[key], order="C") for key in header.arrays}, header.metadata
 
 
