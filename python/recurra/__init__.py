@@ -81,14 +81,20 @@ __all__ = [
     "cross_entropy",
     "fit",
     "formula",
+    "from_keras",
+    "from_torch",
     "functional",
     "generate",
     "get_num_threads",
+    "load",
     "mse",
     "reference",
+    "save",
     "set_num_threads",
     "sigmoid",
     "softmax",
+    "to_keras",
+    "to_torch",
 ]
 
 
