@@ -18,6 +18,7 @@ from . import _openmp, formula, functional, reference  # noqa: F401 (_openmp com
 from ._core import build_info
 from ._lazy import lazy
 from .composite import Composite
+from .data import batches, pad
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .fit import fit
@@ -60,6 +61,7 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "__version__",
+    "batches",
     "binary_cross_entropy",
     "build_info",
     "cells",
@@ -71,6 +73,7 @@ __all__ = [
     "generate",
     "get_num_threads",
     "mse",
+    "pad",
     "reference",
     "set_num_threads",
     "sigmoid",
