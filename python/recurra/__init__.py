@@ -28,7 +28,17 @@ from .generate import generate
 from .history import History
 from .layers import GRU, LSTM, RNN
 from .linear import Linear
-from .losses import binary_cross_entropy, cross_entropy, mse, softmax
+from .losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    ctc,
+    ctc_decode,
+    gaussian_nll,
+    huber,
+    mse,
+    quantile,
+    softmax,
+)
 from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
@@ -67,13 +77,18 @@ __all__ = [
     "cells",
     "clip_grad_norm",
     "cross_entropy",
+    "ctc",
+    "ctc_decode",
     "fit",
     "formula",
     "functional",
+    "gaussian_nll",
     "generate",
     "get_num_threads",
+    "huber",
     "mse",
     "pad",
+    "quantile",
     "reference",
     "set_num_threads",
     "sigmoid",
