@@ -39,6 +39,7 @@ from .losses import (
     quantile,
     softmax,
 )
+from .metrics import accuracy
 from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
@@ -71,6 +72,7 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "__version__",
+    "accuracy",
     "batches",
     "binary_cross_entropy",
     "build_info",

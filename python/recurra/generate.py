@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown
-from ._training import reverse_of
 from .embedding import Embedding
 from .linear import Linear
 from .recurrent import is_layer_type
 from .sequential import Sequential, as_model
+from .training.items import reverse_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
