@@ -114,11 +114,10 @@ def _check_like(part: str, arrays: Arrays, model: Arrays) -> None:
     """Whether weights are ones of this model."""
     wrong = [f"no {name}" for name in model if name not in arrays]
     wrong += [f"also {name}" for name in arrays if name not in model]
-    wrong += [
-        f"{name} {array.dtype} {array.shape} instead of {model[name].dtype} {model[name].shape}"
-        for name, array in arrays.items()
-        if name in model and (array.dtype, array.shape) != (model[name].dtype, model[name].shape)
-    ]
+    for name, own in model.items():
+        array = arrays.get(name, own)
+        if (array.dtype, array.shape) != (own.dtype, own.shape):
+            wrong.append(f"{name} {array.dtype} {array.shape} instead of {own.dtype} {own.shape}")
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         what = "weights" if part == "model" else "best weights"
