@@ -43,6 +43,7 @@ from .metrics import accuracy
 from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
+from .sparse_rows import SparseRows
 from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
 
@@ -70,6 +71,7 @@ __all__ = [
     "ReLU",
     "Sequential",
     "Sigmoid",
+    "SparseRows",
     "Tanh",
     "__version__",
     "accuracy",

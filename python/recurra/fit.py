@@ -17,9 +17,12 @@ import importlib
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from ._checks import check_flag, check_number, check_rng, check_size, shown
 from .module import Module
-from .optim import Optimizer, leaves_of
+from .optim import Optimizer
+from .optim.leaves import Leaf, identity_of, leaves_of
 from .sequential import as_model
 from .training.best import Best
 from .training.items import reverse_of
@@ -217,8 +220,8 @@ def _check_optimizer(optimizer: Any, model: Any) -> None:
     if not callable(getattr(optimizer, "step", None)) or isinstance(optimizer, type):
         raise TypeError(f"optimizer: expected one such as recurra.Adam(model), got {shown(optimizer)}")
     if isinstance(model, Module) and isinstance(optimizer, Optimizer):
-        own = {id(layer._parameters) for layer in model.leaves()}
-        if any(id(layer._parameters) not in own for layer in optimizer.layers):
+        own = {identity_of(layer) for layer in model.leaves()}
+        if any(identity_of(layer) not in own for layer in optimizer.layers):
             raise ValueError(
                 "optimizer: expected one of the model's parameters, got one of another model's: a model and its "
                 "optimizer stay together if they are copied or pickled in one call, pickle.dumps((model, optimizer))"
@@ -267,7 +270,7 @@ def _check_joint(model: Any, accumulate: object, reduce: Any) -> Reduction | Non
         raise type(error)(
             f"{name}: expected a model with leaves(), whose gradients can be added up, got: {error}"
         ) from None
-    return None if reduce is None else Reduction(reduce, leaves)
+    return None if reduce is None else Reduction(reduce, np.result_type(*(Leaf(leaf).dtype for leaf in leaves)))
 
 
 def _check_batches(name: str, batches: object, passes: int) -> None:

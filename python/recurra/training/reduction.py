@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra._checks import shown
+from recurra.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from recurra.module import Array, Module
+    from recurra.module import Array
 
     Reduce = Callable[[Array], Array | None]
 
@@ -25,15 +27,16 @@ class Reduction:
     and sums shrink alike.
     """
 
-    def __init__(self, function: Reduce, leaves: Sequence[Module]) -> None:
-        self._function = function
-        self._dtype = np.result_type(*(leaf.dtype for leaf in leaves))
-        self._buffer: Array = np.empty(0, self._dtype)
+    def __init__(self, function: Reduce, dtype: np.dtype[Any]) -> None:
+        self._function, self._dtype = function, dtype
+        self._buffer: Array = np.empty(0, dtype)
 
     def gradients(
-        self, leaves: Sequence[Module], weight: float, values: Sequence[tuple[float, float]]
+        self, leaves: Sequence[Any], weight: float, values: Sequence[tuple[float, float]]
     ) -> list[tuple[float, float]]:
         """Replaces the leaves' gradients by their mean over all processes.
+
+        A gradient of some rows goes as a whole table, and those of its rows come back that aren't 0.
 
         Args:
             leaves: layers with parameters.
@@ -44,22 +47,22 @@ class Reduction:
         Returns:
             The values' means, with the counts of all processes.
         """
-        arrays = [gradient for leaf in leaves for gradient in leaf.grads.values()]
-        size = sum(array.size for array in arrays)
+        gradients = [gradient for leaf in leaves for gradient in leaf.grads.values()]
+        sizes = [math.prod(gradient.shape) for gradient in gradients]
+        size, ends = sum(sizes), list(itertools.accumulate(sizes))
         if self._buffer.size != size + 2 * len(values):
             self._buffer = np.empty(size + 2 * len(values), self._dtype)
-        buffer, end = self._buffer, 0
+        buffer = self._buffer
         with np.errstate(all="ignore"):
-            for array in arrays:
-                begin, end = end, end + array.size
-                np.multiply(array.reshape(-1), weight, out=buffer[begin:end], casting="same_kind")
+            for gradient, length, end in zip(gradients, sizes, ends, strict=True):
+                array = gradient.to_dense() if isinstance(gradient, SparseRows) else gradient
+                np.multiply(array.reshape(-1), weight, out=buffer[end - length : end], casting="same_kind")
             if math.isnan(values[0][0]):
                 buffer[:size] = math.nan
             buffer = self._summed(buffer, size, values)
-            count, end = float(buffer[size + 1]), 0
-            for array in arrays:
-                begin, end = end, end + array.size
-                np.divide(buffer[begin:end].reshape(array.shape), count, out=array, casting="same_kind")
+            count = float(buffer[size + 1])
+            for gradient, length, end in zip(gradients, sizes, ends, strict=True):
+                _replace(gradient, buffer[end - length : end].reshape(gradient.shape), count)
         return _means(buffer[size:])
 
     def values(self, values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -75,6 +78,15 @@ class Reduction:
         if not isinstance(result, np.ndarray) or result.shape != buffer.shape or result.dtype != buffer.dtype:
             raise TypeError(f"reduce: expected to return None or {buffer.dtype} {buffer.shape}, got {shown(result)}")
         return result
+
+
+def _replace(gradient: Any, sums: Array, count: float) -> None:
+    if not isinstance(gradient, SparseRows):
+        np.divide(sums, count, out=gradient, casting="same_kind")
+        return
+    gradient.clear()
+    rows = np.flatnonzero((sums != 0).any(axis=1))
+    gradient.add(rows, (sums[rows] / count).astype(gradient.dtype))
 
 
 def _means(sums: Array) -> list[tuple[float, float]]:

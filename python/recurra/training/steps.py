@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra import _core
-from recurra.module import load_all
 from recurra.optim import clip_grad_norm
+from recurra.optim.leaves import Leaf, leaves_of
+from recurra.optim.undo import Undo
 
 from .items import Calls, Carried, Item, unpacked
 from .measures import Scores
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from recurra.history import History
-    from recurra.module import Array
 
     from .measures import Criterion, Metric
     from .reduction import Reduction
@@ -119,7 +119,7 @@ class Training:
             raise NonfiniteError(trouble)
         elif len(group) > 1:
             count = sum(batch[0][1] for batch in values)
-            leaves = [(leaf._parameters, leaf.grads) for leaf in self.model.leaves()]
+            leaves = [(leaf.parameters, leaf.layer.grads) for leaf in map(Leaf, leaves_of(self.model))]
             _core.scale_gradients(leaves, (values[0][0][1] or 1) / (count or 1))
         return values, self._step(), after
 
@@ -152,13 +152,13 @@ class Training:
         """Gradients and values as means over all processes; whether they are finite is the same for all of them."""
         assert self.reduction is not None
         if trouble:
-            means = self.reduction.gradients(self.model.leaves(), 1, [(math.nan, 1.0)] * (1 + len(self.metrics)))
+            means = self.reduction.gradients(leaves_of(self.model), 1, [(math.nan, 1.0)] * (1 + len(self.metrics)))
         else:
             scores = Scores(1 + len(self.metrics))
             for batch in values:
                 scores.add(batch)
             own = [(mean.value(), mean.sums()[1]) for mean in scores.means]
-            means = self.reduction.gradients(self.model.leaves(), values[0][0][1] or 1, own)
+            means = self.reduction.gradients(leaves_of(self.model), values[0][0][1] or 1, own)
         if not math.isfinite(means[0][0]):
             raise NonfiniteError(trouble or f"loss: expected a finite value in all processes, got {means[0][0]}")
         return means
@@ -173,25 +173,17 @@ class Training:
             norm = clip_grad_norm(leaves, self.clip_norm or sys.float_info.max, error_if_nonfinite=True)
         except FloatingPointError as error:
             raise NonfiniteError(str(error)) from None
-        memory = self._memory()
-        before = [leaf.state_dict() for leaf in leaves]  # of 286,000 weights 20 µs, the check 60, of a batch's 17,000
+        undo = Undo(leaves, self.optimizer)
         finite = False
         try:
             self.optimizer.step()
         finally:  # also where Ctrl-C came during the step, which is done then
-            finite = all(_is_finite(value) for leaf in leaves for value in leaf.params.values())
+            finite = undo.finite()
             if not finite:
-                load_all(zip(leaves, before, strict=True))
-                if memory is not None:
-                    self.optimizer.load_state_dict(memory)
+                undo.restore()
         if not finite:
             raise NonfiniteError("weights: expected finite ones after the optimizer's step, got others")
         return norm
-
-    def _memory(self) -> Any:
-        """The optimizer's own state, if it can be taken and given back: a step that is undone leaves no moments."""
-        able = hasattr(self.optimizer, "state_dict") and hasattr(self.optimizer, "load_state_dict")
-        return self.optimizer.state_dict() if able else None
 
     def _predict(self, name: str, batches: Iterable[Any]) -> list[float]:
         """The means of loss and metrics of predictions, over all processes if there are several."""
@@ -207,8 +199,3 @@ class Training:
             return values
         counts = [mean.sums()[1] for mean in scores.means]
         return [value for value, _ in self.reduction.values(list(zip(values, counts, strict=True)))]
-
-
-def _is_finite(array: Array) -> bool:
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())  # the sum of finite ones may overflow
