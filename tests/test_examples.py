@@ -247,7 +247,8 @@ def test_reference_has_every_signature(name):
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in parts:
             parts.append("*")
         if parameter.default is not parameter.empty:
-            default = repr(parameter.default).replace("'", '"').replace("<factory>", "[]")
+            factory = "{}" if "dict" in str(parameter.annotation) else "[]"
+            default = repr(parameter.default).replace("'", '"').replace("<factory>", factory)
             default = WRITTEN.get(parameter.name, default)
             parts.append(f"{parameter.name}={default}")
         elif parameter.name != "self":

@@ -426,3 +426,40 @@ def test_errors_of_batches():
         refuses(TypeError, "batches", batches=[wrong])
     for name in ("state", "lengths", "rng"):
         refuses(ValueError, "batches", batches=[(x, target, None, {name: None})])
+
+
+# ---- Gradients of some rows
+
+
+def words(sparse):
+    return recurra.Sequential(
+        recurra.Embedding(50, 4, seed=0, sparse=sparse), recurra.GRU(4, 6, seed=1), recurra.Linear(6, 50, seed=2)
+    )
+
+
+@pytest.mark.parametrize("nonfinite", [False, True])
+@pytest.mark.parametrize("options", [{"accumulate": 3}, {"reduce": lambda array: array * 2}, {}], ids=str)
+def test_gradients_of_some_rows(options, nonfinite):
+    """Are accumulated and added up like whole ones; to SGD they are the same."""
+    rng = np.random.default_rng(0)
+    tokens = [rng.integers(0, 20, (7, 1 + i)) for i in range(4)]
+    histories, models = [], []
+    for sparse in (True, False):
+        model = words(sparse)
+        loss = recurra.cross_entropy
+        if nonfinite:
+            calls = []
+            loss = lambda y, t, calls=calls: (  # noqa: E731
+                calls.append(0) or (math.nan if len(calls) == 4 else recurra.cross_entropy(y, t)[0]),
+                recurra.cross_entropy(y, t)[1],
+            )
+        batches = [(one, one) for one in tokens]
+        histories.append(
+            recurra.fit(model, batches, loss, recurra.SGD(model, lr=0.5), epochs=3, nonfinite="skip", **options)
+        )
+        models.append(model)
+    assert histories[0].losses == pytest.approx(histories[1].losses, rel=1e-5)
+    assert histories[0].losses[-1] < histories[0].losses[0]
+    for name, value in models[0].params.items():
+        np.testing.assert_allclose(value, models[1].params[name], atol=1e-5)
+    assert models[0][0].grads["weight"].rows.size <= 20
