@@ -236,7 +236,7 @@ PUBLIC |= {
     "layer.leaves": recurra.RNN.leaves,
     "history.plot": recurra.History.plot,
 }
-WRITTEN = {"lr": "1e-3", "eps": "1e-8", "dtype": "np.float32"}  # where repr writes a default otherwise
+WRITTEN = {"0.001": "1e-3", "1e-08": "1e-8", "1e-06": "1e-6", '<class "numpy.float32">': "np.float32"}  # repr: ours
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC.keys() - {"build_info"}))  # which is compiled and has no signature
@@ -249,7 +249,7 @@ def test_reference_has_every_signature(name):
         if parameter.default is not parameter.empty:
             factory = "{}" if "dict" in str(parameter.annotation) else "[]"
             default = repr(parameter.default).replace("'", '"').replace("<factory>", factory)
-            default = WRITTEN.get(parameter.name, default)
+            default = WRITTEN.get(default, default)
             parts.append(f"{parameter.name}={default}")
         elif parameter.name != "self":
             parts.append("*" * (parameter.kind is parameter.VAR_POSITIONAL) + parameter.name)
