@@ -160,6 +160,10 @@ def test_nothing_overflows_or_underflows(dtype):
     assert value == pytest.approx(-math.log(5 / 16) / 2, rel=1e-6)
     assert np.isfinite(gradient).all()
     assert recurra.ctc(masked, [np.array([2])])[0] == math.inf
+    masked[2, 0, 2] = 0  # or only at one step
+    value, gradient = recurra.ctc(masked, [np.array([2])])
+    assert value == pytest.approx(-math.log(1 / 24), rel=1e-6)
+    assert np.isfinite(gradient).all()
 
 
 def test_targets_in_a_list():
