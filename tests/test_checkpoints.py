@@ -165,6 +165,18 @@ def test_generators(tmp_path, generator):
     assert rng.random() == other.random()
 
 
+def test_shuffled_batches_go_on(tmp_path):
+    """`recurra.batches` draws the order of an epoch from its number."""
+    rng, path = np.random.default_rng(0), tmp_path / "run"
+    sequences = [rng.standard_normal((n, F)).astype(np.float32) for n in rng.integers(1, 9, 40)]
+    targets = [np.cumsum(sequence[:, :1], axis=0) for sequence in sequences]
+    setups = make(), make(), make(seed=2)
+    for setup, epochs, options in zip(setups, (5, 2, 5), ({}, {"checkpoint": path}, {"resume": path}), strict=True):
+        data = recurra.batches(sequences, targets, 7, shuffle=True, group_by_length=True)
+        recurra.fit(setup.model, data, recurra.mse, setup.optimizer, epochs=epochs, rng=1, **options)
+    assert_same_bits(setups[2].states(), setups[0].states())
+
+
 def test_when_it_is_written(tmp_path):
     """After every so many epochs and after the last, whatever made it the last; a callback comes before."""
     path, seen = tmp_path / "run", []

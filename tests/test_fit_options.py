@@ -463,3 +463,43 @@ def test_gradients_of_some_rows(options, nonfinite):
     for name, value in models[0].params.items():
         np.testing.assert_allclose(value, models[1].params[name], atol=1e-5)
     assert models[0][0].grads["weight"].rows.size <= 20
+
+
+# ---- Layers of somebody else's
+
+
+class Scale:
+    """A layer with arrays of its own: y = factor x."""
+
+    def __init__(self):
+        self.params, self.grads = {"factor": np.full(1, 0.5)}, {"factor": np.zeros(1)}
+
+    def leaves(self):
+        return [self]
+
+    def zero_grad(self):
+        self.grads["factor"][...] = 0
+
+    def run(self, x, state=None):
+        return x * self.params["factor"], state
+
+    def forward(self, x):
+        return x * self.params["factor"], x
+
+    def backward(self, tape, dy, *, need_dx=True):
+        assert not need_dx
+        self.grads["factor"] += (dy * tape).sum()
+
+
+@pytest.mark.parametrize("options", [{"accumulate": 2}, {"reduce": lambda array: array * 3}], ids=str)
+def test_layers_of_somebody_elses(options):
+    model, twin = Scale(), Scale()
+    x = np.random.default_rng(0).standard_normal((4, 3, 2))
+    history = recurra.fit(
+        model, [(one, 2 * one) for one in x], recurra.mse, recurra.SGD(model, lr=0.1), epochs=30, **options
+    )
+    size = options.get("accumulate", 1) * 3
+    joined = x.reshape(-1, size, 2)
+    recurra.fit(twin, [(one, 2 * one) for one in joined], recurra.mse, recurra.SGD(twin, lr=0.1), epochs=30)
+    np.testing.assert_allclose(model.params["factor"], twin.params["factor"], rtol=1e-12)
+    assert history.losses[-1] < 1e-3 * history.losses[0]

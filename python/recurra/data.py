@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_flag, check_index, check_size, plain_array, shown
+from ._checks import check_flag, check_size, plain_array
+from ._ragged import check_from_0, check_length, check_sequences, check_value, padded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,13 +37,13 @@ def pad(
         TypeError: a sequence isn't an array of numbers, or not of the first one's dtype; the value isn't of that dtype.
         ValueError: there is no sequence, one is longer than `length`, or shapes differ behind the first axis.
     """
-    arrays = _check_sequences("sequences", sequences)
+    arrays = check_sequences("sequences", sequences)
     check_flag("batch_first", batch_first)
-    fill = _check_value(value, arrays[0].dtype)
+    fill = check_value(value, arrays[0].dtype)
     lengths = np.array([len(array) for array in arrays], np.int64)
     longest = int(lengths.max())
-    T = longest if length is None else _check_length(length, longest, int(lengths.argmax()))
-    return _padded(arrays, T, fill, batch_first), lengths
+    T = longest if length is None else check_length(length, longest, int(lengths.argmax()))
+    return padded(arrays, T, fill, batch_first), lengths
 
 
 def batches(
@@ -119,7 +120,7 @@ class Batches:
         aligned: bool,
         value: float,
     ) -> None:
-        self._sequences = _check_sequences("sequences", sequences)
+        self._sequences = check_sequences("sequences", sequences)
         self._lengths = np.array([len(sequence) for sequence in self._sequences], np.int64)
         self._aligned = check_flag("aligned", aligned)
         self._targets = None if targets is None else self._check_targets(targets)
@@ -127,8 +128,8 @@ class Batches:
         self._shuffle, self._group = check_flag("shuffle", shuffle), check_flag("group_by_length", group_by_length)
         self._drop_last = check_flag("drop_last", drop_last)
         self._batch_first = check_flag("batch_first", batch_first)
-        self._fill = _check_value(value, self._sequences[0].dtype)
-        self._seed = _check_from_0("seed", seed)
+        self._fill = check_value(value, self._sequences[0].dtype)
+        self._seed = check_from_0("seed", seed)
         if not len(self):
             raise ValueError(
                 f"batch_size: expected up to {len(self._sequences)} with drop_last, as there are no more sequences, "
@@ -142,7 +143,7 @@ class Batches:
 
     def __call__(self, epoch: int) -> Epoch:
         """The batches of an epoch: x, target and lengths each."""
-        return Epoch(self, self._order(_check_from_0("epoch", epoch)))
+        return Epoch(self, self._order(check_from_0("epoch", epoch)))
 
     def _order(self, epoch: int) -> list[Array]:
         """The numbers of the sequences of each batch."""
@@ -161,12 +162,12 @@ class Batches:
     def _batch(self, chosen: Array) -> tuple[Array, Any, Array]:
         lengths = self._lengths[chosen]
         T = int(lengths.max())
-        x = _padded([self._sequences[i] for i in chosen], T, self._fill, self._batch_first)
+        x = padded([self._sequences[i] for i in chosen], T, self._fill, self._batch_first)
         targets = self._targets
         if targets is None or isinstance(targets, np.ndarray):
             return x, None if targets is None else targets[chosen], lengths
         own = [targets[i] for i in chosen]
-        return x, _padded(own, T, 0, self._batch_first) if self._aligned else own, lengths
+        return x, padded(own, T, 0, self._batch_first) if self._aligned else own, lengths
 
     def _check_targets(self, targets: Array | Sequence[Array]) -> Array | list[Array]:
         """An array, whose rows are the sequences', or a list of arrays."""
@@ -176,7 +177,7 @@ class Batches:
             if array.ndim == 0 or len(array) != count:
                 raise ValueError(f"targets: expected (N, …) = ({count}, …), a row for each sequence, got {array.shape}")
             return array
-        arrays = _check_sequences("targets", targets)
+        arrays = check_sequences("targets", targets)
         if len(arrays) != count:
             raise ValueError(f"targets: expected one for each of {count} sequences, got {len(arrays)}")
         for i, (array, length) in enumerate(zip(arrays, self._lengths, strict=True)):
@@ -202,64 +203,3 @@ class Epoch:
 
     def __iter__(self) -> Iterator[tuple[Array, Any, Array]]:
         return (self._source._batch(chosen) for chosen in self._order)
-
-
-def _padded(arrays: list[Array], T: int, fill: Any, batch_first: bool) -> Array:
-    first = arrays[0]
-    leading = (len(arrays), T) if batch_first else (T, len(arrays))
-    padded: Array = np.full(leading + first.shape[1:], fill, first.dtype)
-    rows = padded if batch_first else padded.swapaxes(0, 1)
-    for row, array in zip(rows, arrays, strict=True):
-        row[: len(array)] = array
-    return padded
-
-
-def _check_sequences(name: str, value: Any) -> list[Array]:
-    """At least one array of numbers (t, …), all of one dtype and of the same shape behind the first axis."""
-    if not isinstance(value, (list, tuple, np.ndarray)):
-        raise TypeError(f"{name}: expected a list of arrays (t, …), got {shown(value)}")
-    if not len(value):
-        raise ValueError(f"{name}: expected at least one, got none")
-    if isinstance(value, np.ndarray):
-        value = plain_array(name, value, "biuf", "numbers", "float32")
-        if value.ndim < 2:
-            raise ValueError(f"{name}: expected (B, t, …), got {value.shape}")
-    arrays = [plain_array(f"{name}[{i}]", one, "biuf", "numbers", "float32") for i, one in enumerate(value)]
-    first = arrays[0]
-    for i, array in enumerate(arrays):
-        if array.ndim == 0:
-            raise ValueError(f"{name}[{i}]: expected (t, …), got ()")
-        if array.dtype != first.dtype:
-            raise TypeError(f"{name}[{i}]: expected {first.dtype}, as {name}[0] is, got {array.dtype}")
-        if array.shape[1:] != first.shape[1:]:
-            behind = "".join(f", {n}" for n in first.shape[1:]) or ","
-            raise ValueError(f"{name}[{i}]: expected (t{behind}), as {name}[0] is {first.shape}, got {array.shape}")
-    return arrays
-
-
-def _check_value(value: object, dtype: np.dtype[Any]) -> Any:
-    """A number that the dtype holds."""
-    try:
-        with np.errstate(all="ignore"):
-            number = np.array(value)
-            if number.shape == () and number.dtype.kind in "biuf":
-                filled = np.full((), number, dtype)
-                if filled == number or (dtype.kind == "f" and np.isfinite(filled) == np.isfinite(number)):
-                    return filled
-    except (OverflowError, TypeError, ValueError):
-        pass
-    raise TypeError(f"value: expected a number that {dtype} holds, got {shown(value)}")
-
-
-def _check_length(length: object, longest: int, at: int) -> int:
-    T = _check_from_0("length", length)
-    if longest > T:
-        raise ValueError(f"length: expected at least {longest}, the steps of sequences[{at}], got {T}")
-    return T
-
-
-def _check_from_0(name: str, value: object) -> int:
-    number = check_index(name, value, "an integer from 0 up")
-    if number < 0:
-        raise ValueError(f"{name}: expected an integer from 0 up, got {number}")
-    return number

@@ -14,24 +14,24 @@ The parts are in `recurra.training`.
 from __future__ import annotations
 
 import importlib
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from ._checks import check_flag, check_number, check_rng, check_size, shown
-from .module import Module
-from .optim import Optimizer
-from .optim.leaves import Leaf, identity_of, leaves_of
+from ._checks import check_flag, check_rng, check_size
 from .sequential import as_model
+from .training.arguments import (
+    check_batches,
+    check_callable,
+    check_joint,
+    check_metrics,
+    check_optimizer,
+    check_options,
+)
 from .training.best import Best
-from .training.items import reverse_of
-from .training.measures import Criterion, Metric
-from .training.reduction import Reduction
+from .training.measures import Criterion
 from .training.run import Run
 from .training.saving import Saving
 from .training.scheduling import Scheduling
-from .training.steps import NONFINITE, NonfiniteError, Training
+from .training.steps import NonfiniteError, Training
 
 if TYPE_CHECKING:
     import os
@@ -142,15 +142,15 @@ def fit(
     """
     model = as_model(model)
     check_size("epochs", epochs)
-    _check_optimizer(optimizer, model)
-    _check_callable("loss", loss)
+    check_optimizer(optimizer, model)
+    check_callable("loss", loss)
     if callback is not None:
-        _check_callable("callback", callback)
+        check_callable("callback", callback)
     judged = validation if validation is not None else batches if patience is not None else None
-    _check_batches("batches", batches, epochs * (2 if judged is batches else 1))
+    check_batches("batches", batches, epochs * (2 if judged is batches else 1))
     if validation is not None:
-        _check_batches("validation", validation, epochs)
-    _check_options(model, clip_norm, carry_state, nonfinite)
+        check_batches("validation", validation, epochs)
+    check_options(model, clip_norm, carry_state, nonfinite)
     first = bool(getattr(model, "batch_first", None))
     scheduling = Scheduling(schedule, schedule_every, optimizer)
     generator = None if rng is None else check_rng("rng", rng)
@@ -158,10 +158,10 @@ def fit(
     training = Training(
         model,
         Criterion("loss", loss, first),
-        _check_metrics(metrics, first),
+        check_metrics(metrics, first),
         optimizer,
         scheduling,
-        _check_joint(model, accumulate, reduce),
+        check_joint(model, accumulate, reduce),
         accumulate=accumulate,
         clip_norm=clip_norm,
         carry_state=carry_state,
@@ -214,78 +214,6 @@ def _reached(history: History) -> str:
 
 def _of_epoch(batches: Batches, epoch: int) -> Iterable[Any]:
     return batches if hasattr(batches, "__iter__") else batches(epoch)
-
-
-def _check_optimizer(optimizer: Any, model: Any) -> None:
-    if not callable(getattr(optimizer, "step", None)) or isinstance(optimizer, type):
-        raise TypeError(f"optimizer: expected one such as recurra.Adam(model), got {shown(optimizer)}")
-    if isinstance(model, Module) and isinstance(optimizer, Optimizer):
-        own = {identity_of(layer) for layer in model.leaves()}
-        if any(identity_of(layer) not in own for layer in optimizer.layers):
-            raise ValueError(
-                "optimizer: expected one of the model's parameters, got one of another model's: a model and its "
-                "optimizer stay together if they are copied or pickled in one call, pickle.dumps((model, optimizer))"
-            )
-
-
-def _check_options(model: Any, clip_norm: object, carry_state: object, nonfinite: object) -> None:
-    if clip_norm is not None:
-        check_number("clip_norm", clip_norm, "a number above 0", 5e-324, math.inf)
-    if not isinstance(nonfinite, str):
-        raise TypeError(f"nonfinite: expected 'stop', 'skip' or 'raise', got {shown(nonfinite)}")
-    if nonfinite not in NONFINITE:
-        raise ValueError(f"nonfinite: expected 'stop', 'skip' or 'raise', got {shown(nonfinite)}")
-    if check_flag("carry_state", carry_state) and (layer := reverse_of(model)) is not None:
-        raise ValueError(
-            f"carry_state: expected layers of one direction, forward, as a reverse one ends where a batch begins, got "
-            f"{shown(layer)}"
-        )
-
-
-def _check_metrics(metrics: Any, batch_first: bool) -> dict[str, Metric]:
-    if metrics is None:
-        return {}
-    if not hasattr(metrics, "items"):
-        raise TypeError(f"metrics: expected a dict of functions by name, got {shown(metrics)}")
-    checked = {}
-    for name, function in metrics.items():
-        if not isinstance(name, str):
-            raise TypeError(f"metrics: expected names that are str, got {shown(name)}")
-        _check_callable(f"metrics[{name!r}]", function)
-        checked[name] = Metric(f"metrics[{name!r}]", function, batch_first)
-    return checked
-
-
-def _check_joint(model: Any, accumulate: object, reduce: Any) -> Reduction | None:
-    """What adds up over processes, if anything does; also whether batches can be joined."""
-    joined = check_size("accumulate", accumulate) > 1
-    if reduce is not None:
-        _check_callable("reduce", reduce)
-    if not joined and reduce is None:
-        return None
-    try:
-        leaves = leaves_of(model)
-    except (TypeError, ValueError) as error:
-        name = "accumulate" if joined else "reduce"
-        raise type(error)(
-            f"{name}: expected a model with leaves(), whose gradients can be added up, got: {error}"
-        ) from None
-    return None if reduce is None else Reduction(reduce, np.result_type(*(Leaf(leaf).dtype for leaf in leaves)))
-
-
-def _check_batches(name: str, batches: object, passes: int) -> None:
-    if not hasattr(batches, "__iter__") and not callable(batches):
-        raise TypeError(f"{name}: expected an iterable or a function of the epoch, got {shown(batches)}")
-    if passes > 1 and hasattr(batches, "__next__"):
-        raise TypeError(
-            f"{name}: expected an iterable that can begin anew, as there are {passes} passes, or a function of the "
-            f"epoch, got an iterator, {shown(batches)}"
-        )
-
-
-def _check_callable(name: str, value: object) -> None:
-    if not callable(value):
-        raise TypeError(f"{name}: expected a function, got {shown(value)}")
 
 
 def _import_tqdm() -> Any:

@@ -33,6 +33,9 @@ def ctc(
     neighbours are merged and blanks left out after it. The value is the mean over the batch of these losses, each
     divided by the number of its labels (by 1 if there are none). Sums are in float64 and in logarithms.
 
+    In `fit` batches count by their steps; to count them by their sequences give it a loss that says so:
+    `lambda y, target, lengths: (*recurra.ctc(y, target, lengths), len(target))`.
+
     Args:
         logits: (T, B, C), float32 or float64, T, B and C from 1 up.
         targets: labels in 0..C-1 but the blank: an array (B, S) of integers, or B arrays (s,) in a list.
