@@ -76,38 +76,39 @@ struct AdamRates {
   double lr, beta1, beta2, eps, weight_decay;
 };
 
-// What a group's parameters have in common at a step, which counts from 1. `decoupled`: AdamW, whose decay shrinks the
-// parameter itself instead of adding to the gradient. `sparse`: as torch.optim.SparseAdam, which adds eps to the root
-// of the square before and not after it is corrected.
-template <class T>
-AdamTask<T> adam_task(const AdamRates &rates, bool decoupled, bool sparse, long long step) {
-  const double t = static_cast<double>(step), root = std::sqrt(1 - std::pow(rates.beta2, t));
-  AdamTask<T> task{};
-  task.beta1 = rates.beta1;
-  task.beta2 = rates.beta2;
-  task.eps = rates.eps;
-  task.weight_decay = decoupled ? 0 : rates.weight_decay;
-  task.shrink = decoupled ? 1 - rates.lr * rates.weight_decay : 1;
-  task.step_size = rates.lr / (1 - std::pow(rates.beta1, t)) * (sparse ? root : 1);
-  task.root = sparse ? 1 : root;
-  return task;
-}
-
+// What the parameters of each group have in common at a step, which counts from 1.
 template <class T>
 struct AdamTasks {
+  // `decoupled`: AdamW, whose decay shrinks the parameter itself instead of adding to the gradient.
   AdamTasks(const std::vector<AdamRates> &groups, bool decoupled, long long step) {
+    const double t = static_cast<double>(step);
     for (const AdamRates &rates : groups) {
-      dense.push_back(adam_task<T>(rates, decoupled, false, step));
-      sparse.push_back(adam_task<T>(rates, decoupled, true, step));
+      AdamTask<T> task{};
+      task.beta1 = rates.beta1;
+      task.beta2 = rates.beta2;
+      task.eps = rates.eps;
+      task.weight_decay = decoupled ? 0 : rates.weight_decay;
+      task.shrink = decoupled ? 1 - rates.lr * rates.weight_decay : 1;
+      task.step_size = rates.lr / (1 - std::pow(rates.beta1, t));
+      task.root = std::sqrt(1 - std::pow(rates.beta2, t));
+      dense.push_back(task);
     }
   }
-  std::vector<AdamTask<T>> dense, sparse;  // by groups
+  // Of a gradient of some rows, as torch.optim.SparseAdam has it: eps is added to the root of the square before, not
+  // after the square is corrected.
+  AdamTask<T> sparse(std::size_t group) const {
+    AdamTask<T> task = dense[group];
+    task.step_size *= task.root;
+    task.root = 1;
+    return task;
+  }
+  std::vector<AdamTask<T>> dense;  // by groups
 };
 
 template <class T>
 void adam_step(const StepArrays<T> &layer, const AdamTasks<T> &tasks) {
   step_all(layer, [&](std::size_t i, std::size_t group, Index at, Index from, Index size) {
-    AdamTask<T> piece = (layer.gradients[i].rows ? tasks.sparse : tasks.dense)[group];
+    AdamTask<T> piece = layer.gradients[i].rows ? tasks.sparse(group) : tasks.dense[group];
     piece.size = size;
     piece.parameter = layer.parameters->data(i) + at;
     piece.gradient = layer.gradients[i].values + from;

@@ -59,13 +59,13 @@ class NamedArrays {
         if (!contiguous<T>(array)) array = copied(array);
       }
     }
-    gradients_.resize(arrays_.size());
+    if (kind_.gradient) gradients_.resize(arrays_.size());
     pointers_.resize(arrays_.size());
     for (std::size_t i = 0; i < arrays_.size(); ++i) {
       if (kind_.optional && objects_[i].is_none()) continue;
       pointers_[i] =
           kind_.access == Access::kWrite ? target_of<T>(entries[i], arrays_[i], kind_.name) : pointer<T>(arrays_[i]);
-      gradients_[i].values = pointers_[i];
+      if (kind_.gradient) gradients_[i].values = pointers_[i];
     }
     for (const auto &[i, sparse] : sparse_) sparse.point(gradients_[i]);
   }
@@ -282,9 +282,9 @@ void adam(const py::list &list, const py::list &count, const py::list &groups, b
   layers.refuse_rows("weight_decay", [&](std::size_t group) { return rates[group].weight_decay; });
   Counter counter(count);
   {
+    const WithoutGil released;  // and in our floating-point mode, which the tasks' numbers depend on too
     const AdamTasks<float> singles(rates, decoupled, counter.next());
     const AdamTasks<double> doubles(rates, decoupled, counter.next());
-    const WithoutGil released;
     layers.each([&](auto &layer) {
       if constexpr (std::is_same_v<decltype(layer), Layer<float> &>) {
         adam_step(layer.step(), singles);

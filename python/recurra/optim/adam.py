@@ -61,10 +61,11 @@ class Adam(Optimizer):
         """Changes every parameter by its gradient: all of them, or none after an error."""
         means, squares = self._moments_of("exp_avg"), self._moments_of("exp_avg_sq")
         layers = [
-            (leaf.parameters, leaf.layer.grads, mean, square, leaf.frozen, tag)
+            (leaf.own or leaf.parameters, leaf.layer.grads, mean, square, leaf.frozen, tag)
             for leaf, mean, square, tag in zip(self._leaves, means, squares, self._tags, strict=True)
         ]
-        groups = [(group["lr"], *group["betas"], group["eps"], group["weight_decay"]) for group in self._groups]
+        rates = [group._rates for group in self._groups]
+        groups = [(rate["lr"], *rate["betas"], rate["eps"], rate["weight_decay"]) for rate in rates]
         _core.adam(layers, self._count, groups, self._decoupled)
 
 

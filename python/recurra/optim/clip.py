@@ -9,7 +9,7 @@ from typing import Any
 from recurra import _core
 from recurra._checks import check_flag, check_number
 
-from .leaves import Leaf, leaves_of
+from .leaves import Leaf, is_ours, leaves_of
 
 
 def clip_grad_norm(model: Any, max_norm: float, *, error_if_nonfinite: bool = False) -> float:
@@ -32,7 +32,9 @@ def clip_grad_norm(model: Any, max_norm: float, *, error_if_nonfinite: bool = Fa
     """
     limit = check_number("max_norm", max_norm, "a number above 0", 5e-324, math.inf)
     check_flag("error_if_nonfinite", error_if_nonfinite)
-    gradients = [(leaf.parameters, leaf.layer.grads) for leaf in map(Leaf, leaves_of(model))]
+    gradients = [
+        (layer._parameters if is_ours(layer) else Leaf(layer).parameters, layer.grads) for layer in leaves_of(model)
+    ]
     norm = math.sqrt(_core.square_sum(gradients))
     if not math.isfinite(norm):
         if error_if_nonfinite:

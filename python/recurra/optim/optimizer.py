@@ -121,11 +121,14 @@ class Optimizer(Attributes):
 
     def zero_grad(self) -> None:
         """Sets every gradient to 0, in place; of parameters that are in no group, it stays."""
-        pairs = list(zip(self._leaves, self._tags, strict=True))
         _core.zero_gradients(
-            [(leaf.parameters, leaf.layer.grads, -1, tag) for leaf, tag in pairs if not leaf.clears_itself]
+            [
+                (leaf.own or leaf.parameters, leaf.layer.grads, -1, tag)
+                for leaf, tag in zip(self._leaves, self._tags, strict=True)
+                if not leaf.clears_itself
+            ]
         )
-        for leaf, _ in pairs:
+        for leaf in self._leaves:
             if leaf.clears_itself:
                 leaf.layer.zero_grad()
 
@@ -155,6 +158,8 @@ class Optimizer(Attributes):
         moments = self._moments[name]
         if moments is None:
             moments = self._moments[name] = [dict.fromkeys(leaf.names) for leaf in self._leaves]
+        if len(self._made[name]) == len(self._groups):
+            return moments
         missing = [i for i, group in enumerate(self._groups) if i not in self._made[name] and needed(group)]
         if missing:
             for leaf, of, arrays in zip(self._leaves, self._places, moments, strict=True):

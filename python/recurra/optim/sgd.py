@@ -54,12 +54,13 @@ class SGD(Optimizer):
 
     def step(self) -> None:
         """Changes every parameter by its gradient: all of them, or none after an error."""
+        rates = [group._rates for group in self._groups]
         velocities: Any = [None] * len(self._leaves)
-        if any(group["momentum"] for group in self._groups):
+        if any(rate["momentum"] for rate in rates):
             velocities = self._moments_of("momentum_buffer", lambda group: group["momentum"])
         layers = [
-            (leaf.parameters, leaf.layer.grads, velocity, leaf.frozen, tag)
+            (leaf.own or leaf.parameters, leaf.layer.grads, velocity, leaf.frozen, tag)
             for leaf, velocity, tag in zip(self._leaves, velocities, self._tags, strict=True)
         ]
-        names = ("lr", "momentum", "weight_decay", "nesterov")
-        _core.sgd(layers, self._count, [tuple(group[name] for name in names) for group in self._groups])
+        groups = [(rate["lr"], rate["momentum"], rate["weight_decay"], rate["nesterov"]) for rate in rates]
+        _core.sgd(layers, self._count, groups)

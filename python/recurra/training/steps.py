@@ -168,7 +168,7 @@ class Training:
         if not hasattr(self.model, "leaves"):
             self.optimizer.step()
             return 0.0
-        leaves = self.model.leaves()
+        leaves = leaves_of(self.model)
         try:  # without clip_norm at a norm that none exceeds
             norm = clip_grad_norm(leaves, self.clip_norm or sys.float_info.max, error_if_nonfinite=True)
         except FloatingPointError as error:
