@@ -20,6 +20,7 @@ from ._lazy import lazy
 from .attention import Attention
 from .attention_pooling import AttentionPooling
 from .composite import Composite
+from .data import batches, pad
 from .embedding import Embedding
 from .encoder_decoder import EncoderDecoder
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
@@ -30,7 +31,18 @@ from .generate import generate
 from .history import History
 from .layers import GRU, LSTM, RNN
 from .linear import Linear
-from .losses import binary_cross_entropy, cross_entropy, mse, softmax
+from .losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    ctc,
+    ctc_decode,
+    gaussian_nll,
+    huber,
+    mse,
+    quantile,
+    softmax,
+)
+from .metrics import accuracy
 from .normalisation import LayerNorm
 from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .parallel import Parallel
@@ -74,20 +86,28 @@ __all__ = [
     "SparseRows",
     "Tanh",
     "__version__",
+    "accuracy",
+    "batches",
     "binary_cross_entropy",
     "build_info",
     "cells",
     "clip_grad_norm",
     "cross_entropy",
+    "ctc",
+    "ctc_decode",
     "fit",
     "formula",
     "from_keras",
     "from_torch",
     "functional",
+    "gaussian_nll",
     "generate",
     "get_num_threads",
+    "huber",
     "load",
     "mse",
+    "pad",
+    "quantile",
     "reference",
     "save",
     "set_num_threads",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown
-from ._training import reverse_of
 from .composite import Composite
 from .embedding import Embedding
 from .encoder_decoder import EncoderDecoder
 from .linear import Linear
 from .recurrent import is_layer_type
 from .sequential import Sequential, as_model
+from .training.items import reverse_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
