@@ -18,6 +18,7 @@ from . import _openmp, formula, functional, reference  # noqa: F401 (_openmp com
 from ._core import build_info
 from ._lazy import lazy
 from .composite import Composite
+from .data import batches, pad
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .fit import fit
@@ -27,7 +28,17 @@ from .generate import generate
 from .history import History
 from .layers import GRU, LSTM, RNN
 from .linear import Linear
-from .losses import binary_cross_entropy, cross_entropy, mse, softmax
+from .losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    ctc,
+    ctc_decode,
+    gaussian_nll,
+    huber,
+    mse,
+    quantile,
+    softmax,
+)
 from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
@@ -60,17 +71,24 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "__version__",
+    "batches",
     "binary_cross_entropy",
     "build_info",
     "cells",
     "clip_grad_norm",
     "cross_entropy",
+    "ctc",
+    "ctc_decode",
     "fit",
     "formula",
     "functional",
+    "gaussian_nll",
     "generate",
     "get_num_threads",
+    "huber",
     "mse",
+    "pad",
+    "quantile",
     "reference",
     "set_num_threads",
     "sigmoid",
