@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
@@ -14,7 +15,7 @@ from ._checks import check_array, check_flag, check_index, check_number, shown
 from .module import Module, writeable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Self
 
     from .module import Array
@@ -45,6 +46,37 @@ class Rate:
         optimizer._rates = optimizer._check_rates(optimizer._rates | {self.name: value})
 
 
+class ParamGroup(MutableMapping[str, Any]):
+    """The rates of some parameters, by name; `group["lr"] = 1e-4` is checked, and counts from the next step on.
+
+    "initial_lr" is the rate before the first schedule, if there are any.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        self._initial: dict[str, float] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._initial[name] if name in self._initial else self._optimizer._rates[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name == "initial_lr":
+            self._initial[name] = check_number(name, value, FROM_0, 0, INFINITY)
+            return
+        if name not in self._optimizer._rates:
+            raise KeyError(name)
+        setattr(self._optimizer, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"{name}: expected to stay in the group, got a deletion")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._optimizer._rates, *self._initial))
+
+    def __len__(self) -> int:
+        return len(self._optimizer._rates) + len(self._initial)
+
+
 class Optimizer(Attributes):
     """What all have: the layers with parameters, rates that may be set between steps, and gradients to clear."""
 
@@ -56,6 +88,7 @@ class Optimizer(Attributes):
     def __init__(self, model: Any, **rates: object) -> None:
         self._layers = leaves_of(model)
         self._rates = self._check_rates(rates)
+        self._groups = [ParamGroup(self)]
         self._count = [0]  # of steps; the core counts it up together with the step
         self._moments: dict[str, Moments | None] = dict.fromkeys(self._moment_names)  # None: zeros, not made yet
 
@@ -67,6 +100,11 @@ class Optimizer(Attributes):
     def layers(self) -> list[Module]:
         """The layers with parameters."""
         return list(self._layers)
+
+    @property
+    def param_groups(self) -> list[ParamGroup]:
+        """The groups of parameters, each with its rates."""
+        return list(self._groups)
 
     def step(self) -> None:
         """Changes every parameter by its gradient: all of them, or none after an error."""
