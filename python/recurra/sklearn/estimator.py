@@ -11,20 +11,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._checks import check_dtype
-from ..fit import fit
-from ..history import History
+from recurra._checks import check_dtype
+from recurra.fit import fit
+from recurra.history import History
+
 from .inputs import read
-from .network import check_parameters, make_model, make_optimizer
+from .network import check_parameters, make_model, make_optimizer, step_schedule
 from .objective import Weighted
-from .scaling import Scaling, scaling_of
+from .scaling import scaling_of
 from .sequences import Samples, Sequences
 from .targets import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .._checks import Array
+    from recurra._checks import Array
 
 CHUNK = 256  # sequences that are predicted at once
 
@@ -59,7 +60,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         """Which `count` of the chosen sequences are kept from training."""
         return rng.permutation(chosen)[:count]
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Any:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         """Trains a new network."""
         check_parameters(self)
         samples, chosen = self._samples(X, y, sample_weight, groups, reset=True)
@@ -75,9 +76,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
             held_out = np.sort(self._held_out(samples, chosen, count, rng))
             chosen = np.setdiff1d(chosen, held_out)
         self._train(samples, chosen, held_out, int(self.max_epochs))
-        return self
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Any:
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         """Trains the network for an epoch more; a new one for its first."""
         check_parameters(self)
         if self.early_stopping:
@@ -87,15 +87,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         if first:
             self._begin(samples)
         self._train(samples, chosen, chosen[:0], 1)
-        return self
 
     def _samples(self, X: Any, y: Any, sample_weight: Any, groups: Any, reset: bool) -> tuple[Samples, Array]:
         """What is trained with, and which of the sequences: those of weight 0 have no part in anything but classes."""
         sequences = read(self, X, groups, reset=reset)
         if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         steps = self.output == "steps"
         targets = self._encode(y, sequences, reset)
         given = weights_of(sample_weight, sequences, steps)
@@ -125,6 +122,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         self.model_ = make_model(self, samples.sequences.flat.shape[1], self._outputs(), rng)
         self._optimizer = make_optimizer(self, self.model_)
+        self._schedule = None if self.schedule is None else self.schedule(self._optimizer)
         self._rng = rng
         self.history_ = History()
         return rng
@@ -136,7 +134,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         def batches(_: int) -> Iterable[Any]:
             return _Lazy(samples, rng.permutation(chosen), size)
 
-        stop = _Plateau(float(self.tol), int(self.n_iter_no_change), self.verbose == 1, len(self.history_.losses))
+        printed = len(self.history_.losses) if self.verbose == 1 else None
+        after = _AfterEpoch(float(self.tol), int(self.n_iter_no_change), printed, self._schedule)
         history = fit(
             self.model_,
             batches,
@@ -146,7 +145,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
             validation=_Lazy(samples, held_out, CHUNK) if len(held_out) else None,
             patience=int(self.n_iter_no_change) if len(held_out) else None,
             clip_norm=self.clip_norm,
-            callback=stop,
+            callback=after,
             progress=self.verbose in {2, "bar"},
             rng=rng,
         )
@@ -207,27 +206,35 @@ class _Lazy:
     def __init__(self, samples: Samples, order: Array, size: int) -> None:
         self.samples, self.order, self.size = samples, order, size
 
-    def __len__(self) -> int:
-        return -(-len(self.order) // self.size)
+    def __len__(self) -> int:  # for the bar
+        return len(range(0, len(self.order), self.size))
 
     def __iter__(self) -> Any:
         for begin in range(0, len(self.order), self.size):
             yield self.samples.batch(self.order[begin : begin + self.size])
 
 
-class _Plateau:
-    """Prints epochs, and ends the training where its loss hasn't become smaller by `tol` for so many epochs."""
+class _AfterEpoch:
+    """Prints it, steps the schedule, and ends the training where the loss hasn't become smaller by `tol` for a while.
 
-    def __init__(self, tol: float, patience: int, prints: bool, before: int) -> None:
-        self.tol, self.patience, self.prints, self.before = tol, patience, prints, before
+    Args:
+        tol: by how much it has to.
+        patience: for how many epochs it needn't.
+        printed: how many epochs have been printed before; None to print none.
+        schedule: of the learning rate, or None.
+    """
+
+    def __init__(self, tol: float, patience: int, printed: int | None, schedule: Any) -> None:
+        self.tol, self.patience, self.printed, self.schedule = tol, patience, printed, schedule
         self.best, self.waited = float("inf"), 0
 
     def __call__(self, history: History) -> bool:
         """Whether that was the last epoch; with validation, `fit` itself has the patience."""
         loss = history.losses[-1]
-        if self.prints:
+        if self.printed is not None:
             validation = f"  validation {history.validation[-1]:.6g}" if history.validation else ""
-            print(f"epoch {self.before + len(history.losses)}  loss {loss:.6g}{validation}", flush=True)  # noqa: T201
+            print(f"epoch {self.printed + len(history.losses)}  loss {loss:.6g}{validation}", flush=True)  # noqa: T201
+        step_schedule(self.schedule, history.validation[-1] if history.validation else loss)
         if history.validation:
             return False
         self.waited = 0 if loss < self.best - self.tol else self.waited + 1

@@ -10,19 +10,49 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from .._checks import check_flag, check_size
+from recurra._checks import check_flag, check_size
+
 from .regressor import RecurrentRegressor
 from .windows import Series, Windows, cut, read_series
 
 if TYPE_CHECKING:
-    from .._checks import Array
+    from recurra._checks import Array
+
     from .sequences import Samples
 
 OWN = {"horizon", "window", "stride", "center"}
 
 
 class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
-    """Forecasts."""
+    """The next `horizon` steps of a series from its last `window`, all at once, by a recurrent network.
+
+    X is one series, (time,), or many: (n, time), or a list of arrays (time_i,). Beside it there may be inputs:
+    `past`, known up to the present, such as the weather, and `known`, known in advance, such as holidays. Each is
+    (time, k) for one series, and (n, time, k) or a list of (time_i, k) for many.
+
+    Without `known` the network reads a window, and its last state gives all steps of the horizon. With it, the network
+    reads on through the horizon, where the value and `past` are 0, and gives each step when it has read what is known
+    of it: of a driven system that halved the error.
+
+    Args:
+        horizon: how many steps ahead, from 1 up.
+        window: how many steps the network reads; None for three horizons, 20 at least, if the shortest series has them.
+        stride: every `stride`-th window is learned from; 1 is all.
+        center: whether the network reads and gives differences to the mean of each window, so that a level it never met
+            is like others: for series that drift or trend. With False levels mean something, which is better for
+            series that return to one.
+        quantiles: None, or as for `RecurrentRegressor`: what `predict_quantiles` returns.
+        loss: as for `RecurrentRegressor`.
+        early_stopping: whether windows are held out, namely those that begin last in their series.
+        cell, hidden_size, num_layers, bidirectional, dropout, cell_options, standardize, optimizer, learning_rate,
+            schedule, weight_decay, batch_size, max_epochs, clip_norm, validation_fraction, n_iter_no_change, tol,
+            random_state, verbose, dtype: as for `RecurrentClassifier`.
+
+    Attributes:
+        regressor_: the `RecurrentRegressor` of windows.
+        window_: the window's steps.
+        model_, history_, loss_curve_, loss_, n_iter_: the regressor's.
+    """
 
     def __init__(
         self,
@@ -42,6 +72,7 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         standardize: bool = True,
         optimizer: Any = "adam",
         learning_rate: float = 0.01,
+        schedule: Any = None,
         weight_decay: float = 0.0,
         batch_size: int = 32,
         max_epochs: int = 30,
@@ -69,6 +100,7 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         self.standardize = standardize
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -82,7 +114,17 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         self.dtype = dtype
 
     def fit(self, X: Any, y: Any = None, *, past: Any = None, known: Any = None) -> RecurrentForecaster:  # noqa: ARG002
-        """Learns."""
+        """Learns from all windows of the series.
+
+        Args:
+            X: one series or many, each of `window` + `horizon` steps or more.
+            y: ignored.
+            past, known: inputs for each step of X.
+
+        Raises:
+            TypeError, ValueError: a parameter is wrong, X or an input has NaN, a series is too short, or inputs are for
+                more or fewer steps.
+        """
         horizon, stride = check_size("horizon", self.horizon), check_size("stride", self.stride)
         center = check_flag("center", self.center)
         series = read_series(X, past, known, 0)
@@ -125,13 +167,22 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         return cut(last, self.window_, horizon, 1, self._level), series.single
 
     def predict(self, X: Any = None, *, past: Any = None, known: Any = None) -> Array:
-        """What comes next."""
+        """(horizon,) of one series, (n, horizon) of many, float64: the steps after the last of X.
+
+        Args:
+            X: series of `window` steps or more, of which the last are read; None for those of `fit`.
+            past: inputs for each step of X; with X None, none.
+            known: inputs for each step of X and `horizon` more; with X None, for those only.
+
+        Raises:
+            TypeError, ValueError: as for `fit`, or inputs aren't those of `fit`.
+        """
         windows, single = self._windows(X, past, known)
         forecast = self._forecast(windows)
         return forecast[0] if single else forecast
 
     def predict_quantiles(self, X: Any = None, *, past: Any = None, known: Any = None) -> Array:
-        """Quantiles of what comes next."""
+        """(horizon, Q) of one series, (n, horizon, Q) of many, in the order of `quantiles`; else as `predict`."""
         windows, single = self._windows(X, past, known)
         quantiles: Array = self.regressor_.predict_quantiles(windows.x)[:, -int(self.horizon) :]
         quantiles = quantiles + windows.level[..., None]
@@ -142,7 +193,12 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         return predicted + windows.level
 
     def backtest(self, X: Any, *, past: Any = None, known: Any = None) -> tuple[Array, Array]:
-        """Forecasts from every window of the series, and what came."""
+        """Forecasts (N, horizon) after every window of the series, and what really came, (N, horizon).
+
+        Args:
+            X: one series or many, each of `window` + `horizon` steps or more; windows of the first come first.
+            past, known: inputs for each step of X.
+        """
         check_is_fitted(self, "regressor_")
         series = read_series(X, past, known, 0)
         _check_inputs(series, self._inputs)
@@ -152,7 +208,7 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         return self._forecast(windows), targets + windows.level
 
     def score(self, X: Any, y: Any = None, *, past: Any = None, known: Any = None) -> float:  # noqa: ARG002
-        """R² of the forecasts from every window."""
+        """R² of the forecasts after every window of X, all steps ahead alike; arguments as for `backtest`."""
         forecast, truth = self.backtest(X, past=past, known=known)
         return float(r2_score(truth.ravel(), forecast.ravel()))
 

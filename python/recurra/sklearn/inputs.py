@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
-from .._checks import Array, shown
+from recurra._checks import Array, shown
+
 from .sequences import Sequences, of_lengths
 
 FLOATS = [np.float64, np.float32]
@@ -47,25 +48,24 @@ def read(estimator: Any, X: Any, groups: Any = None, *, reset: bool = False) -> 
 
 def _parts(X: Any) -> Any:
     """An array (n, time, features), a list of arrays (time, features), or None for what is a table."""
-    if hasattr(X, "iloc") or not (isinstance(X, (list, tuple)) or hasattr(X, "__array__")):
+    if isinstance(X, (list, tuple)):
+        return _list(X)
+    if hasattr(X, "iloc") or not hasattr(X, "__array__"):
         return None
-    if not isinstance(X, (list, tuple)):
-        array = X if isinstance(X, np.ndarray) else np.asarray(X)
-        if array.ndim == 3:
-            return array
-        if array.dtype.kind != "O" or array.ndim != 1:
-            return None
-        X = list(array)
-    if not X:
-        return []
+    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if array.ndim == 1 and array.dtype.kind == "O":
+        return _list(list(array))
+    return array if array.ndim == 3 else None
+
+
+def _list(X: Any) -> list[Array] | None:
     if any(not hasattr(one, "__len__") or isinstance(one, (str, bytes)) for one in X):
         return None
     arrays = [np.asarray(one) for one in X]
     axes = {array.ndim for array in arrays}
     if axes == {1}:  # series, of which those of one length are a table
-        equal = len({len(array) for array in arrays}) == 1
-        return None if equal else [array[:, None] for array in arrays]
-    if axes != {2}:
+        return None if len({len(array) for array in arrays}) == 1 else [array[:, None] for array in arrays]
+    if not axes <= {2}:
         raise ValueError(f"X: expected sequences of (time, features), got some of {sorted(axes)} axes")
     return arrays
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import cells
-from .._checks import check_dtype, check_flag, check_number, check_size, shown
-from ..feedforward import Dropout, Last
-from ..formula_layer import FormulaLayer
-from ..layers import GRU, LSTM, RNN
-from ..linear import Linear
-from ..optim import SGD, Adam, AdamW
-from ..recurrent import Recurrent
-from ..sequential import Sequential
+from recurra import cells
+from recurra._checks import check_dtype, check_flag, check_number, check_size, shown
+from recurra.feedforward import Dropout, Last
+from recurra.formula_layer import FormulaLayer
+from recurra.layers import GRU, LSTM, RNN
+from recurra.linear import Linear
+from recurra.optim import SGD, Adam, AdamW
+from recurra.recurrent import Recurrent
+from recurra.schedules import ReduceLROnPlateau
+from recurra.sequential import Sequential
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +80,11 @@ def check_parameters(estimator: Any) -> None:
     check_number("learning_rate", estimator.learning_rate, "a number from 0 up", 0, math.inf)
     check_number("validation_fraction", estimator.validation_fraction, "a number in (0, 1)", 5e-324, 1)
     check_dtype(estimator.dtype)
+    if estimator.schedule is not None and not callable(estimator.schedule):
+        raise TypeError(
+            f"schedule: expected None or a function of the optimizer, such as recurra.schedules.StepLR with arguments, "
+            f"got {shown(estimator.schedule)}"
+        )
     if estimator.output not in OUTPUTS:
         raise ValueError(f"output: expected 'last' or 'steps', got {shown(estimator.output)}")
     if estimator.verbose not in {0, 1, 2, "bar"}:
@@ -111,3 +117,11 @@ def make_optimizer(estimator: Any, model: Sequential) -> Any:
     kind = optimizer_type(estimator.optimizer)
     decay = {"weight_decay": float(estimator.weight_decay)} if estimator.weight_decay else {}
     return kind(model, lr=float(estimator.learning_rate), **decay)
+
+
+def step_schedule(schedule: Any, loss: float) -> None:
+    """After an epoch, whose loss is of interest to one kind of schedule only."""
+    if isinstance(schedule, ReduceLROnPlateau):
+        schedule.step(loss)
+    elif schedule is not None:
+        schedule.step()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .._checks import Array
+    from recurra._checks import Array
 
 
 class Weighted:

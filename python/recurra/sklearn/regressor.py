@@ -9,22 +9,44 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array
 
-from .._checks import check_dtype, check_number, shown
-from ..losses import mse
-from .pinball import quantile
+from recurra._checks import check_dtype, check_number, shown
+from recurra.losses import huber, mse, quantile
+
 from .estimator import RecurrentEstimator
+from .network import chosen
 from .scaling import scaling_of
 from .targets import per_sample, weights_of
 
 if TYPE_CHECKING:
-    from .._checks import Array
+    from recurra._checks import Array
+
     from .sequences import Sequences
 
-LOSSES: dict[str, Any] = {"mse": mse}
+LOSSES: dict[str, Any] = {"mse": mse, "huber": huber}
 
 
 class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]
-    """Numbers of sequences."""
+    """Numbers of sequences, or of their steps, by a recurrent network; or quantiles of them.
+
+    y is (n,) or, with several numbers each, (n, k); with `output="steps"` (n, time), (n, time, k), or a list of such
+    arrays. X, rows by group and all other parameters are as for `RecurrentClassifier`.
+
+    Args:
+        cell, hidden_size, num_layers, bidirectional, dropout, cell_options, output, group: as there.
+        loss: "mse", "huber", or a function with the arguments of `recurra.mse`, of scaled targets. Unused with
+            quantiles.
+        quantiles: None, or numbers between 0 and 1, as (0.1, 0.5, 0.9): what `predict_quantiles` returns. The network
+            is trained with the mean of their pinball losses (Koenker & Bassett 1978), and with the median's, which is
+            then what `predict` returns. Where predictions would cross they are put in order, which makes none worse
+            (Chernozhukov, Fernández-Val & Galichon 2010).
+        standardize: whether inputs and targets are scaled to mean 0 and standard deviation 1.
+        optimizer, learning_rate, schedule, weight_decay, batch_size, max_epochs, clip_norm, early_stopping,
+            validation_fraction, n_iter_no_change, tol, random_state, verbose, dtype: as there.
+
+    Attributes:
+        model_, history_, loss_curve_, loss_, n_iter_, n_features_in_, feature_names_in_: as there.
+        n_outputs_: k.
+    """
 
     def __init__(
         self,
@@ -42,6 +64,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         standardize: bool = True,
         optimizer: Any = "adam",
         learning_rate: float = 0.01,
+        schedule: Any = None,
         weight_decay: float = 0.0,
         batch_size: int = 32,
         max_epochs: int = 100,
@@ -67,6 +90,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         self.standardize = standardize
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -80,12 +104,20 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         self.dtype = dtype
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RecurrentRegressor:
-        """Trains a new network."""
-        return self._fit(X, y, sample_weight, groups)
+        """Trains a new network; arguments, errors and warnings as for `RecurrentClassifier.fit`."""
+        self._check_loss()
+        self._fit(X, y, sample_weight, groups)
+        return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RecurrentRegressor:
-        """Trains for one epoch more."""
-        return self._partial_fit(X, y, sample_weight, groups)
+        """Trains for an epoch more; the first call makes the network, and scales by what it is given."""
+        self._check_loss()
+        self._partial_fit(X, y, sample_weight, groups)
+        return self
+
+    def _check_loss(self) -> None:
+        loss_function(self.loss)
+        check_levels(self.quantiles)
 
     def _targets(self, y: Any, sequences: Sequences) -> Array:
         steps = self.output == "steps"
@@ -118,7 +150,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
 
     def _loss(self) -> Any:
         if not self._levels:
-            return self.loss if callable(self.loss) else LOSSES[self.loss]
+            return loss_function(self.loss)
         levels = self._levels
 
         def loss(prediction: Array, target: Array, **options: Any) -> tuple[float, Array]:
@@ -143,12 +175,16 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         return point
 
     def predict(self, X: Any, groups: Any = None) -> Any:
-        """The mean, or the median with quantiles."""
+        """(n,) or (n, k), float64, as y was; the median if there are quantiles. With steps in the form of X."""
         numbers, sequences = self._numbers(X, groups)
         return self._as_given(self._point(numbers), sequences)
 
     def predict_quantiles(self, X: Any, groups: Any = None) -> Any:
-        """The quantiles asked for."""
+        """(n, Q) or (n, k, Q), float64, in the order of `quantiles`; with steps in the form of X.
+
+        Raises:
+            ValueError: there are no `quantiles`.
+        """
         if self.quantiles is None:
             raise ValueError("quantiles: expected some, such as RecurrentRegressor(quantiles=(0.1, 0.9)), got None")
         numbers, sequences = self._numbers(X, groups)
@@ -156,7 +192,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         return self._as_given(asked.reshape(len(asked), *self._target_shape, -1), sequences)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> float:
-        """R² of what `predict` returns."""
+        """R² of what `predict` returns, of all steps with `output="steps"`; arguments as for `fit`."""
         numbers, sequences = self._numbers(X, groups)
         weights = weights_of(sample_weight, sequences, self.output == "steps")
         return float(r2_score(self._targets(y, sequences), self._point(numbers), sample_weight=weights))
@@ -165,6 +201,15 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def loss_function(loss: Any) -> Any:
+    """A function such as `recurra.mse`."""
+    if callable(loss):
+        return loss
+    if isinstance(loss, str):
+        return chosen("loss", loss, LOSSES, " or a function such as recurra.mse")
+    raise TypeError(f"loss: expected 'mse', 'huber' or a function such as recurra.mse, got {shown(loss)}")
 
 
 def check_levels(quantiles: Any) -> list[float]:

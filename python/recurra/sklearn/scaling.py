@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from .._checks import Array
+    from recurra._checks import Array
 
 
 @dataclass

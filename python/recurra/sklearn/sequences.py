@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .._checks import Array
+    from recurra._checks import Array
 
 
 @dataclass
@@ -93,7 +93,3 @@ class Samples:
         own = rows if self.steps else chosen
         weights = None if self.weights is None else self.weights[own]
         return self.sequences.flat[rows], (self.targets[own], weights), lengths
-
-    def batches(self, chosen: Array, size: int) -> list[tuple[Any, ...]]:
-        """Those sequences in batches of up to `size`."""
-        return [self.batch(chosen[begin : begin + size]) for begin in range(0, len(chosen), size)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from .._checks import Array
-from .sequences import Sequences
+if TYPE_CHECKING:
+    from recurra._checks import Array
+
+    from .sequences import Sequences
 
 
 def per_sample(name: str, value: Any, sequences: Sequences, steps: bool) -> Array:
@@ -42,10 +44,11 @@ def per_sample(name: str, value: Any, sequences: Sequences, steps: bool) -> Arra
 
 
 def _of_rows(name: str, value: Any, sequences: Sequences, steps: bool) -> Array:
-    n, N, labels = len(sequences), len(sequences.flat), sequences.labels
-    index = getattr(value, "index", None)
-    if not steps and hasattr(value, "iloc") and len(value) == n and index.is_unique and set(index) == set(labels):
-        return _as_array(value.loc[list(labels)])  # by label, as groupby sorts them and X may not
+    n, N = len(sequences), len(sequences.flat)
+    if not steps and hasattr(value, "iloc") and len(value) == n:
+        labels = list(sequences.labels)  # type: ignore[arg-type]
+        if value.index.is_unique and set(value.index) == set(labels):
+            return _as_array(value.loc[labels])  # by label, as groupby sorts them and X may not
     array = _as_array(value)
     if len(array) == N and (steps or n != N):
         in_order = array[sequences.order]

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils.validation import check_array
 
 if TYPE_CHECKING:
-    from .._checks import Array
+    from recurra._checks import Array
 
 
 @dataclass
