@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from recurra._checks import check_dtype
+from recurra._checks import caller_level, check_dtype
 from recurra.fit import fit
 from recurra.history import History
 
@@ -23,7 +24,7 @@ from .sequences import Samples, Sequences
 from .targets import weights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from recurra._checks import Array
 
@@ -63,19 +64,20 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         """Trains a new network."""
         check_parameters(self)
-        samples, chosen = self._samples(X, y, sample_weight, groups, reset=True)
-        rng = self._begin(samples)
-        held_out = chosen[:0]
-        if self.early_stopping:
-            count = round(len(chosen) * float(self.validation_fraction))
-            if not 0 < count < len(chosen):
-                raise ValueError(
-                    f"validation_fraction: expected one that leaves a sequence or more to train with and to hold out, "
-                    f"got {self.validation_fraction} of {len(chosen)}"
-                )
-            held_out = np.sort(self._held_out(samples, chosen, count, rng))
-            chosen = np.setdiff1d(chosen, held_out)
-        self._train(samples, chosen, held_out, int(self.max_epochs))
+        with _unchanged_by_errors(self):
+            samples, chosen = self._samples(X, y, sample_weight, groups, reset=True)
+            self._begin(samples)
+            held_out = chosen[:0]
+            if self.early_stopping:
+                count = round(len(chosen) * float(self.validation_fraction))
+                if not 0 < count < len(chosen):
+                    raise ValueError(
+                        f"validation_fraction: expected one that leaves a sequence or more to train with and to hold "
+                        f"out, got {self.validation_fraction} of {len(chosen)}"
+                    )
+                held_out = np.sort(self._held_out(samples, chosen, count, self._rng))
+                chosen = np.setdiff1d(chosen, held_out)
+            self._train(samples, chosen, held_out, int(self.max_epochs))
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         """Trains the network for an epoch more; a new one for its first."""
@@ -83,10 +85,11 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         if self.early_stopping:
             raise ValueError("early_stopping: expected False, as partial_fit has no epochs to stop between, got True")
         first = not hasattr(self, "model_")
-        samples, chosen = self._samples(X, y, sample_weight, groups, reset=first)
-        if first:
-            self._begin(samples)
-        self._train(samples, chosen, chosen[:0], 1)
+        with _unchanged_by_errors(self):
+            samples, chosen = self._samples(X, y, sample_weight, groups, reset=first)
+            if first:
+                self._begin(samples)
+            self._train(samples, chosen, chosen[:0], 1)
 
     def _samples(self, X: Any, y: Any, sample_weight: Any, groups: Any, reset: bool) -> tuple[Samples, Array]:
         """What is trained with, and which of the sequences: those of weight 0 have no part in anything but classes."""
@@ -117,7 +120,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         flat = self._input_scaling.apply(sequences.flat, check_dtype(self.dtype))
         return Sequences(flat, sequences.starts, sequences.lengths, sequences.form, sequences.order, sequences.labels)
 
-    def _begin(self, samples: Samples) -> np.random.Generator:
+    def _begin(self, samples: Samples) -> None:
         """A new network, its optimizer, and the generator that everything random is drawn from."""
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         self.model_ = make_model(self, samples.sequences.flat.shape[1], self._outputs(), rng)
@@ -125,7 +128,6 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         self._schedule = None if self.schedule is None else self.schedule(self._optimizer)
         self._rng = rng
         self.history_ = History()
-        return rng
 
     def _train(self, samples: Samples, chosen: Array, held_out: Array, epochs: int) -> None:
         """Epochs over the chosen sequences, in batches drawn anew for each."""
@@ -165,10 +167,10 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
                 f"training ended in epoch {self.n_iter_ + 1}, as its loss isn't finite any more, with the weights from "
                 f"before: a smaller learning_rate, clip_norm or standardize=True may help",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=caller_level(),
             )
         elif history.interrupted:
-            warnings.warn("Training interrupted by user.", UserWarning, stacklevel=5)
+            warnings.warn("Training interrupted by user.", UserWarning, stacklevel=caller_level())
 
     def _raw(self, X: Any, groups: Any) -> tuple[Array, Sequences]:
         """The network's outputs, (n, …) or (N, …), and the sequences that they are of."""
@@ -198,6 +200,18 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         tags.target_tags.required = True
         return tags
+
+
+@contextmanager
+def _unchanged_by_errors(estimator: Any) -> Iterator[None]:
+    """Gives an estimator its attributes back if something is raised."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 class _Lazy:

@@ -32,7 +32,7 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
 
     Without `known` the network reads a window, and its last state gives all steps of the horizon. With it, the network
     reads on through the horizon, where the value and `past` are 0, and gives each step when it has read what is known
-    of it: of a driven system that halved the error.
+    of it; of a driven system that left two thirds of the error.
 
     Args:
         horizon: how many steps ahead, from 1 up.

@@ -6,8 +6,6 @@ import difflib
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from recurra import cells
 from recurra._checks import check_dtype, check_flag, check_number, check_size, shown
 from recurra.feedforward import Dropout, Last
@@ -21,6 +19,8 @@ from recurra.sequential import Sequential
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import numpy as np
 
 BUILT_IN: dict[str, Any] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 OPTIMIZERS: dict[str, Any] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
