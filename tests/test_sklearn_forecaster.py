@@ -121,6 +121,23 @@ def test_what_is_read_and_what_is_given(inputs, center):
     assert_same_bits(model.predict(series[:, :17], **before)[0], predicted[11])
 
 
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("center", [True, False])
+def test_units_do_not_matter(known, center):
+    y, push = driven(np.random.default_rng(0))
+    inputs = (push[:203], 1000 * push[:203] - 7e4) if known else (None, None)
+    units = [(y[:200], inputs[0]), (1e4 * y[:200] + 1e5, inputs[1])]
+    models = [
+        quick(dtype="float64", center=center).fit(values, known=None if more is None else more[:200])
+        for values, more in units
+    ]
+    first, second = (
+        model.predict(known=None if more is None else more[200:])
+        for model, (_, more) in zip(models, units, strict=True)
+    )
+    np.testing.assert_allclose(second, 1e4 * first + 1e5, rtol=1e-7)
+
+
 def test_it_learns_from_every_window_once():
     series = np.arange(20.0)
     read = []

@@ -19,6 +19,8 @@ from sklearn.model_selection import train_test_split
 
 import recurra
 from recurra.sklearn import RecurrentClassifier, RecurrentRegressor
+from recurra.sklearn.objective import Weighted
+from recurra.sklearn.sequences import Samples, of_lengths
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +142,48 @@ def test_weights_of_steps():
     assert_same_bits(np.concatenate(first), np.concatenate(second))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_padding_has_no_part_in_the_loss(weighted):
+    """A ragged batch's value and gradient are those of its real steps in a row."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([3, 1, 4])
+    flat, targets, weights = rng.standard_normal((8, 2)), rng.standard_normal((8, 1)), rng.uniform(0.1, 2, 8)
+    samples = Samples(of_lengths(flat, lengths, "list"), targets, weights if weighted else None, True)
+    x, target, given = samples.batch(np.arange(3))
+    prediction = rng.standard_normal((*x.shape[:2], 1))
+    value, gradient = Weighted(recurra.mse)(prediction, target, given)
+    real = (np.arange(4)[:, None] < lengths).T
+    errors = prediction.swapaxes(0, 1)[real] - targets
+    shares = weights[:, None] / 8 if weighted else np.full((8, 1), 1 / 8)
+    assert value == pytest.approx((shares * errors**2).sum())
+    np.testing.assert_allclose(gradient.swapaxes(0, 1)[real], 2 * shares * errors)
+    assert not gradient.swapaxes(0, 1)[~real].any()
+
+
+def test_light_batches_move_less():
+    """So that the gradients of an epoch's batches add up to that of all sequences."""
+    rng = np.random.default_rng(0)
+    flat, targets, weights = rng.standard_normal((12, 1)), rng.standard_normal((6, 1)), rng.exponential(size=6)
+    samples = Samples(of_lengths(flat, np.full(6, 2), "array"), targets, weights / weights.mean(), False)
+    prediction, loss = rng.standard_normal((6, 1)), Weighted(recurra.mse)
+    whole, gradient = loss(prediction, samples.batch(np.arange(6))[1])
+    parts = [loss(prediction[i : i + 2], samples.batch(np.arange(i, i + 2))[1]) for i in (0, 2, 4)]
+    assert sum(value for value, _ in parts) / 3 == pytest.approx(whole)
+    np.testing.assert_allclose(np.concatenate([slope for _, slope in parts]) / 3, gradient)
+
+
+def test_quantiles_do_not_cross_before_they_are_learned():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 3, 1)), rng.standard_normal(50)
+    model = RecurrentRegressor(quantiles=(0.4, 0.6, 0.45), max_epochs=1, random_state=0).fit(X, y)
+    raw = model._raw(X, None)[0]
+    assert (np.diff(raw, axis=1) < 0).any()
+    low, high, middle = model.predict_quantiles(X).T
+    assert (low <= middle).all()
+    assert (middle <= model.predict(X)).all()
+    assert (model.predict(X) <= high).all()
+
+
 def test_early_stopping_keeps_the_best_weights(digits):
     X, _, y, _ = digits
     model = RecurrentClassifier(random_state=0, early_stopping=True, n_iter_no_change=3, learning_rate=0.03)
@@ -245,3 +289,22 @@ def test_a_loss_that_is_not_finite_is_told(digits):
     with pytest.warns(ConvergenceWarning, match="smaller learning_rate"):
         model.fit(X[:50] * 1e3, y[:50] * 1e3)
     assert all(np.isfinite(value).all() for value in model.model_.params.values())
+
+
+def test_the_held_out_part_has_every_class():
+    """In proportion, whatever is drawn."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [100, 60, 40])
+    X = np.broadcast_to(y[:, None, None], (200, 2, 1)) + rng.standard_normal((200, 2, 1)) * 0.01
+    for seed in range(5):
+        model = RecurrentClassifier(hidden_size=2, max_epochs=1, early_stopping=True, random_state=seed)
+        held_out = []
+        original = model._held_out
+
+        def note(samples, *rest, original=original, held_out=held_out):
+            held_out.append(samples.targets[original(samples, *rest)])
+            return original(samples, *rest)
+
+        model._held_out = note
+        model.fit(X, y)
+        assert np.bincount(held_out[0]).tolist() == [10, 6, 4]

@@ -110,8 +110,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         if weights is not None:
             weights = weights / weights[own].mean()
         if reset:
-            by_row = given if given is None or steps else np.repeat(given, sequences.lengths)
-            shares = None if by_row is None else by_row[rows]
+            shares = None if given is None or steps else np.repeat(given, sequences.lengths)[rows]  # all steps are read
             self._input_scaling = scaling_of(sequences.flat[rows], shares, bool(self.standardize))
             self._scale_targets(targets[own], None if given is None else given[own])
         return Samples(self._scaled(sequences), self._scaled_targets(targets), weights, steps), np.flatnonzero(kept)
