@@ -18,7 +18,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import train_test_split
 
 import recurra
-from recurra.sklearn import RecurrentClassifier, RecurrentRegressor
+from recurra.sklearn import RecurrentClassifier, RecurrentForecaster, RecurrentRegressor
 from recurra.sklearn.objective import Weighted
 from recurra.sklearn.sequences import Samples, of_lengths
 
@@ -308,3 +308,33 @@ def test_the_held_out_part_has_every_class():
         model._held_out = note
         model.fit(X, y)
         assert np.bincount(held_out[0]).tolist() == [10, 6, 4]
+
+
+def test_interrupted_it_keeps_what_there_is():
+    calls = []
+
+    def loss(prediction, target):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return recurra.mse(prediction, target)
+
+    X = np.random.default_rng(0).standard_normal((40, 3, 1))
+    model = RecurrentRegressor(loss=loss, batch_size=20, random_state=0)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(X, X.sum(axis=(1, 2)))
+    assert (model.n_iter_, model.history_.interrupted) == (2, True)
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_parameters_set_after_fit_are_for_the_next_fit():
+    X = np.random.default_rng(0).standard_normal((20, 3, 1))
+    model = RecurrentRegressor(max_epochs=1, quantiles=(0.1,), random_state=0).fit(X, X[:, 0, 0])
+    before = model.predict(X), model.predict_quantiles(X)
+    model.set_params(output="steps", dtype="float64", quantiles=None, standardize=False, hidden_size=3)
+    assert_same_bits(before[0], model.predict(X))
+    assert_same_bits(before[1], model.predict_quantiles(X))
+    series = X.ravel()
+    forecaster = RecurrentForecaster(2, 4, max_epochs=1, random_state=0).fit(series)
+    before = forecaster.predict()
+    assert_same_bits(before, forecaster.set_params(horizon=5, window=9, center=False).predict())

@@ -179,7 +179,7 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[
 
     def _labels(self, y: Any, sequences: Sequences) -> Array:
         """(n,) or (N,) labels as they were given."""
-        labels = per_sample("y", y, sequences, self.output == "steps")
+        labels = per_sample("y", y, sequences, self._steps)
         if labels.ndim == 2 and labels.shape[1] > 1:
             raise ValueError(
                 f"y: expected one class for each {'step' if self.output == 'steps' else 'sequence'}, got an array of "
@@ -250,6 +250,6 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[
     def score(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> float:
         """The accuracy, of all steps with `output="steps"`; arguments as for `fit`."""
         raw, sequences = self._raw(X, groups)
-        weights = weights_of(sample_weight, sequences, self.output == "steps")
+        weights = weights_of(sample_weight, sequences, self._steps)
         labels = self._labels(y, sequences)
         return float(accuracy_score(labels, self.classes_[raw.argmax(axis=1)], sample_weight=weights))

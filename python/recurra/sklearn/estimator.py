@@ -96,7 +96,9 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         sequences = read(self, X, groups, reset=reset)
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        steps = self.output == "steps"
+        if reset:  # as these may be set anew before predictions
+            self._steps, self._dtype = self.output == "steps", check_dtype(self.dtype)
+        steps = self._steps
         targets = self._encode(y, sequences, reset)
         given = weights_of(sample_weight, sequences, steps)
         weights = self._reweighted(given, targets)
@@ -116,7 +118,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         return Samples(self._scaled(sequences), self._scaled_targets(targets), weights, steps), np.flatnonzero(kept)
 
     def _scaled(self, sequences: Sequences) -> Sequences:
-        flat = self._input_scaling.apply(sequences.flat, check_dtype(self.dtype))
+        flat = self._input_scaling.apply(sequences.flat, self._dtype)
         return Sequences(flat, sequences.starts, sequences.lengths, sequences.form, sequences.order, sequences.labels)
 
     def _begin(self, samples: Samples) -> None:
@@ -175,10 +177,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         """The network's outputs, (n, …) or (N, …), and the sequences that they are of."""
         check_is_fitted(self, "model_")
         sequences = self._scaled(read(self, X, groups))
-        steps = self.output == "steps"
-        width = self._outputs()
-        rows = len(sequences.flat) if steps else len(sequences)
-        raw = np.empty((rows, width), self.model_[-1].dtype)
+        steps = self._steps
+        raw = np.empty((len(sequences.flat) if steps else len(sequences), self._outputs()), self._dtype)
         for chosen in sequences.chunks(CHUNK):
             places, lengths = sequences.rows(chosen)
             y = self.model_(sequences.flat[places], **({} if lengths is None else {"lengths": lengths}))
@@ -192,7 +192,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         return raw, sequences
 
     def _as_given(self, predicted: Array, sequences: Sequences) -> Any:
-        return sequences.as_given(predicted) if self.output == "steps" else predicted
+        return sequences.as_given(predicted) if self._steps else predicted
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

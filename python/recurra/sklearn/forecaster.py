@@ -145,8 +145,8 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         else:
             regressor.fit(windows.x, targets)
         del regressor.ages
-        self.regressor_, self.window_, self._level, self._inputs = regressor, window, level, series.inputs
-        self._seen = _tail(series, window)
+        self.regressor_, self.window_, self._horizon = regressor, window, horizon
+        self._level, self._inputs, self._seen = level, series.inputs, _tail(series, window)
         for name in ("model_", "history_", "loss_curve_", "loss_", "n_iter_"):
             setattr(self, name, getattr(regressor, name))
         return self
@@ -154,7 +154,7 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
     def _windows(self, X: Any, past: Any, known: Any) -> tuple[Windows, bool]:
         """The last window of each series."""
         check_is_fitted(self, "regressor_")
-        horizon = int(self.horizon)
+        horizon = self._horizon
         if X is None:
             if past is not None:
                 raise ValueError("past: expected None, as it is that of fit where X is None, got inputs")
@@ -184,12 +184,12 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
     def predict_quantiles(self, X: Any = None, *, past: Any = None, known: Any = None) -> Array:
         """(horizon, Q) of one series, (n, horizon, Q) of many, in the order of `quantiles`; else as `predict`."""
         windows, single = self._windows(X, past, known)
-        quantiles: Array = self.regressor_.predict_quantiles(windows.x)[:, -int(self.horizon) :]
+        quantiles: Array = self.regressor_.predict_quantiles(windows.x)[:, -self._horizon :]
         quantiles = quantiles + windows.level[..., None]
         return quantiles[0] if single else quantiles
 
     def _forecast(self, windows: Windows) -> Array:
-        predicted: Array = self.regressor_.predict(windows.x).reshape(len(windows.x), -1)[:, -int(self.horizon) :]
+        predicted: Array = self.regressor_.predict(windows.x).reshape(len(windows.x), -1)[:, -self._horizon :]
         return predicted + windows.level
 
     def backtest(self, X: Any, *, past: Any = None, known: Any = None) -> tuple[Array, Array]:
@@ -202,7 +202,7 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "regressor_")
         series = read_series(X, past, known, 0)
         _check_inputs(series, self._inputs)
-        horizon = int(self.horizon)
+        horizon = self._horizon
         _check_lengths(series, self.window_ + horizon, f"window + horizon = {self.window_ + horizon}")
         windows, targets = _examples(series, self.window_, horizon, 1, self._level)
         return self._forecast(windows), targets + windows.level

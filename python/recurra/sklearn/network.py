@@ -87,7 +87,7 @@ def check_parameters(estimator: Any) -> None:
         )
     if estimator.output not in OUTPUTS:
         raise ValueError(f"output: expected 'last' or 'steps', got {shown(estimator.output)}")
-    if estimator.verbose not in {0, 1, 2, "bar"}:
+    if not any(estimator.verbose == value for value in (0, 1, 2, "bar")):
         raise ValueError(f"verbose: expected 0, 1, 2 or 'bar', got {shown(estimator.verbose)}")
     if estimator.cell_options is not None and not hasattr(estimator.cell_options, "keys"):
         raise TypeError(f"cell_options: expected a dict of a layer's arguments, got {shown(estimator.cell_options)}")

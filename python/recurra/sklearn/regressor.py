@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array
 
-from recurra._checks import check_dtype, check_number, shown
+from recurra._checks import check_number, shown
 from recurra.losses import huber, mse, quantile
 
 from .estimator import RecurrentEstimator
@@ -120,7 +120,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         check_levels(self.quantiles)
 
     def _targets(self, y: Any, sequences: Sequences) -> Array:
-        steps = self.output == "steps"
+        steps = self._steps
         array: Array = check_array(
             per_sample("y", y, sequences, steps), dtype=np.float64, ensure_2d=False, input_name="y", estimator=self
         )
@@ -134,6 +134,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         shape = targets.shape[1:]
         if reset:
             self._target_shape, self._levels = shape, check_levels(self.quantiles)
+            self._asked = [self._levels.index(float(level)) for level in self.quantiles or ()]
             self.n_outputs_ = shape[0] if shape else 1
         elif shape != self._target_shape:
             raise ValueError(f"y: expected targets of shape {self._target_shape} each as before, got {shape}")
@@ -143,7 +144,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         self._target_scaling = scaling_of(targets, weights, bool(self.standardize))
 
     def _scaled_targets(self, targets: Array) -> Array:
-        return self._target_scaling.apply(targets, check_dtype(self.dtype))
+        return self._target_scaling.apply(targets, self._dtype)
 
     def _outputs(self) -> int:
         return self.n_outputs_ * max(len(self._levels), 1)
@@ -185,16 +186,16 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         Raises:
             ValueError: there are no `quantiles`.
         """
-        if self.quantiles is None:
-            raise ValueError("quantiles: expected some, such as RecurrentRegressor(quantiles=(0.1, 0.9)), got None")
         numbers, sequences = self._numbers(X, groups)
-        asked = numbers[..., [self._levels.index(float(level)) for level in self.quantiles]]
+        if not self._asked:
+            raise ValueError("quantiles: expected some, such as RecurrentRegressor(quantiles=(0.1, 0.9)), got None")
+        asked = numbers[..., self._asked]
         return self._as_given(asked.reshape(len(asked), *self._target_shape, -1), sequences)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> float:
         """R² of what `predict` returns, of all steps with `output="steps"`; arguments as for `fit`."""
         numbers, sequences = self._numbers(X, groups)
-        weights = weights_of(sample_weight, sequences, self.output == "steps")
+        weights = weights_of(sample_weight, sequences, self._steps)
         return float(r2_score(self._targets(y, sequences), self._point(numbers), sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:
