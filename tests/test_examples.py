@@ -246,7 +246,13 @@ PUBLIC |= {
     "layer.leaves": recurra.RNN.leaves,
     "history.plot": recurra.History.plot,
 }
-WRITTEN = {"0.001": "1e-3", "1e-08": "1e-8", "1e-06": "1e-6", '<class "numpy.float32">': "np.float32"}  # repr: ours
+WRITTEN = {
+    "0.001": "1e-3",
+    "1e-08": "1e-8",
+    "1e-06": "1e-6",
+    "1e-05": "1e-5",
+    '<class "numpy.float32">': "np.float32",
+}  # repr: ours
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC.keys() - {"build_info"}))  # which is compiled and has no signature

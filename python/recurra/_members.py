@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._checks import shown
-from ._own_layer import check_leaf, dtypes_of, identity_of, missing_of_layer
+from ._own_layer import check_leaf, dtypes_of, missing_of_layer
 from .attention_pooling import AttentionPooling
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .linear import Linear
+from .module import identity_of
 from .normalisation import LayerNorm
 from .recurrent import Recurrent, is_layer_type
 from .single_steps import SingleStep

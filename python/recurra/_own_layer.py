@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import shown
-from .module import Array, Module, load_all, loadable
+from .module import Array, Module, address, load_all, loadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -150,16 +150,6 @@ def check_leaf(leaf: Any) -> None:
 def dtypes_of(leaf: Any) -> set[np.dtype[Any]]:
     """Of its parameters."""
     return {leaf.dtype} if isinstance(leaf, Module) else {array.dtype for array in leaf.params.values()}
-
-
-def identity_of(leaf: Any) -> int:
-    """Equal for leaves that share their parameters."""
-    return id(leaf._parameters if isinstance(leaf, Module) else leaf)
-
-
-def address(array: Array) -> tuple[int, tuple[int, ...]]:
-    """Equal for arrays that are the same parameter."""
-    return array.__array_interface__["data"][0], array.shape
 
 
 def version_of(leaf: Any) -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _core
 from ._checks import check_array, shown
-from ._own_layer import address, as_member, clear, identity_of, is_layer, load_leaves
-from .module import Array, Module, loadable
+from ._own_layer import as_member, clear, is_layer, load_leaves
+from .module import Array, Module, address, identity_of, loadable
 from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:

@@ -149,6 +149,16 @@ def _is_writeable(array: Any) -> bool:
     return type(array) is SparseRows or (type(array) is np.ndarray and array.flags.carray)
 
 
+def identity_of(leaf: Any) -> int:
+    """Equal for leaves that share their parameters."""
+    return id(getattr(leaf, "_parameters", leaf) if isinstance(leaf, Module) else leaf)
+
+
+def address(array: Any) -> object:
+    """Equal for arrays that are the same parameter."""
+    return (_core.address(array), array.shape) if isinstance(array, np.ndarray) else id(array)
+
+
 def loadable(value: Any) -> Any:
     """An array of a NumPy number, which arithmetic makes of arrays without axes, such as the scalars of formulas."""
     return np.asarray(value) if isinstance(value, np.generic) else value

@@ -8,16 +8,15 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from recurra._checks import check_number, shown
+from recurra.module import address, identity_of
 
-from .leaves import identity_of, leaves_of, models_of
+from .leaves import leaves_of, models_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from .optimizer import Optimizer
 
     Names = str | Iterable[str] | Callable[[str], object]
-    Place = tuple[Hashable, str]  # the identity of a leaf, and a name of its params
+    Place = tuple[int, str]  # the identity of a leaf, and a name of its params
 
 FROM_0 = "a number from 0 up"
 
@@ -132,18 +131,13 @@ def named_places(model: Any) -> Iterator[tuple[str, Place]]:
         prefix = "" if len(models) == 1 and models[0] is model else f"{i}."
         known: dict[Any, str] = {}
         for name, array in getattr(one, "params", {}).items():
-            known.setdefault(_address(array), name)
+            known.setdefault(address(array), name)
         for k, leaf in enumerate(one.leaves()):
             for name, array in leaf.params.items():
                 place = (identity_of(leaf), name)
                 if place not in seen:
                     seen.add(place)
-                    yield prefix + known.get(_address(array), f"{k}.{name}"), place
-
-
-def _address(array: Any) -> Any:
-    interface = getattr(array, "__array_interface__", None)
-    return (interface["data"][0], interface["shape"]) if interface else id(array)
+                    yield prefix + known.get(address(array), f"{k}.{name}"), place
 
 
 def decay_groups(model: Any, weight_decay: float, no_decay: Names | None = None) -> list[dict[str, Any]]:

@@ -6,17 +6,14 @@ core, which changes them in place.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recurra import _core
 from recurra._checks import shown
 from recurra.embedding import Embedding
-from recurra.module import Module
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
+from recurra.module import Module, identity_of
 
 
 class Leaf:
@@ -65,20 +62,6 @@ def is_ours(layer: Any) -> bool:
     return isinstance(layer, Module) and hasattr(layer, "_parameters")
 
 
-def identity_of(layer: Any) -> Hashable:
-    """Equal for leaves that share their parameters.
-
-    Raises:
-        TypeError: it isn't a layer with parameters.
-    """
-    if isinstance(layer, Module):
-        own = getattr(layer, "_parameters", None)
-        if own is not None:
-            return id(own)
-    _check_own(layer)
-    return id(layer)
-
-
 def leaves_of(model: Any) -> list[Any]:
     """The layers with parameters of a model, each once.
 
@@ -89,8 +72,10 @@ def leaves_of(model: Any) -> list[Any]:
     models = models_of(model)
     if len({id(one) for one in models}) < len(models):
         raise ValueError("model: expected different layers, got one twice")
-    layers: dict[Hashable, Any] = {}
+    layers: dict[int, Any] = {}
     for layer in (leaf for one in models for leaf in one.leaves()):
+        if not is_ours(layer):
+            _check_own(layer)
         first = layers.setdefault(identity_of(layer), layer)
         if first is not layer and first.grads is not layer.grads:
             raise ValueError(f"model: expected layers that share weights to share grads, got others in {shown(layer)}")

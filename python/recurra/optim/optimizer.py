@@ -10,10 +10,10 @@ import numpy as np
 from recurra import _core
 from recurra._attributes import Attributes
 from recurra._checks import check_number
-from recurra.module import writeable
+from recurra.module import identity_of, writeable
 
 from .groups import FROM_0, ParamGroup, given_groups, places_of
-from .leaves import Leaf, identity_of, leaves_of
+from .leaves import Leaf, leaves_of
 from .state import checked_state, state_of
 
 if TYPE_CHECKING:

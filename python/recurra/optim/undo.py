@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.module import load_all
+from recurra.module import identity_of, load_all
 from recurra.sparse_rows import SparseRows
 
-from .leaves import identity_of, is_ours
+from .leaves import is_ours
 from .optimizer import Optimizer
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from recurra._checks import check_flag, check_number, check_size, shown
-from recurra.module import Module
+from recurra.module import Module, identity_of
 from recurra.optim import Optimizer
-from recurra.optim.leaves import Leaf, identity_of, leaves_of
+from recurra.optim.leaves import Leaf, leaves_of
 
 from .items import reverse_of
 from .measures import Metric
