@@ -1,7 +1,7 @@
 """The cells of ONNX's nodes: recurra's own where they are the same, else formulas of the standard's equations.
 
-Equations: the operators RNN, LSTM and GRU of the ONNX standard. Where it is silent they are as in ONNX Runtime: a coupled
-forget gate is 1 - i, and `clip` bounds the argument of every activation, c_t's included.
+Equations: the operators RNN, LSTM and GRU of the ONNX standard. Where it leaves a choice they are as in ONNX Runtime: a
+coupled forget gate is 1 - i, and `clip` bounds the sums that f and g are applied to, but not the c_t that h is.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ def _elu(v: Any, alpha: float) -> Any:
     return elu(v, alpha) if alpha > 0 else where(v >= 0, v, alpha * expm1(minimum(v, 0.0)))
 
 
-# name -> function of a value and of its alpha and beta, if it has some; and the defaults of these.
-ACTIVATIONS: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
+# name -> function of a value and of its alpha and beta, if it has some; and the defaults of these. None: the standard has
+# no such operator any more (Affine, ScaledTanh), or ONNX Runtime takes 0 for its 1 (ThresholdedRelu).
+ACTIVATIONS: dict[str, tuple[Callable[..., Any], tuple[float | None, ...]]] = {
     "relu": (relu, ()),
     "tanh": (tanh, ()),
     "sigmoid": (sigmoid, ()),
     "softsign": (lambda v: v / (1 + abs(v)), ()),
     "softplus": (softplus, ()),
     "leakyrelu": (leaky_relu, (0.01,)),
-    "thresholdedrelu": (lambda v, alpha: where(v >= alpha, v, 0.0), (1.0,)),
+    "thresholdedrelu": (lambda v, alpha: where(v >= alpha, v, 0.0), (None,)),
     "elu": (_elu, (1.0,)),
-    "affine": (lambda v, alpha, beta: alpha * v + beta, (1.0, 0.0)),
-    "scaledtanh": (lambda v, alpha, beta: alpha * tanh(beta * v), (1.0, 1.0)),
+    "affine": (lambda v, alpha, beta: alpha * v + beta, (None, None)),
+    "scaledtanh": (lambda v, alpha, beta: alpha * tanh(beta * v), (None, None)),
     "hardsigmoid": (lambda v, alpha, beta: clip(alpha * v + beta, 0.0, 1.0), (0.2, 0.5)),
 }
 DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
@@ -102,8 +103,8 @@ def _functions(cell: Cell) -> Callable[..., Any]:
             return activation
         return lambda v: activation(clip(v, -cell.clip, cell.clip))
 
-    functions = [bounded(activation) for activation in cell.activations]
-    return {"RNN": _rnn, "LSTM": _lstm, "GRU": _gru}[cell.kind](cell, *functions)
+    functions = [bounded(activation) for activation in cell.activations[:2]]
+    return {"RNN": _rnn, "LSTM": _lstm, "GRU": _gru}[cell.kind](cell, *functions, *cell.activations[2:])
 
 
 def _rnn(_: Cell, f: Any) -> Callable[..., Any]:

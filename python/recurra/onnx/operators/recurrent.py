@@ -26,6 +26,8 @@ def _activations(node: Node, number: int) -> list[tuple[Activation, ...]]:
     """The activations of each direction. Numbers are handed out in order, to those that take some."""
     each = len(DEFAULTS[node.op_type])
     names = node.attributes.get("activations", DEFAULTS[node.op_type] * number)
+    if node.op_type == "RNN" and number == 1 and names == ("Tanh", "Tanh"):  # the standard's default, for any direction
+        names = names[:1]
     if len(names) != each * number:
         node.refuse(f"{each * number} activations", f"{len(names)}")
     given = {name: list(node.attributes.get(f"activation_{name}", ())) for name in ("alpha", "beta")}
@@ -36,6 +38,8 @@ def _activations(node: Node, number: int) -> list[tuple[Activation, ...]]:
             node.refuse("activations of the standard", repr(spelt[:80]))
         numbers = ACTIVATIONS[name][1]
         taken = tuple(given[kind].pop(0) if given[kind] else n for kind, n in zip(given, numbers, strict=False))
+        if None in taken:
+            node.refuse(f"activation_alpha and activation_beta that {spelt} needs", "no number, and there is no default")
         if not all(map(math.isfinite, taken)):
             node.refuse("finite activation_alpha and activation_beta", taken)
         found.append(Activation(name, taken))
