@@ -1,0 +1,310 @@
+"""`to_onnx`: layers as a graph of the standard's operators, which ONNX Runtime and others run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import recurra
+from recurra._checks import check_flag, check_index, shown
+from recurra.formula.operations import InputShape
+from recurra.recurrent import Recurrent, is_layer_type
+from recurra.single_steps import SingleStep
+
+from .building import Builder
+from .nodes import NEWEST
+from .package import onnx_package
+from .writing import Flow
+from .writing_nodes import NATIVE, write_node
+from .writing_scan import write_scan
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from onnx import ModelProto
+
+OLDEST_WRITTEN = 13  # axes as inputs
+MOST_LENGTH = 2**31 - 1  # the default of `lengths`: longer than any sequence, so all of each
+
+
+def to_onnx(
+    model: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    opset: int = 17,
+    states: bool = True,
+    lengths: bool = False,
+    dtype: object = None,
+) -> ModelProto:
+    """Writes a model as ONNX, with equal answers.
+
+    RNN, LSTM and GRU become the operators of these names, an LSTM with peepholes too; layers of other formulas, and
+    LSTMs with a projection, become a Scan, a loop over their equations. Dropout and zoneout are left out, as in a call.
+
+    Args:
+        model: a layer, a single step (`LSTMCell` and others), or a `Sequential` of recurra's layers.
+        path: where to write the file; None for nowhere.
+        opset: of the operators, from 13 to 28. ONNX Runtime 1.12 runs 17.
+        states: whether initial states are inputs, and final ones outputs, for streams. The inputs may be left out of a
+            run: they have defaults, zeros or what has been learned.
+        lengths: whether there is an input `lengths` (B,) of int64, steps of each sequence, which may be left out too.
+        dtype: of the numbers in the file, if others than the model's: a model of float64 is written with
+            `dtype="float32"`, as ONNX Runtime has no RNN, LSTM and GRU of float64, or, for what does, with
+            `dtype="float64"`.
+
+    Returns:
+        The model. Its inputs: `x`, as the model takes it, (T, B, features) or (B, T, features) with `batch_first`, or
+        int64 tokens of these shapes without features; `h0_0`, and `c0_0` of an LSTM (or the state's name of a formula),
+        (L*D, B, H), of the first recurrent member, `h0_1` of the second; `lengths`; and the inputs of a formula by
+        their names. Its outputs: `y`, and `h_n_0`, `c_n_0` likewise. A single step has `x` (B, features), states
+        (B, H), and no `y`. Names of axes that are free: "T" and "B".
+
+    Raises:
+        ImportError: the package onnx is missing.
+        TypeError: the model, or a member of it, is something else; or an argument is.
+        ValueError: an argument is out of range, or the model is of float64 and `dtype` isn't said.
+    """
+    onnx = onnx_package("to_onnx")
+    members = _members(model)
+    opset = check_index("opset", opset, "an integer")
+    newest = min(NEWEST, onnx.defs.onnx_opset_version())
+    if not OLDEST_WRITTEN <= opset <= newest:
+        raise ValueError(f"opset: expected one in {OLDEST_WRITTEN}..{newest}, got {opset}")
+    graph = Builder(onnx, opset, _dtype(members, dtype))
+    flow = Flow(graph, "", None, states=check_flag("states", states))
+    flow.cell = isinstance(model, SingleStep)
+    _begin(flow, members, batch_first=_batch_first(model), lengths=check_flag("lengths", lengths))
+    for prefix, layer in members:
+        _writer(layer)(flow, layer, prefix)
+    _end(flow, batch_first=_batch_first(model))
+    version = onnx.helper.make_opsetid("", opset)
+    made = onnx.helper.make_model(
+        onnx.helper.make_graph(graph.nodes, "recurra", graph.inputs, graph.outputs, list(graph.initializers.values())),
+        opset_imports=[version],
+        ir_version=onnx.helper.find_min_ir_version_for([version]),
+        producer_name="recurra",
+        producer_version=recurra.__version__,
+    )
+    if path is not None:
+        Path(path).write_bytes(made.SerializeToString(deterministic=True))
+    return made  # type: ignore[no-any-return]
+
+
+def _members(model: Any) -> list[tuple[str, Any]]:
+    """The layers one after another with the prefixes of their names, each of a kind that can be written."""
+    if type(model) is recurra.Sequential:
+        members = list(model._members)
+    else:
+        members = [("", model)]
+    for prefix, layer in members:
+        if isinstance(layer, SingleStep) and members[0][1] is not model:
+            raise TypeError(f"{prefix or 'model'}: expected a layer, got a single step")
+        _writer(layer, prefix)
+    return members
+
+
+def _dtype(members: list[tuple[str, Any]], wanted: object) -> np.dtype[Any]:
+    own = next((layer.dtype for _, layer in members if layer.params), np.dtype(np.float32))
+    if wanted is None:
+        if own != np.float32:
+            raise ValueError(
+                "dtype: expected 'float32', as ONNX Runtime has no float64 RNN, LSTM and GRU, or 'float64' for what "
+                "has, since the model is of float64, got None"
+            )
+        return np.dtype(np.float32)
+    return recurra._checks.check_dtype(wanted)
+
+
+def _batch_first(model: Any) -> bool:
+    return bool(getattr(model, "batch_first", False))
+
+
+def _sequences(members: list[tuple[str, Any]]) -> bool:
+    """Whether the model reads sequences, so that its input has axes of time and batch."""
+    return any(isinstance(layer, (Recurrent, SingleStep, recurra.Last)) for _, layer in members)
+
+
+def _begin(flow: Flow, members: list[tuple[str, Any]], batch_first: bool, lengths: bool) -> None:
+    """The inputs `x` and `lengths`, and a formula's own."""
+    graph = flow.graph
+    first = next((layer for _, layer in members if not isinstance(layer, recurra.Dropout)), members[0][1])
+    tokens = isinstance(first, recurra.Embedding) or getattr(first, "tokens", None) is True
+    axes: list[Any] = ["B"] if flow.cell else ["B", "T"] if batch_first else ["T", "B"]
+    features = None
+    for _, layer in members:
+        features = getattr(layer, "input_size", getattr(layer, "in_features", None))
+        if features is not None or isinstance(layer, recurra.Embedding):
+            break
+    shape = (axes if tokens else [*axes, features]) if _sequences(members) else None
+    flow.value = graph.input("x", np.int64 if tokens else graph.dtype, shape)
+    flow.features = None if tokens else features
+    if batch_first:
+        flow.value = graph.node("Transpose", flow.value, perm=[1, 0] if tokens else [1, 0, 2])
+    if flow.cell:
+        flow.value = graph.node("Unsqueeze", flow.value, graph.integers(0))
+    if lengths:
+        if flow.cell or not _sequences(members):
+            raise ValueError("lengths: expected False, as the model reads no sequences, got True")
+        given = graph.input("lengths", np.int64, (None,))
+        graph.default("lengths", np.array([MOST_LENGTH]))
+        bounded = graph.node("Min", given, graph.size(flow.value, 0))
+        flow.lengths = graph.node("Cast", graph.node("Expand", bounded, graph.size(flow.value, 1)), to=6)
+    for _, layer in members:
+        for name, kind in layer.formula.declared.inputs.items() if isinstance(layer, (Recurrent, SingleStep)) else ():
+            flow.inputs[name] = _formula_input(flow, name, kind, layer.hidden_size, axes, batch_first)
+
+
+def _formula_input(flow: Flow, name: str, kind: InputShape, hidden: int, axes: list[Any], batch_first: bool) -> str:
+    graph = flow.graph
+    shape = {
+        InputShape.PER_UNIT: [*axes, hidden],
+        InputShape.PER_STEP: axes,
+        InputShape.PER_ROW: ["B", hidden],
+    }[kind]
+    value = graph.input(name, graph.dtype, shape)
+    if kind == InputShape.PER_ROW:
+        return value
+    if kind == InputShape.PER_STEP:
+        value = graph.node("Unsqueeze", value, graph.integers(-1))
+    if batch_first:
+        value = graph.node("Transpose", value, perm=[1, 0, 2])
+    return graph.node("Unsqueeze", value, graph.integers(0)) if flow.cell else value
+
+
+def _end(flow: Flow, batch_first: bool) -> None:
+    """The output `y`."""
+    graph = flow.graph
+    if flow.cell:
+        return
+    axes: list[Any] = ["T", "B"] if flow.by_time else ["B"]
+    if batch_first and flow.by_time:
+        flow.value = graph.node("Transpose", flow.value, perm=[1, 0, 2])
+        axes = ["B", "T"]
+    known = graph.inputs[0].type.tensor_type.HasField("shape")
+    graph.output(flow.value, "y", graph.dtype, [*axes, flow.features] if known else None)
+    graph.outputs.insert(0, graph.outputs.pop())  # before the states
+
+
+def _write_recurrent(flow: Flow, layer: Any, prefix: str) -> None:
+    graph, formula = flow.graph, layer.formula
+    cell = isinstance(layer, SingleStep)
+    stack = _stack_of(layer) if cell else layer
+    directions = 2 if stack.bidirectional else 1
+    count = stack.num_layers * directions
+    if layer.tokens is True:
+        hot = graph.weight(np.array([0, 1], graph.dtype), "off_on")
+        flow.value = graph.node("OneHot", flow.value, graph.integer(layer.input_size), hot, axis=-1)
+    elif flow.features is None and not flow.value.startswith("x"):
+        flow.features = layer.input_size
+    params = {name: value.astype(graph.dtype) for name, value in stack.state_dict().items()}
+    features = [layer.proj_size if layer.proj_size and k == 0 else layer.hidden_size for k in range(len(formula.states))]
+    initial = [
+        flow.initial_state(name, count, size, params.get(f"{name}0") if stack.learned_state else None)
+        for name, size in zip(formula.states, features, strict=True)
+    ]
+    native = formula in NATIVE
+    if not native:
+        batch = graph.size(flow.value, 1)
+        for k, size in enumerate(features):
+            if initial[k] is None:
+                shape = graph.node("Concat", graph.integers(count), batch, graph.integers(size), axis=0)
+                initial[k] = graph.node("Expand", graph.number(0), shape)
+    pieces = [
+        [""] * stack.num_layers if state is None else graph.parted(state, [directions] * stack.num_layers, 0)
+        for state in initial
+    ]
+    finals = []
+    for number in range(stack.num_layers):
+        own = [part[number] for part in pieces]
+        if native:
+            finals.append(write_node(flow, number, params, prefix, own, stack))
+        else:
+            finals.append(write_scan(flow, stack, number, params, prefix, own))
+    flow.features = directions * features[formula.states.index(formula.declared.output)]
+    for k, (name, size) in enumerate(zip(formula.states, features, strict=True)):
+        flow.final_state(graph.joined([states[k] for states in finals], 0), name, count, size)
+    flow.recurrent += 1
+
+
+def _stack_of(cell: Any) -> Any:
+    """A single step as a layer of its kind with its weights."""
+    options = {name: getattr(cell, name) for name in type(cell)._options if name not in {"input_size", "hidden_size"}}
+    layer = type(cell)._layer_type(cell.input_size, cell.hidden_size, seed=0, **options)
+    layer.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
+    return layer
+
+
+def _write_linear(flow: Flow, layer: Any, prefix: str) -> None:
+    graph, params = flow.graph, layer.state_dict()
+    weight = graph.weight(params["weight"].T.astype(graph.dtype), f"{prefix}weight")
+    flow.value = graph.node("MatMul", flow.value, weight, name=f"{prefix}MatMul")
+    if layer.bias:
+        bias = graph.weight(params["bias"].astype(graph.dtype), f"{prefix}bias")
+        flow.value = graph.node("Add", flow.value, bias, name=f"{prefix}Add")
+    flow.features = layer.out_features
+
+
+def _write_embedding(flow: Flow, layer: Any, prefix: str) -> None:
+    graph = flow.graph
+    table = graph.weight(layer.state_dict()["weight"].astype(graph.dtype), f"{prefix}weight")
+    flow.value = graph.node("Gather", table, flow.value, axis=0, name=f"{prefix}Gather")
+    flow.features = layer.embedding_dim
+
+
+def _write_last(flow: Flow, layer: Any, _: str) -> None:
+    """The last step: of each sequence its own, if there are lengths; of the reverse direction step 0."""
+    graph, value = flow.graph, flow.value
+    if flow.lengths is None:
+        last = graph.node("Gather", value, graph.integer(-1), axis=0)
+    else:
+        lengths = graph.once("Cast", flow.lengths, to=7)
+        at = graph.node("Max", graph.node("Sub", lengths, graph.integer(1)), graph.integer(0))
+        index = graph.node("Unsqueeze", at, graph.integers(0, 2))
+        one_step = graph.node("Concat", graph.integers(1), graph.size(value, 1), graph.size(value, 2), axis=0)
+        picked = graph.node("GatherElements", value, graph.node("Expand", index, one_step), axis=0)
+        last = graph.node("Squeeze", picked, graph.integers(0))
+    if layer.bidirectional:
+        first = graph.node("Gather", value, graph.integer(0), axis=0)
+        half = graph.node("Div", graph.size(value, 2), graph.integers(2))
+        end = graph.integers(2**62)
+        left = graph.node("Slice", last, graph.integers(0), half, graph.integers(1))
+        last = graph.joined([left, graph.node("Slice", first, half, end, graph.integers(1))], 1)
+    if flow.lengths is not None:
+        some = graph.node("Greater", graph.once("Cast", flow.lengths, to=7), graph.integer(0))
+        last = graph.node("Where", graph.node("Unsqueeze", some, graph.integers(1)), last, graph.number(0))
+    flow.value, flow.by_time = last, False
+
+
+def _element_wise(op_type: str) -> Callable[[Flow, Any, str], None]:
+    def write(flow: Flow, _: Any, prefix: str) -> None:
+        flow.value = flow.graph.node(op_type, flow.value, name=f"{prefix}{op_type}")
+
+    return write
+
+
+def _write_nothing(flow: Flow, _: Any, prefix: str) -> None: ...
+
+
+WRITERS: dict[type, Callable[[Flow, Any, str], None]] = {
+    recurra.Linear: _write_linear,
+    recurra.Embedding: _write_embedding,
+    recurra.Tanh: _element_wise("Tanh"),
+    recurra.ReLU: _element_wise("Relu"),
+    recurra.Sigmoid: _element_wise("Sigmoid"),
+    recurra.Dropout: _write_nothing,
+    recurra.Last: _write_last,
+}
+
+
+def _writer(layer: Any, prefix: str = "") -> Callable[[Flow, Any, str], None]:
+    kind = type(layer)
+    if kind in WRITERS:
+        return WRITERS[kind]
+    single = isinstance(layer, SingleStep) and (kind in {recurra.RNNCell, recurra.LSTMCell, recurra.GRUCell} or "formula" in vars(kind))
+    if single or is_layer_type(kind):
+        return _write_recurrent
+    where = f"layer {prefix.rstrip('.')!r}" if prefix else "model"
+    raise TypeError(f"{where}: expected recurra's own layers, which have an equation in ONNX, got {shown(layer)}")
