@@ -25,8 +25,8 @@ def _elu(v: Any, alpha: float) -> Any:
     return elu(v, alpha) if alpha > 0 else where(v >= 0, v, alpha * expm1(minimum(v, 0.0)))
 
 
-# name -> function of a value and of its alpha and beta, if it has some; and the defaults of these. None: the standard has
-# no such operator any more (Affine, ScaledTanh), or ONNX Runtime takes 0 for its 1 (ThresholdedRelu).
+# name -> function of a value and of its alpha and beta, if it has some; and the defaults of these. None: the standard
+# has no such operator any more (Affine, ScaledTanh), or ONNX Runtime takes 0 for its 1 (ThresholdedRelu).
 ACTIVATIONS: dict[str, tuple[Callable[..., Any], tuple[float | None, ...]]] = {
     "relu": (relu, ()),
     "tanh": (tanh, ()),
@@ -51,6 +51,7 @@ class Activation(NamedTuple):
     numbers: tuple[float, ...] = ()
 
     def __call__(self, v: Any) -> Any:
+        """Of a value of a formula."""
         return ACTIVATIONS[self.name][0](v, *self.numbers)
 
 
@@ -98,13 +99,15 @@ def formula_class(cell: Cell) -> Any:
 
 
 def _functions(cell: Cell) -> Callable[..., Any]:
-    def bounded(activation: Activation) -> Callable[[Any], Any]:
+    def bounded(activation: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if cell.clip == math.inf:
             return activation
         return lambda v: activation(clip(v, -cell.clip, cell.clip))
 
-    functions = [bounded(activation) for activation in cell.activations[:2]]
-    return {"RNN": _rnn, "LSTM": _lstm, "GRU": _gru}[cell.kind](cell, *functions, *cell.activations[2:])
+    functions: list[Any] = [bounded(activation.__call__) for activation in cell.activations[:2]]
+    make: Any = {"RNN": _rnn, "LSTM": _lstm, "GRU": _gru}[cell.kind]
+    made: Callable[..., Any] = make(cell, *functions, *cell.activations[2:])
+    return made
 
 
 def _rnn(_: Cell, f: Any) -> Callable[..., Any]:

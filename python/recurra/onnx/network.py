@@ -137,7 +137,8 @@ class Network:
         for name in inputs:
             if name not in names:
                 raise ValueError(f"inputs: expected names of {', '.join(names)}, got {shown(name)}")
-        values, sizes = dict(self._constants), {}
+        values = dict(self._constants)
+        sizes: dict[str, int] = {}
         for port in self.inputs:
             if port.name in inputs:
                 values[port.name] = _checked(port, inputs[port.name], sizes)
@@ -178,6 +179,7 @@ class Network:
 def _checked(port: Port, value: object, sizes: dict[str, int]) -> Array:
     """An input as NumPy's own array; `sizes` collects what named axes are."""
     name = f"inputs[{port.name!r}]"
+    value = np.asarray(value) if isinstance(value, np.generic) else value  # a number, which is an array without axes
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a numpy.ndarray, got {type(value).__name__}")
     if port.dtype is not None and value.dtype != port.dtype:

@@ -148,9 +148,7 @@ def checked(proto: Any, constants: Mapping[str, Array], reading: Reading) -> tup
     inputs = tuple(proto.input)
     known = tuple(constants.get(name) if name else None for name in inputs)
     name = proto.name or next(iter(filter(None, proto.output)), "")
-    node = Node(
-        proto.op_type, name, inputs, tuple(proto.output), attributes, schema.since_version, known, reading
-    )
+    node = Node(proto.op_type, name, inputs, tuple(proto.output), attributes, schema.since_version, known, reading)
     return node, found
 
 

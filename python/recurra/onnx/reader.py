@@ -10,6 +10,7 @@ from recurra.weights.errors import FormatError
 
 from . import operators  # noqa: F401 - fills the table of operators
 from .files import model_of
+from .fusing import Biases
 from .limits import Budget
 from .network import Network, Port, Step
 from .nodes import NEWEST, OLDEST, Reading, checked
@@ -105,15 +106,11 @@ def _port(value: Any, optional: bool) -> Port:
     dtype = dtype_of(tensor.elem_type, f"{value.name[:80]!r}") if tensor.elem_type else None
     shape: tuple[int | str | None, ...] | None = None
     if tensor.HasField("shape"):
-        shape = tuple(
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim
-        )
+        shape = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim)
     return Port(value.name, shape, dtype, optional)
 
 
-def _steps(
-    graph: Any, reading: Reading, known: set[str], constants: dict[str, Array]
-) -> tuple[list[Step], set[str]]:
+def _steps(graph: Any, reading: Reading, known: set[str], constants: dict[str, Array]) -> tuple[list[Step], set[str]]:
     """The nodes in the file's order, in which each reads only what is known; those of constants are computed now.
 
     Returns:
@@ -121,6 +118,7 @@ def _steps(
     """
     known = known | constants.keys()
     steps: list[Step] = []
+    biases = Biases(graph)
     for proto in graph.node:
         node, found = checked(proto, constants, reading)
         for name in filter(None, node.inputs):
@@ -130,6 +128,9 @@ def _steps(
         if len(set(fresh)) != len(fresh) or not known.isdisjoint(fresh):
             node.refuse("outputs with names of their own", ", ".join(fresh)[:200])
         known.update(fresh)
+        if biases.is_taken(node):
+            continue
+        node = biases.joined(node, constants)
         computation = found.rule(node)
         step = Step(node, computation)
         arrays = [constant for name, constant in zip(node.inputs, node.constants, strict=True) if name]

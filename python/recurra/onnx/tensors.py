@@ -75,7 +75,8 @@ def _from_bytes(data: bytes, dtype: np.dtype[Any], size: int, what: str) -> Arra
     if len(data) != size * dtype.itemsize:
         raise FormatError(f"{what}: expected {size * dtype.itemsize:,} bytes for its shape, got {len(data):,}")
     if dtype.kind == "b":  # a bool of another byte than 0 or 1 would be undefined
-        return np.frombuffer(data, np.uint8) != 0
+        flags: Array = np.frombuffer(data, np.uint8) != 0
+        return flags
     array: Array = np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False)
     return array
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import recurra
-from recurra._checks import check_flag, check_index, shown
+from recurra._checks import check_dtype, check_flag, check_index, shown
 from recurra.formula.operations import InputShape
+from recurra.formula_layer import FormulaCell
 from recurra.recurrent import Recurrent, is_layer_type
 from recurra.single_steps import SingleStep
 
@@ -17,8 +18,8 @@ from .building import Builder
 from .nodes import NEWEST
 from .package import onnx_package
 from .writing import Flow
-from .writing_nodes import NATIVE, write_node
-from .writing_scan import write_scan
+from .writing_layers import WRITERS
+from .writing_recurrent import write_recurrent
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OLDEST_WRITTEN = 13  # axes as inputs
+STEPS = (recurra.RNNCell, recurra.LSTMCell, recurra.GRUCell)
 MOST_LENGTH = 2**31 - 1  # the default of `lengths`: longer than any sequence, so all of each
 
 
@@ -90,18 +92,13 @@ def to_onnx(
     )
     if path is not None:
         Path(path).write_bytes(made.SerializeToString(deterministic=True))
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _members(model: Any) -> list[tuple[str, Any]]:
     """The layers one after another with the prefixes of their names, each of a kind that can be written."""
-    if type(model) is recurra.Sequential:
-        members = list(model._members)
-    else:
-        members = [("", model)]
+    members = list(model._members) if type(model) is recurra.Sequential else [("", model)]
     for prefix, layer in members:
-        if isinstance(layer, SingleStep) and members[0][1] is not model:
-            raise TypeError(f"{prefix or 'model'}: expected a layer, got a single step")
         _writer(layer, prefix)
     return members
 
@@ -115,7 +112,7 @@ def _dtype(members: list[tuple[str, Any]], wanted: object) -> np.dtype[Any]:
                 "has, since the model is of float64, got None"
             )
         return np.dtype(np.float32)
-    return recurra._checks.check_dtype(wanted)
+    return check_dtype(wanted)
 
 
 def _batch_first(model: Any) -> bool:
@@ -188,123 +185,12 @@ def _end(flow: Flow, batch_first: bool) -> None:
     graph.outputs.insert(0, graph.outputs.pop())  # before the states
 
 
-def _write_recurrent(flow: Flow, layer: Any, prefix: str) -> None:
-    graph, formula = flow.graph, layer.formula
-    cell = isinstance(layer, SingleStep)
-    stack = _stack_of(layer) if cell else layer
-    directions = 2 if stack.bidirectional else 1
-    count = stack.num_layers * directions
-    if layer.tokens is True:
-        hot = graph.weight(np.array([0, 1], graph.dtype), "off_on")
-        flow.value = graph.node("OneHot", flow.value, graph.integer(layer.input_size), hot, axis=-1)
-    elif flow.features is None and not flow.value.startswith("x"):
-        flow.features = layer.input_size
-    params = {name: value.astype(graph.dtype) for name, value in stack.state_dict().items()}
-    features = [layer.proj_size if layer.proj_size and k == 0 else layer.hidden_size for k in range(len(formula.states))]
-    initial = [
-        flow.initial_state(name, count, size, params.get(f"{name}0") if stack.learned_state else None)
-        for name, size in zip(formula.states, features, strict=True)
-    ]
-    native = formula in NATIVE
-    if not native:
-        batch = graph.size(flow.value, 1)
-        for k, size in enumerate(features):
-            if initial[k] is None:
-                shape = graph.node("Concat", graph.integers(count), batch, graph.integers(size), axis=0)
-                initial[k] = graph.node("Expand", graph.number(0), shape)
-    pieces = [
-        [""] * stack.num_layers if state is None else graph.parted(state, [directions] * stack.num_layers, 0)
-        for state in initial
-    ]
-    finals = []
-    for number in range(stack.num_layers):
-        own = [part[number] for part in pieces]
-        if native:
-            finals.append(write_node(flow, number, params, prefix, own, stack))
-        else:
-            finals.append(write_scan(flow, stack, number, params, prefix, own))
-    flow.features = directions * features[formula.states.index(formula.declared.output)]
-    for k, (name, size) in enumerate(zip(formula.states, features, strict=True)):
-        flow.final_state(graph.joined([states[k] for states in finals], 0), name, count, size)
-    flow.recurrent += 1
-
-
-def _stack_of(cell: Any) -> Any:
-    """A single step as a layer of its kind with its weights."""
-    options = {name: getattr(cell, name) for name in type(cell)._options if name not in {"input_size", "hidden_size"}}
-    layer = type(cell)._layer_type(cell.input_size, cell.hidden_size, seed=0, **options)
-    layer.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
-    return layer
-
-
-def _write_linear(flow: Flow, layer: Any, prefix: str) -> None:
-    graph, params = flow.graph, layer.state_dict()
-    weight = graph.weight(params["weight"].T.astype(graph.dtype), f"{prefix}weight")
-    flow.value = graph.node("MatMul", flow.value, weight, name=f"{prefix}MatMul")
-    if layer.bias:
-        bias = graph.weight(params["bias"].astype(graph.dtype), f"{prefix}bias")
-        flow.value = graph.node("Add", flow.value, bias, name=f"{prefix}Add")
-    flow.features = layer.out_features
-
-
-def _write_embedding(flow: Flow, layer: Any, prefix: str) -> None:
-    graph = flow.graph
-    table = graph.weight(layer.state_dict()["weight"].astype(graph.dtype), f"{prefix}weight")
-    flow.value = graph.node("Gather", table, flow.value, axis=0, name=f"{prefix}Gather")
-    flow.features = layer.embedding_dim
-
-
-def _write_last(flow: Flow, layer: Any, _: str) -> None:
-    """The last step: of each sequence its own, if there are lengths; of the reverse direction step 0."""
-    graph, value = flow.graph, flow.value
-    if flow.lengths is None:
-        last = graph.node("Gather", value, graph.integer(-1), axis=0)
-    else:
-        lengths = graph.once("Cast", flow.lengths, to=7)
-        at = graph.node("Max", graph.node("Sub", lengths, graph.integer(1)), graph.integer(0))
-        index = graph.node("Unsqueeze", at, graph.integers(0, 2))
-        one_step = graph.node("Concat", graph.integers(1), graph.size(value, 1), graph.size(value, 2), axis=0)
-        picked = graph.node("GatherElements", value, graph.node("Expand", index, one_step), axis=0)
-        last = graph.node("Squeeze", picked, graph.integers(0))
-    if layer.bidirectional:
-        first = graph.node("Gather", value, graph.integer(0), axis=0)
-        half = graph.node("Div", graph.size(value, 2), graph.integers(2))
-        end = graph.integers(2**62)
-        left = graph.node("Slice", last, graph.integers(0), half, graph.integers(1))
-        last = graph.joined([left, graph.node("Slice", first, half, end, graph.integers(1))], 1)
-    if flow.lengths is not None:
-        some = graph.node("Greater", graph.once("Cast", flow.lengths, to=7), graph.integer(0))
-        last = graph.node("Where", graph.node("Unsqueeze", some, graph.integers(1)), last, graph.number(0))
-    flow.value, flow.by_time = last, False
-
-
-def _element_wise(op_type: str) -> Callable[[Flow, Any, str], None]:
-    def write(flow: Flow, _: Any, prefix: str) -> None:
-        flow.value = flow.graph.node(op_type, flow.value, name=f"{prefix}{op_type}")
-
-    return write
-
-
-def _write_nothing(flow: Flow, _: Any, prefix: str) -> None: ...
-
-
-WRITERS: dict[type, Callable[[Flow, Any, str], None]] = {
-    recurra.Linear: _write_linear,
-    recurra.Embedding: _write_embedding,
-    recurra.Tanh: _element_wise("Tanh"),
-    recurra.ReLU: _element_wise("Relu"),
-    recurra.Sigmoid: _element_wise("Sigmoid"),
-    recurra.Dropout: _write_nothing,
-    recurra.Last: _write_last,
-}
-
-
 def _writer(layer: Any, prefix: str = "") -> Callable[[Flow, Any, str], None]:
+    """What writes a layer; a subclass of somebody's may compute something else, and is refused."""
     kind = type(layer)
     if kind in WRITERS:
         return WRITERS[kind]
-    single = isinstance(layer, SingleStep) and (kind in {recurra.RNNCell, recurra.LSTMCell, recurra.GRUCell} or "formula" in vars(kind))
-    if single or is_layer_type(kind):
-        return _write_recurrent
+    if is_layer_type(kind) or kind in STEPS or (isinstance(layer, FormulaCell) and "formula" in vars(kind)):
+        return write_recurrent
     where = f"layer {prefix.rstrip('.')!r}" if prefix else "model"
-    raise TypeError(f"{where}: expected recurra's own layers, which have an equation in ONNX, got {shown(layer)}")
+    raise TypeError(f"{where}: expected recurra's own layers, whose equations ONNX has, got {shown(layer)}")

@@ -39,7 +39,9 @@ NATIVE: dict[Formula, Native] = {
 }
 
 
-def write_node(flow: Flow, layer: int, params: dict[str, Array], prefix: str, initial: list[str], kind: Any) -> list[str]:
+def write_node(
+    flow: Flow, layer: int, params: dict[str, Array], prefix: str, initial: list[str], kind: Any
+) -> list[str]:
     """Adds the node of one layer of a stack.
 
     Args:

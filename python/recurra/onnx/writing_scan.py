@@ -15,7 +15,6 @@ from recurra.formula.operations import InputShape
 from recurra.formula.trace import Gate, Names
 from recurra.formula.tracing import call
 
-
 from .symbols import Symbol
 
 if TYPE_CHECKING:
@@ -41,7 +40,8 @@ class Body:
         if self.layout.projects:
             self.projection = outer.weight(params["weight_hr"].T, f"{prefix}weight_hr")
         self._parts: dict[Any, dict[int, str]] = {}
-        self._units = {n: outer.weight(params[n], f"{prefix}{n}") for n in [*self.declared.units, *self.declared.scalars]}
+        own = [*self.declared.units, *self.declared.scalars]
+        self._units = {name: outer.weight(params[name], f"{prefix}{name}") for name in own}
 
     def symbol(self, name: str, full: bool = True) -> Symbol:
         """A value of the body."""
@@ -92,7 +92,7 @@ class Body:
         return self.symbol(self._parts[key][gate])
 
     def _product(self, weight: str, gate: int, state: Symbol, v: Any) -> Symbol:
-        """Rows of a recurrent weight times a state, for all gates that read it at once, or times what is in its place."""
+        """Rows of a weight times a state, for all gates that read it at once, or times what is in its place."""
         layout = self.layout
         if v is not None:
             source = self.full(v, state)

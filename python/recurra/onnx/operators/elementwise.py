@@ -60,9 +60,7 @@ def _power(base: Array, exponent: Array) -> Any:
     return np.power(base, exponent).astype(base.dtype, copy=False)
 
 
-
-
-for name, ufunc in {
+OF_TWO: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
@@ -76,7 +74,8 @@ for name, ufunc in {
     "Or": np.logical_or,
     "Xor": np.logical_xor,
     "PRelu": lambda v, slope: np.where(np.less(v, 0), v * slope, v),
-}.items():
+}
+for name, ufunc in OF_TWO.items():
     simple(name, _of_two(ufunc))
 
 for name, ufunc in {"Max": np.maximum, "Min": np.minimum, "Sum": np.add}.items():
@@ -84,7 +83,7 @@ for name, ufunc in {"Max": np.maximum, "Min": np.minimum, "Sum": np.add}.items()
 simple("Mean", _mean)
 simple("Pow", _power)
 
-for name, function in {
+OF_ONE: dict[str, Callable[..., Any]] = {
     "Abs": np.abs,
     "Neg": np.negative,
     "Exp": np.exp,
@@ -108,7 +107,8 @@ for name, function in {
     "Identity": lambda v: v,
     "HardSwish": lambda v: v * np.clip(v / 6 + 0.5, 0, 1),
     "Mish": lambda v: v * np.tanh(NUMPY["softplus"](v)),
-}.items():
+}
+for name, function in OF_ONE.items():
     simple(name, function, bounded=name == "Identity")
 
 

@@ -80,7 +80,7 @@ def _embedding(node: Node, table: Array) -> recurra.Embedding:
     made = node.reading.made
     if key not in made:
         node.reading.budget.spend(table.nbytes, node.label)
-        made[key] = recurra.Embedding(*table.shape, dtype=table.dtype, seed=0)
+        made[key] = recurra.Embedding(table.shape[0], table.shape[1], dtype=table.dtype, seed=0)
         made[key].load_state_dict({"weight": np.ascontiguousarray(table)})
     layer: recurra.Embedding = made[key]
     return layer

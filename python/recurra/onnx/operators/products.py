@@ -36,6 +36,7 @@ def _linear(node: Node, weight: Array, bias: Array | None, key: object) -> recur
 
 @operator("MatMul")
 def _matmul(node: Node) -> Computation:
+    """The bias of a MatMul and an Add that are one is its third input: see `recurra.onnx.fusing`."""
     weight = node.constant(1)
     if weight is None or not _is_weight(weight):
 
@@ -44,8 +45,9 @@ def _matmul(node: Node) -> Computation:
             return v @ w
 
         return Computation(run)
-    linear = _linear(node, weight.T, None, ("MatMul", node.inputs[1]))
-    return Computation(lambda v, _: linear(v), (linear,))
+    bias = node.constant(2)  # of an addition after it
+    linear = _linear(node, weight.T, bias, ("MatMul", *node.inputs[1:]))
+    return Computation(lambda v, *_: linear(v), (linear,))
 
 
 @operator("Gemm", "alpha beta transA transB")

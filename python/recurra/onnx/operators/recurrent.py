@@ -31,15 +31,16 @@ def _activations(node: Node, number: int) -> list[tuple[Activation, ...]]:
     if len(names) != each * number:
         node.refuse(f"{each * number} activations", f"{len(names)}")
     given = {name: list(node.attributes.get(f"activation_{name}", ())) for name in ("alpha", "beta")}
-    found = []
+    found: list[Activation] = []
     for spelt in names:
         name = spelt.lower()
         if name not in ACTIVATIONS:
             node.refuse("activations of the standard", repr(spelt[:80]))
         numbers = ACTIVATIONS[name][1]
-        taken = tuple(given[kind].pop(0) if given[kind] else n for kind, n in zip(given, numbers, strict=False))
+        pairs = zip(given, numbers, strict=False)
+        taken: Any = tuple(given[kind].pop(0) if given[kind] else default for kind, default in pairs)
         if None in taken:
-            node.refuse(f"activation_alpha and activation_beta that {spelt} needs", "no number, and there is no default")
+            node.refuse(f"activation_alpha and activation_beta of {spelt}, as they have no default", "no number")
         if not all(map(math.isfinite, taken)):
             node.refuse("finite activation_alpha and activation_beta", taken)
         found.append(Activation(name, taken))
@@ -115,8 +116,8 @@ def _state(node: Node, cell: Cell, weights: dict[str, Array], d: int) -> dict[st
         columns = {"weight_ih": (3 * hidden, -1), "weight_hh": (3 * hidden, -1)}
         state = {name: value.reshape(columns.get(name, -1)) for name, value in state.items()}
     if cell.peephole:
-        peepholes = dict(zip(PEEPHOLES, np.split(weights["P"][d], 3), strict=True))
-        state |= {name: np.ascontiguousarray(p) for name, p in peepholes.items() if not (cell.coupled and name == "p_f")}
+        peepholes = zip(PEEPHOLES, np.split(weights["P"][d], 3), strict=True)
+        state |= {name: np.ascontiguousarray(p) for name, p in peepholes if not (cell.coupled and name == "p_f")}
     return state
 
 

@@ -32,15 +32,28 @@ def _reduction(name: str, reduce: Callable[..., Any]) -> None:
         return Computation(run)
 
 
-for _name, _function in {
+def _extreme(reduce: Callable[..., Any], sign: int) -> Callable[..., Any]:
+    """The greatest or smallest element, of none the other end of what there is."""
+
+    def run(v: Array, **options: Any) -> Any:
+        if v.dtype.kind == "f":
+            return reduce(v, initial=-sign * np.inf, **options)
+        ends = (False, True) if v.dtype.kind == "b" else (np.iinfo(v.dtype).min, np.iinfo(v.dtype).max)
+        return reduce(v, initial=ends[0] if sign > 0 else ends[1], **options)
+
+    return run
+
+
+REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceMean": np.mean,
     "ReduceSum": np.sum,
-    "ReduceMax": np.max,
-    "ReduceMin": np.min,
+    "ReduceMax": _extreme(np.max, 1),
+    "ReduceMin": _extreme(np.min, -1),
     "ReduceProd": np.prod,
     "ReduceSumSquare": lambda v, **options: np.sum(np.square(v), **options),
     "ReduceL2": lambda v, **options: np.sqrt(np.sum(np.square(v), **options)),
-}.items():
+}
+for _name, _function in REDUCTIONS.items():
     _reduction(_name, _function)
 
 

@@ -161,6 +161,6 @@ def _pad(node: Node) -> Computation:
         options: dict[str, Any] = {}
         if mode == "constant":
             options["constant_values"] = value if fill is None else fill.reshape(())
-        return np.pad(v[cut], [(max(a, 0), max(b, 0)) for a, b in around], mode, **options)  # type: ignore[call-overload]
+        return np.pad(v[cut], [(max(a, 0), max(b, 0)) for a, b in around], mode, **options)
 
     return Computation(run)
