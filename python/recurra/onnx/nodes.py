@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from recurra.weights.errors import FormatError
 
+from .limits import text
 from .package import onnx_package
 from .tensors import array_of
 
@@ -122,40 +123,39 @@ def checked(proto: Any, constants: Mapping[str, Array], reading: Reading) -> tup
     Raises:
         FormatError: an operator, an attribute or a number of inputs or outputs that isn't the standard's or ours.
     """
-    what = f"{proto.op_type[:80]} node {(proto.name or next(iter(proto.output), ''))[:200]!r}"
+    op_type, name = text(proto.op_type, "op_type"), text(proto.name, "node")
+    inputs, outputs = (tuple(text(n, f"{op_type[:80]} node") for n in names) for names in (proto.input, proto.output))
+    name = name or next(filter(None, outputs), "")
+    what = f"{op_type[:80]} node {name[:200]!r}"
     if proto.domain not in {"", "ai.onnx"}:
         raise FormatError(f"{what}: expected an operator of the domain ai.onnx, got one of {proto.domain[:80]!r}")
-    schema = schema_of(proto.op_type, reading.opset)
+    schema = schema_of(op_type, reading.opset)
     if schema is None or schema.deprecated:
-        raise FormatError(f"{what}: expected an operator of opset {reading.opset}, got {proto.op_type[:80]!r}")
-    found = OPERATORS.get(proto.op_type)
+        raise FormatError(f"{what}: expected an operator of opset {reading.opset}, got {op_type[:80]!r}")
+    found = OPERATORS.get(op_type)
     if found is None:
-        raise FormatError(f"{what}: expected an operator that recurra computes, got {proto.op_type!r}")
+        raise FormatError(f"{what}: expected an operator that recurra computes, got {op_type!r}")
     if schema.since_version > NEWEST:
-        raise FormatError(
-            f"{what}: expected {proto.op_type} as of opset {NEWEST} at most, got opset {schema.since_version}"
-        )
+        raise FormatError(f"{what}: expected {op_type} as of opset {NEWEST} at most, got opset {schema.since_version}")
     attributes = _attributes(proto, schema, found, what, reading.folder)
-    attributes = defaults_of(proto.op_type, reading.opset) | attributes
+    attributes = defaults_of(op_type, reading.opset) | attributes
     for kind, names, least, most in (
-        ("inputs", proto.input, schema.min_input, schema.max_input),
-        ("outputs", proto.output, schema.min_output, schema.max_output),
+        ("inputs", inputs, schema.min_input, schema.max_input),
+        ("outputs", outputs, schema.min_output, schema.max_output),
     ):
         if not least <= len(names) <= most:
             raise FormatError(f"{what}: expected {least} to {most} {kind}, got {len(names)}")
         if not all(names[:least]):
             raise FormatError(f"{what}: expected its first {least} {kind} to be given, got one left out")
-    inputs = tuple(proto.input)
     known = tuple(constants.get(name) if name else None for name in inputs)
-    name = proto.name or next(iter(filter(None, proto.output)), "")
-    node = Node(proto.op_type, name, inputs, tuple(proto.output), attributes, schema.since_version, known, reading)
+    node = Node(op_type, name, inputs, outputs, attributes, schema.since_version, known, reading)
     return node, found
 
 
 def _attributes(proto: Any, schema: Any, found: Operator, what: str, folder: Path | None) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for attribute in proto.attribute:
-        name = attribute.name
+        name = text(attribute.name, f"{what}: attribute")
         if name not in schema.attributes:
             raise FormatError(f"{what}: expected attributes of {proto.op_type}, got {name[:80]!r}")
         if name in values or attribute.ref_attr_name:

@@ -11,7 +11,7 @@ from recurra.weights.errors import FormatError
 from . import operators  # noqa: F401 - fills the table of operators
 from .files import model_of
 from .fusing import Biases
-from .limits import Budget
+from .limits import Budget, text
 from .network import Network, Port, Step
 from .nodes import NEWEST, OLDEST, Reading, checked
 from .tensors import array_of, dtype_of
@@ -86,9 +86,10 @@ def _opset(proto: Any) -> int:
 def _initializers(graph: Any, folder: Path | None) -> dict[str, Array]:
     constants: dict[str, Array] = {}
     for tensor in graph.initializer:
-        if not tensor.name or tensor.name in constants:
-            raise FormatError(f"model: expected initializers with names, each of its own, got {tensor.name[:80]!r}")
-        constants[tensor.name] = array_of(tensor, f"initializer {tensor.name[:80]!r}", folder)
+        name = text(tensor.name, "initializer")
+        if not name or name in constants:
+            raise FormatError(f"model: expected initializers with names, each of its own, got {name[:80]!r}")
+        constants[name] = array_of(tensor, f"initializer {name[:80]!r}", folder)
     return constants
 
 
@@ -99,15 +100,19 @@ def _check_different(names: list[str], what: str) -> None:
 
 def _port(value: Any, optional: bool) -> Port:
     """An input or output with what the file says of its shape and dtype."""
+    name = text(value.name, "input or output")
     kind = value.type.WhichOneof("value")
     if kind not in {None, "tensor_type"}:
-        raise FormatError(f"model: expected tensors, got {value.name[:80]!r} of {kind}")
+        raise FormatError(f"model: expected tensors, got {name[:80]!r} of {kind}")
     tensor = value.type.tensor_type
-    dtype = dtype_of(tensor.elem_type, f"{value.name[:80]!r}") if tensor.elem_type else None
+    dtype = dtype_of(tensor.elem_type, f"{name[:80]!r}") if tensor.elem_type else None
     shape: tuple[int | str | None, ...] | None = None
     if tensor.HasField("shape"):
-        shape = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim)
-    return Port(value.name, shape, dtype, optional)
+        shape = tuple(
+            dim.dim_value if dim.HasField("dim_value") else text(dim.dim_param, name) or None
+            for dim in tensor.shape.dim
+        )
+    return Port(name, shape, dtype, optional)
 
 
 def _steps(graph: Any, reading: Reading, known: set[str], constants: dict[str, Array]) -> tuple[list[Step], set[str]]:
@@ -135,14 +140,15 @@ def _steps(graph: Any, reading: Reading, known: set[str], constants: dict[str, A
         step = Step(node, computation)
         arrays = [constant for name, constant in zip(node.inputs, node.constants, strict=True) if name]
         if found.bounded and all(value is not None for value in arrays):
-            reading.budget.spend(sum(value.nbytes for value in arrays if value is not None), node.label)
-            _fold(step, constants)
+            reading.budget.check(sum(value.nbytes for value in arrays if value is not None), node.label)
+            _fold(step, constants, reading.budget)
         else:
             steps.append(step)
     return steps, known
 
 
-def _fold(step: Step, constants: dict[str, Array]) -> None:
+def _fold(step: Step, constants: dict[str, Array], budget: Budget) -> None:
+    """Computes a node of constants; views of other arrays cost nothing."""
     node = step.node
     values = {name: constants[name] for name in node.inputs if name}
     try:
@@ -152,6 +158,7 @@ def _fold(step: Step, constants: dict[str, Array]) -> None:
         raise FormatError(str(error) or f"{node.label}: expected constants that fit into memory, got others") from error
     for name in filter(None, node.outputs):
         value = values[name]
-        if value.flags.writeable:
-            value.flags.writeable = False
+        if value.flags.owndata:
+            budget.spend(value.nbytes, node.label)
+        value.flags.writeable = False
         constants[name] = value

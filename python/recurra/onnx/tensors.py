@@ -11,7 +11,7 @@ import numpy as np
 
 from recurra.weights.errors import FormatError
 
-from .limits import MOST_AXES, MOST_BYTES
+from .limits import MOST_AXES, MOST_BYTES, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +96,7 @@ def _from_field(tensor: Any, dtype: np.dtype[Any], size: int, what: str) -> Arra
 
 def _external(tensor: Any, what: str, folder: Path | None, size: int) -> bytes:
     """The bytes of a tensor that lie in a file of their own, which has to be in the model's folder or below."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    entries = {text(entry.key, what): text(entry.value, what) for entry in tensor.external_data}
     location = entries.get("location", "")
     if folder is None:
         raise FormatError(f"{what}: expected data in the model itself, as it isn't a file, got it in {location[:80]!r}")
