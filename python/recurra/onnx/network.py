@@ -8,6 +8,8 @@ import numpy as np
 
 from recurra._checks import shown
 
+from .nodes import defaults_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -41,7 +43,8 @@ class Step(NamedTuple):
         node = self.node
         left, right = ", ".join(n or "-" for n in node.outputs), ", ".join(n or "-" for n in node.inputs)
         name = f" {node.name!r}" if node.name and node.name not in node.outputs else ""
-        options = {k: v for k, v in node.attributes.items() if not isinstance(v, np.ndarray)}
+        usual = defaults_of(node.op_type, node.reading.opset)
+        options = {k: v for k, v in node.attributes.items() if not isinstance(v, np.ndarray) and usual.get(k) != v}
         given = " ".join(f"{k}={shown(v)}" for k, v in options.items())
         layers = "".join(f"  -> {layer!r}" for layer in self.computation.layers)
         return f"{left} = {node.op_type}({right}){name}{' ' + given if given else ''}{layers}"
@@ -79,6 +82,9 @@ class Network:
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that are run; those of constants alone were computed when the model was read."""
         return tuple(step.node for step in self._steps)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("network: expected to be read from its file again, as it has no state of its own, got a copy or a pickle of it")
 
     def __repr__(self) -> str:
         lines = [f"Network of {len(self._steps)} nodes"]
