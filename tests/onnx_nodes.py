@@ -24,7 +24,7 @@ def model_of(nodes, inputs, outputs, constants, opset=14, dtypes=None):
             for name, value in inputs.items()
         ],
         [helper.make_tensor_value_info(name, types[name], None) for name in outputs],
-        [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in constants.items()],
+        [numpy_helper.from_array(np.asarray(value, order="C"), name) for name, value in constants.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 

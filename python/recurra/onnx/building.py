@@ -64,7 +64,7 @@ class Builder:
     def weight(self, array: Array, name: str) -> str:
         """An initializer of this name, or of one like it."""
         label = self.fresh(name)
-        self.initializers[label] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), label)
+        self.initializers[label] = self.onnx.numpy_helper.from_array(np.asarray(array, order="C"), label)
         return label
 
     def integers(self, *values: int) -> str:
@@ -102,7 +102,7 @@ class Builder:
 
     def default(self, name: str, array: Array) -> None:
         """What an input is where a run leaves it out."""
-        self.initializers[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self.initializers[name] = self.onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
 
     def output(self, value: str, name: str, dtype: object, shape: Sequence[Any] | None) -> None:
         """Makes a value an output of the graph, under a name that is still free."""
