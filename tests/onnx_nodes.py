@@ -62,13 +62,14 @@ def drawn(rng, op_type, direction="forward", optional=(), dtype=np.float32, opse
 
 
 def by_runtime(model, inputs):
-    """The outputs of ONNX Runtime by name."""
+    """The outputs of ONNX Runtime by name; the model may be a path."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     return dict(zip([o.name for o in session.get_outputs()], session.run(None, inputs), strict=True))
 
 

@@ -84,7 +84,7 @@ class Network:
         return tuple(step.node for step in self._steps)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError("network: expected to be read from its file again, as it has no state of its own, got a copy or a pickle of it")
+        raise TypeError("network: expected to be read from its file again, got a copy or a pickle of it")
 
     def __repr__(self) -> str:
         lines = [f"Network of {len(self._steps)} nodes"]

@@ -59,7 +59,8 @@ def to_onnx(
 
     Returns:
         The model. Its inputs: `x`, as the model takes it, (T, B, features) or (B, T, features) with `batch_first`, or
-        int64 tokens of these shapes without features; `h0_0`, and `c0_0` of an LSTM (or the state's name of a formula),
+        int64 tokens of these shapes without features; (B, features) or tokens (B,) of a model that reads no sequences;
+        `h0_0`, and `c0_0` of an LSTM (or the state's name of a formula),
         (L*D, B, H), of the first recurrent member, `h0_1` of the second; `lengths`; and the inputs of a formula by
         their names. Its outputs: `y`, and `h_n_0`, `c_n_0` likewise. A single step has `x` (B, features), states
         (B, H), and no `y`. Names of axes that are free: "T" and "B".
@@ -129,14 +130,17 @@ def _begin(flow: Flow, members: list[tuple[str, Any]], batch_first: bool, length
     graph = flow.graph
     first = next((layer for _, layer in members if not isinstance(layer, recurra.Dropout)), members[0][1])
     tokens = isinstance(first, recurra.Embedding) or getattr(first, "tokens", None) is True
-    axes: list[Any] = ["B"] if flow.cell else ["B", "T"] if batch_first else ["T", "B"]
+    axes: list[Any] = ["B", "T"] if batch_first else ["T", "B"]
+    if flow.cell or not _sequences(members):
+        axes = ["B"]
     features = None
     for _, layer in members:
         features = getattr(layer, "input_size", getattr(layer, "in_features", None))
         if features is not None or isinstance(layer, recurra.Embedding):
             break
-    shape = (axes if tokens else [*axes, features]) if _sequences(members) else None
+    shape = axes if tokens else [*axes, features]
     flow.value = graph.input("x", np.int64 if tokens else graph.dtype, shape)
+    flow.by_time = len(axes) == 2 or flow.cell
     flow.features = None if tokens else features
     if batch_first:
         flow.value = graph.node("Transpose", flow.value, perm=[1, 0] if tokens else [1, 0, 2])
@@ -180,8 +184,7 @@ def _end(flow: Flow, batch_first: bool) -> None:
     if batch_first and flow.by_time:
         flow.value = graph.node("Transpose", flow.value, perm=[1, 0, 2])
         axes = ["B", "T"]
-    known = graph.inputs[0].type.tensor_type.HasField("shape")
-    graph.output(flow.value, "y", graph.dtype, [*axes, flow.features] if known else None)
+    graph.output(flow.value, "y", graph.dtype, [*axes, flow.features])
     graph.outputs.insert(0, graph.outputs.pop())  # before the states
 
 
