@@ -49,7 +49,9 @@ def test_cells_of_the_library(name):
         lengths = np.array([2, T, 1])
         exported = checked(layer, lengths=True, opset=18)
         expected = named(exported, *layer(x, lengths=lengths, **given))
-        assert_close(by_runtime(exported, {"x": x, "lengths": lengths, **arrays}), expected, 2 * BOUND)
+        inputs = {"x": x, "lengths": lengths, **arrays}
+        assert_close(by_runtime(exported, inputs), expected, 2 * BOUND)
+        assert_close(from_onnx(exported).run(inputs), expected, 2 * BOUND)
         states = [rng.uniform(-0.5, 0.5, s.shape).astype(np.float32) for s in flat(layer(x, **given)[1])]
         names = [f"{state}0_0" for state in layer.formula.states]
         expected = named(exported, *layer(x, tuple(states) if len(states) > 1 else states[0], **given))

@@ -20,6 +20,10 @@ class Biases:
     def __init__(self, graph: Any) -> None:
         uses = Counter(name for node in graph.node for name in node.input)
         uses.update(value.name for value in graph.output)
+        bodies = [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+        for body in bodies:  # which read values of the graph by their names
+            uses.update(name for node in body.node for name in node.input)
+            uses.update(value.name for value in body.output)
         self._adders = {
             name: node
             for node in graph.node

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .nodes import Computation, Node
 
 SHOWN = 200  # nodes in a repr
+SHORT = (int, float, str, tuple)  # attributes that are shown there
 
 
 class Port(NamedTuple):
@@ -39,15 +40,26 @@ class Step(NamedTuple):
     node: Node
     computation: Computation
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the node's inputs, and of what its body reads."""
+        return self.node.inputs + self.computation.more
+
     def __str__(self) -> str:
         node = self.node
         left, right = ", ".join(n or "-" for n in node.outputs), ", ".join(n or "-" for n in node.inputs)
         name = f" {node.name!r}" if node.name and node.name not in node.outputs else ""
         usual = defaults_of(node.op_type, node.reading.opset)
-        options = {k: v for k, v in node.attributes.items() if not isinstance(v, np.ndarray) and usual.get(k) != v}
+        options = {k: v for k, v in node.attributes.items() if isinstance(v, SHORT) and usual.get(k) != v}
         given = " ".join(f"{k}={shown(v)}" for k, v in options.items())
         layers = "".join(f"  -> {layer!r}" for layer in self.computation.layers)
         return f"{left} = {node.op_type}({right}){name}{' ' + given if given else ''}{layers}"
+
+
+def layer_ends(step: Step) -> Sequence[str]:
+    """What is put after a node's name for each of its layers."""
+    count = len(step.computation.layers)
+    return [f".{k}" for k in range(count)] if step.node.op_type == "Scan" else ["", "_reverse"][:count]
 
 
 class Network:
@@ -59,9 +71,10 @@ class Network:
         inputs, outputs: what the graph takes and gives, in its order: each has `name`, `shape` (names stand for sizes
             that are free), `dtype` and `optional`.
         nodes: the nodes, as they are run.
-        layers: the recurra layers that it is made of, by the names of their nodes (by the first output of nodes without
-            a name or with a name that came before; a node whose directions differ has two layers, "name" and
-            "name_reverse"). They are the ones that are run: what is loaded into them, or trained, counts from then on.
+        layers: the recurra layers that it is made of, by the names of their nodes: by the first output, where a node
+            has no name or one that came before. A node whose directions differ has two, "name" and "name_reverse",
+            and those in a Scan are "name.0" and so on. They are the ones that are run: what is loaded into them, or
+            trained, counts from then on.
     """
 
     def __init__(
@@ -75,7 +88,7 @@ class Network:
             name = step.node.name
             if name in self.layers:
                 name = step.node.outputs[0]
-            for layer, end in zip(step.computation.layers, ("", "_reverse"), strict=False):
+            for layer, end in zip(step.computation.layers, layer_ends(step), strict=True):
                 self.layers[name + end] = layer
 
     @property
@@ -115,7 +128,7 @@ class Network:
         borrowed = {id(value) for value in values.values()}
         with np.errstate(all="ignore"):
             for step, last in self._plan(wanted):
-                self._compute(step, values)
+                compute(step, values)
                 for name in last:
                     del values[name]
         results: dict[str, Array] = {}
@@ -155,31 +168,37 @@ class Network:
     def _plan(self, wanted: tuple[str, ...]) -> list[tuple[Step, tuple[str, ...]]]:
         """The steps that outputs need, each with the names of values that no later one does."""
         if wanted not in self._plans:
-            needed, plan = set(wanted), []
-            for step in reversed(self._steps):
-                if needed.isdisjoint(step.node.outputs):
-                    continue
-                fresh = {name for name in (*step.node.inputs, *step.node.outputs) if name} - needed
-                plan.append((step, tuple(fresh)))
-                needed |= fresh
             if len(self._plans) > 64:  # of a caller that asks for ever new ones
                 self._plans.clear()
-            self._plans[wanted] = plan[::-1]
+            self._plans[wanted] = plan_of(self._steps, wanted)
         return self._plans[wanted]
 
-    @staticmethod
-    def _compute(step: Step, values: dict[str, Array]) -> None:
-        node = step.node
-        arrays = [values[name] if name else None for name in node.inputs]
-        try:
-            computed = step.computation.run(*arrays)
-        except (ValueError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
-            got = ", ".join("none" if v is None else f"{v.dtype}{list(v.shape)}" for v in arrays)
-            raise ValueError(f"{node.label}: expected inputs that go together, got {got}: {error}") from error
-        several = computed if isinstance(computed, tuple) else (computed,)
-        for name, value in zip(node.outputs, several, strict=False):
-            if name:
-                values[name] = np.asarray(value)
+
+def compute(step: Step, values: dict[str, Array]) -> None:
+    """Runs a step: reads its inputs from `values`, and adds its outputs."""
+    node = step.node
+    arrays = [values[name] if name else None for name in step.inputs]
+    try:
+        computed = step.computation.run(*arrays)
+    except (ValueError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
+        got = ", ".join("none" if v is None else f"{v.dtype}{list(v.shape)}" for v in arrays)
+        raise ValueError(f"{node.label}: expected inputs that go together, got {got}: {error}") from error
+    several = computed if isinstance(computed, tuple) else (computed,)
+    for name, value in zip(node.outputs, several, strict=False):
+        if name:
+            values[name] = np.asarray(value)
+
+
+def plan_of(steps: Sequence[Step], wanted: Sequence[str]) -> list[tuple[Step, tuple[str, ...]]]:
+    """The steps that values need, each with the names of those that no later step needs."""
+    needed, plan = set(wanted), []
+    for step in reversed(steps):
+        if needed.isdisjoint(step.node.outputs):
+            continue
+        fresh = {name for name in (*step.inputs, *step.node.outputs) if name} - needed
+        plan.append((step, tuple(fresh)))
+        needed |= fresh
+    return plan[::-1]
 
 
 def _checked(port: Port, value: object, sizes: dict[str, int]) -> Array:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NEWEST = 28  # the opset up to which the rules have been compared with the standard
 OLDEST = 7
+OPTIONAL = 1  # of FormalParameterOption
 
 
 class Reading(NamedTuple):
@@ -31,6 +32,14 @@ class Reading(NamedTuple):
     folder: Path | None
     budget: Budget
     made: dict[Any, Any]  # layers by what they were made of, so that tied weights stay tied
+    inside: bool = False  # of a body
+
+
+class Scope(NamedTuple):
+    """What the nodes of a graph may read: the names of all values so far, and those that are known already."""
+
+    known: set[str]
+    constants: dict[str, Array]
 
 
 class Computation(NamedTuple):
@@ -38,6 +47,7 @@ class Computation(NamedTuple):
 
     run: Callable[..., Any]
     layers: tuple[Module, ...] = ()
+    more: tuple[str, ...] = ()  # further values of the graph that a body reads, which `run` is given after the inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +62,7 @@ class Node:
     version: int  # of the operator: the opset that defined it so
     constants: tuple[Array | None, ...]  # inputs that are known when the model is read
     reading: Reading
+    scope: Scope
 
     @property
     def label(self) -> str:
@@ -117,7 +128,7 @@ def defaults_of(op_type: str, opset: int) -> dict[str, Any]:
     return {name: _value(proto, name, None) for name, proto in values.items() if proto.type}
 
 
-def checked(proto: Any, constants: Mapping[str, Array], reading: Reading) -> tuple[Node, Operator]:
+def checked(proto: Any, scope: Scope, reading: Reading) -> tuple[Node, Operator]:
     """A NodeProto as a Node, and the operator.
 
     Raises:
@@ -139,16 +150,17 @@ def checked(proto: Any, constants: Mapping[str, Array], reading: Reading) -> tup
         raise FormatError(f"{what}: expected {op_type} as of opset {NEWEST} at most, got opset {schema.since_version}")
     attributes = _attributes(proto, schema, found, what, reading.folder)
     attributes = defaults_of(op_type, reading.opset) | attributes
-    for kind, names, least, most in (
-        ("inputs", inputs, schema.min_input, schema.max_input),
-        ("outputs", outputs, schema.min_output, schema.max_output),
+    for kind, names, formal, least, most in (
+        ("inputs", inputs, schema.inputs, schema.min_input, schema.max_input),
+        ("outputs", outputs, schema.outputs, schema.min_output, schema.max_output),
     ):
         if not least <= len(names) <= most:
             raise FormatError(f"{what}: expected {least} to {most} {kind}, got {len(names)}")
-        if not all(names[:least]):
-            raise FormatError(f"{what}: expected its first {least} {kind} to be given, got one left out")
-    known = tuple(constants.get(name) if name else None for name in inputs)
-    node = Node(op_type, name, inputs, outputs, attributes, schema.since_version, known, reading)
+        for place, given in enumerate(names):
+            if not given and formal[min(place, len(formal) - 1)].option.value != OPTIONAL:
+                raise FormatError(f"{what}: expected {kind[:-1]} {place} to be given, got it left out")
+    known = tuple(scope.constants.get(name) if name else None for name in inputs)
+    node = Node(op_type, name, inputs, outputs, attributes, schema.since_version, known, reading, scope)
     return node, found
 
 
@@ -185,6 +197,8 @@ def _value(attribute: Any, what: str, folder: Path | None) -> Any:
         raise FormatError(f"{what}: expected text, got bytes that are none") from None
     if kind == 4:
         return array_of(attribute.t, what, folder)
+    if kind == 5:
+        return attribute.g
     fields = {1: "f", 2: "i", 6: "floats", 7: "ints"}
     if kind not in fields:
         raise FormatError(f"{what}: expected numbers, text or a tensor, got type {kind} of ONNX")
