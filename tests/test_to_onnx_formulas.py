@@ -14,6 +14,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from onnx_nodes import assert_close, by_runtime
+from recurra.onnx.reader import from_onnx
 from recurra.onnx.symbols import Symbol
 from recurra.onnx.writer import to_onnx
 from test_to_onnx import checked, drawn, flat, named
