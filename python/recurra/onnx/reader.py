@@ -11,7 +11,7 @@ from .files import model_of
 from .graph import check_different, initializers_of, port_of, steps_of
 from .limits import Budget
 from .network import Network
-from .nodes import NEWEST, OLDEST, Reading, Scope
+from .nodes import OLDEST, Reading, Scope
 from .package import onnx_package
 
 if TYPE_CHECKING:
@@ -21,23 +21,32 @@ if TYPE_CHECKING:
 def from_onnx(model: str | os.PathLike[str] | bytes | object) -> Network:
     """Reads a model in ONNX and checks all of it, so that it can be run: see `Network.run`.
 
-    RNN, LSTM and GRU nodes with all their attributes become recurra's layers, or formulas where the cell is another
-    one (peepholes, clip, activations, coupled gates); products with constant weights become `recurra.Linear`, look-ups
-    in constant tables `recurra.Embedding`. All else is NumPy. Opsets from 7 on, of the domain ai.onnx alone.
+    RNN, LSTM and GRU nodes with all their attributes become recurra's layers: its own, or, where the cell is another
+    one (clip, other activations, coupled gates), formulas that are compiled at once. Products with constant weights
+    become `recurra.Linear`, together with the addition of a constant bias; look-ups in constant tables become
+    `recurra.Embedding`. All else is NumPy: arithmetic and activations, shapes and slices, reductions, softmax,
+    normalisations, convolutions, and Scan, whose body is run node by node. Opsets from 7 on, of the domain ai.onnx
+    alone; numbers of float64, float32, float16, bools and integers of 8 to 64 bits, but recurrent nodes of the first
+    two. What depends on the arrays of a run, such as shapes, is checked when it runs.
+
+    Where the standard leaves a choice, it is as in ONNX Runtime: `clip` bounds the sums that the activations f and g
+    are applied to, and a coupled forget gate is 1 - i. Only a sequence of length 0 keeps its initial state here, which
+    ONNX Runtime makes zeros.
 
     Args:
         model: a path, the bytes of a file, or an `onnx.ModelProto`. Data of tensors in files of their own is read from
             the folder of the model's path and below, and from nowhere else.
 
     Returns:
-        A `recurra.onnx.network.Network`.
+        A `recurra.onnx.network.Network`. Its `layers` can be trained, or given other weights, and then run as well.
 
     Raises:
         ImportError: the package onnx is missing.
         TypeError: the model is something else.
         OSError: the file can't be read.
         recurra.FormatError: it is no model, or a broken one, or one with a node that recurra doesn't compute: the
-            message names the node and why.
+            message names the node and why. So are models that are larger than networks are, or that a few bytes make
+            so: 20,000 nodes, 64 different cells, 8 times the bytes of their tensors.
     """
     proto, folder = model_of(model)
     graph = proto.graph
@@ -71,7 +80,7 @@ def _opset(proto: Any) -> int:
     version = versions["ai.onnx"]
     if not OLDEST <= version < 2**31:
         raise FormatError(f"model: expected an opset from {OLDEST} on, got {version}")
-    newest = max(onnx_package("from_onnx").defs.onnx_opset_version(), NEWEST)
+    newest = onnx_package("from_onnx").defs.onnx_opset_version()
     if version > newest:
-        raise FormatError(f"model: expected an opset up to {newest}, which recurra knows, got {version}")
+        raise FormatError(f"model: expected an opset up to {newest}, which the package onnx knows, got {version}")
     return int(version)
