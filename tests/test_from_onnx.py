@@ -276,8 +276,9 @@ def test_results_are_the_callers():
         helper.make_node("Transpose", ["x"], ["b"], perm=[1, 0]),
         helper.make_node("Identity", ["c"], ["d"]),
         helper.make_node("Identity", ["d"], ["e"]),
+        helper.make_node("Flatten", ["x"], ["f"]),
     ]
-    network = from_onnx(model_of(nodes, {"x": x}, ["a", "b", "d", "e"], {"c": x}))
+    network = from_onnx(model_of(nodes, {"x": x}, ["a", "b", "d", "e", "f"], {"c": x}))
     results = network.run({"x": x})
     for value in results.values():
         assert value.flags.writeable
@@ -287,6 +288,23 @@ def test_results_are_the_callers():
     assert (network.run({"x": x})["e"] == 1).all()
 
 
+def test_products_that_something_else_reads_keep_their_bias_apart():
+    x, w, b = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32), np.ones(4, np.float32)
+    product, total = helper.make_node("MatMul", ["x", "w"], ["p"]), helper.make_node("Add", ["p", "b"], ["y"])
+    other = helper.make_node("Neg", ["p"], ["z"])
+    for nodes, outputs, biased in (
+        ([product, total], ["y"], True),
+        ([product, total], ["y", "p"], False),
+        ([product, total, other], ["y", "z"], False),
+    ):
+        network = from_onnx(model_of(nodes, {"x": x}, outputs, {"w": w, "b": b}))
+        (linear,) = network.layers.values()
+        assert linear.bias == biased
+        results = network.run({"x": x})
+        assert (results.pop("y") == 4).all()
+        assert all((abs(value) == 3).all() for value in results.values())
+
+
 def test_defaults_of_inputs():
     x, b = np.ones(3, np.float32), np.full(3, 2, np.float32)
     model = model_of([helper.make_node("Add", ["x", "b"], ["y"])], {"x": x, "b": b}, ["y"], {"b": b})
@@ -294,3 +312,42 @@ def test_defaults_of_inputs():
     assert [port.optional for port in network.inputs] == [False, True]
     assert (network.run({"x": x})["y"] == 3).all()
     assert (network.run({"x": x, "b": x})["y"] == 2).all()
+
+
+def test_layers_are_one_only_where_their_tensors_are():
+    """Two nodes of each kind with the same weights, and one with others."""
+    rng = rng_of("tied")
+    constants = {
+        name: rng.standard_normal(shape).astype(np.float32)
+        for name, shape in {
+            **dict.fromkeys(("w", "v"), (3, 3)),
+            **dict.fromkeys(("b", "c"), 3),
+            **dict.fromkeys(("W", "V"), (1, 3, 3)),
+        }.items()
+    }
+    nodes, outputs = [], []
+    for op_type, same, other in (
+        ("Gemm", "x w b", "x v b"),
+        ("Gemm", "x w c", "x v c"),
+        ("MatMul", "x w", "x v"),
+        ("Gather", "w i", "v i"),
+        ("RNN", "s W W", "s W V"),
+        ("RNN", "s V V", "s V W"),
+    ):
+        for inputs in (same, same, other):
+            outputs.append(f"y{len(nodes)}")
+            nodes.append(helper.make_node(op_type, inputs.split(), outputs[-1:]))
+    inputs = {
+        "x": rng.standard_normal((2, 3)).astype(np.float32),
+        "i": rng.integers(0, 3, 4),
+        "s": rng.standard_normal((4, 2, 3)).astype(np.float32),
+    }
+    model = model_of(nodes, inputs, outputs, constants)
+    network = from_onnx(model)
+    layers = list(network.layers.values())
+    assert len(layers) == len(nodes)
+    for first, second, third in zip(layers[::3], layers[1::3], layers[2::3], strict=True):
+        assert first is second
+        assert first is not third
+    assert len({id(layer) for layer in layers}) == 12
+    assert_close(network.run(inputs), by_reference(model, inputs), 1e-5)

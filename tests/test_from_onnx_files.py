@@ -261,9 +261,9 @@ def test_what_a_few_bytes_may_make():
             network.run({"x": X[:1, :1]})
 
 
-def external(folder, **entries):
+def external(folder, dims=(3,), **entries):
     """A model in a folder, whose tensor w lies elsewhere."""
-    w = tensor([3], data_location=TensorProto.EXTERNAL)
+    w = tensor(dims, data_location=TensorProto.EXTERNAL)
     for key, value in entries.items():
         w.external_data.add(key=key, value=str(value))
     path = folder / "model.onnx"
@@ -307,6 +307,7 @@ def test_external_data_outside_of_the_folder(tmp_path):
         "w\0.bin",
     ):
         quickly_refused(external(home, location=location), "initializer 'w'")
+    quickly_refused(external(home, dims=[0], location="pipe"), "initializer 'w'")  # which would wait for a writer
 
 
 LENGTHS = [{"length": n} for n in (11, 13, 10**30)] + [{"offset": n} for n in (1, -1, "x", "9" * 18)]
