@@ -101,35 +101,43 @@ std::vector<py::object> objects_of(const ParameterTable &table, py::handle mappi
 }
 
 template <class T>
+py::array array_of(const ParameterTable::Entry &entry, py::handle object) {
+  py::array array = typed_array<T>(object, entry.name);
+  check_shape(array, entry.name, [&] { return entry.symbols; }, shape_of(entry));
+  return array;
+}
+
+template <class T>
 std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<py::object> &objects) {
   std::vector<py::array> arrays;
   arrays.reserve(objects.size());
-  for (std::size_t i = 0; i < objects.size(); ++i) {
-    const auto &entry = table.entries[i];
-    arrays.push_back(typed_array<T>(objects[i], entry.name));
-    check_shape(arrays.back(), entry.name, [&] { return entry.symbols; }, shape_of(entry));
-  }
+  for (std::size_t i = 0; i < objects.size(); ++i) arrays.push_back(array_of<T>(table.entries[i], objects[i]));
   return arrays;
 }
 
 template <class T>
-std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<py::array> &arrays, Name what) {
+T *target_of(const ParameterTable::Entry &entry, const py::array &array, Name what) {
+  const bool fit = contiguous<T>(array) && array.writeable();
+  if (!fit) {
+    refuse_value(std::string(what) + "['" + entry.name + "']", "a writeable C-contiguous array",
+                 array.writeable() ? "one that isn't contiguous" : "a read-only one");
+  }
+  return pointer<T>(array);
+}
+
+template <class T>
+std::vector<T *> targets_of(const ParameterTable &table, const std::vector<py::array> &arrays, Name what) {
   std::vector<T *> pointers;
   pointers.reserve(arrays.size());
   for (std::size_t i = 0; i < arrays.size(); ++i) {
-    const bool fit = contiguous<T>(arrays[i]) && arrays[i].writeable();
-    if (!fit) {
-      refuse_value(std::string(what) + "['" + parameters.entries[i].name + "']", "a writeable C-contiguous array",
-                   arrays[i].writeable() ? "one that isn't contiguous" : "a read-only one");
-    }
-    pointers.push_back(pointer<T>(arrays[i]));
+    pointers.push_back(target_of<T>(table.entries[i], arrays[i], what));
   }
   return pointers;
 }
 
 template <class T>
 void check_own(const Parameters<T> &parameters) {
-  if (parameters.borrowed())
+  if (!parameters.may_be_written())
     throw std::runtime_error("parameters: expected ones to be written to, got borrowed arrays");
 }
 
@@ -138,7 +146,7 @@ std::vector<T *> gradient_targets(const Parameters<T> &parameters, const std::ve
                                   Arguments<T> &arguments) {
   const std::vector<py::array> arrays = arrays_of<T>(*parameters.table, objects);
   for (const py::array &array : arrays) arguments.keep(array);
-  return targets_of(parameters, arrays, "grads");
+  return targets_of<T>(*parameters.table, arrays, "grads");
 }
 
 namespace {
@@ -176,10 +184,13 @@ void load(const ParametersPtr<T> &parameters, py::handle state, const std::strin
   parameters->replace(pointers.data());
 }
 
-// Contiguous arrays for every entry, the caller's own where they are; the second keeps them alive.
+// Contiguous arrays for every entry, the caller's own where they are, and in any case if they are lent to be written
+// to; the second keeps them alive.
 template <class T>
-std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const ParameterTable &table, py::handle given) {
+std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const ParameterTable &table, py::handle given,
+                                                                     bool to_write) {
   std::vector<py::array> arrays = arrays_of<T>(table, objects_of(table, given, "params"));
+  if (to_write) targets_of<T>(table, arrays, "params");
   std::vector<const T *> pointers;
   for (py::array &array : arrays) {
     if (!contiguous<T>(array)) array = copied(array);
@@ -197,10 +208,26 @@ std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const Param
 template <class T>
 void lend(const ParametersPtr<T> &parameters, py::handle given, long long version) {
   if (!parameters->borrowed()) throw std::runtime_error("parameters: expected borrowed ones, got ones of a layer");
-  auto [pointers, keeper] = lent_arrays<T>(*parameters->table, given);
+  auto [pointers, keeper] = lent_arrays<T>(*parameters->table, given, parameters->may_be_written());
   const WithoutGil released;
   const std::lock_guard<std::mutex> lock(parameters->mutex);
   parameters->lend(pointers, keeper, version);
+}
+
+// Parameters that are the caller's arrays, a dict of them by name, to be changed in place.
+template <class T>
+py::object lent_parameters(py::handle given) {
+  const py::dict dict = copied_mapping(given, "params", "a dict of arrays by name");
+  std::vector<ParameterTable::Entry> entries;
+  for (const auto &[key, value] : dict) {
+    if (!PyUnicode_CheckExact(key.ptr())) refuse_type("params", "names that are strings", py::repr(key));
+    const std::string name = py::str(key);
+    const py::array array = typed_array<T>(value, name);
+    entries.push_back({name, {array.shape(), array.shape() + array.ndim()}, "the parameter's shape"});
+  }
+  const auto table = std::make_shared<ParameterTable>(std::move(entries));
+  auto [pointers, keeper] = lent_arrays<T>(*table, dict, true);
+  return wrap(std::make_shared<Parameters<T>>(table, pointers, std::move(keeper), 0, true));
 }
 
 template <class T>
@@ -223,13 +250,15 @@ void bind(py::module_ &module, const char *name) {
 
 template <class T>
 ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, long long version) {
-  auto [pointers, keeper] = lent_arrays<T>(*table, arrays);
+  auto [pointers, keeper] = lent_arrays<T>(*table, arrays, false);
   return std::make_shared<Parameters<T>>(table, pointers, std::move(keeper), version);
 }
 
 #define RECURRA_INSTANTIATE(T)                                                                                        \
+  template py::array array_of<T>(const ParameterTable::Entry &, py::handle);                                          \
   template std::vector<py::array> arrays_of<T>(const ParameterTable &, const std::vector<py::object> &);              \
-  template std::vector<T *> targets_of(const Parameters<T> &, const std::vector<py::array> &, Name);                  \
+  template T *target_of(const ParameterTable::Entry &, const py::array &, Name);                                      \
+  template std::vector<T *> targets_of(const ParameterTable &, const std::vector<py::array> &, Name);                 \
   template std::vector<T *> gradient_targets(const Parameters<T> &, const std::vector<py::object> &, Arguments<T> &); \
   template void check_own(const Parameters<T> &);                                                                     \
   template ParametersPtr<T> borrowed_parameters(const TablePtr &, py::handle, long long);
@@ -240,6 +269,8 @@ RECURRA_INSTANTIATE(double)
 void register_parameters(py::module_ &module) {
   bind<float>(module, "Parameters32");
   bind<double>(module, "Parameters64");
+  module.def("lent32", lent_parameters<float>, py::arg("params"));
+  module.def("lent64", lent_parameters<double>, py::arg("params"));
 }
 
 }  // namespace recurra

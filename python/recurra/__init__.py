@@ -31,6 +31,7 @@ from .losses import binary_cross_entropy, cross_entropy, mse, softmax
 from .optim import SGD, Adam, AdamW, clip_grad_norm
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
+from .sparse_rows import SparseRows
 from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
 
@@ -58,6 +59,7 @@ __all__ = [
     "ReLU",
     "Sequential",
     "Sigmoid",
+    "SparseRows",
     "Tanh",
     "__version__",
     "binary_cross_entropy",

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_rng, is_masked, shown
-from .module import load_all
 from .optim import clip_grad_norm
+from .optim.undo import Undo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -169,25 +169,17 @@ class Training:
             norm = clip_grad_norm(leaves, self.clip_norm or sys.float_info.max, error_if_nonfinite=True)
         except FloatingPointError as error:
             raise NonfiniteError(str(error)) from None
-        memory = self._memory()
-        before = [leaf.state_dict() for leaf in leaves]  # of 286,000 weights 20 µs, the check 60, of a batch's 17,000
+        undo = Undo(leaves, self.optimizer)
         finite = False
         try:
             self.optimizer.step()
         finally:  # also where Ctrl-C came during the step, which is done then
-            finite = all(_is_finite(value) for leaf in leaves for value in leaf.params.values())
+            finite = undo.finite()
             if not finite:
-                load_all(zip(leaves, before, strict=True))
-                if memory is not None:
-                    self.optimizer.load_state_dict(memory)
+                undo.restore()
         if not finite:
             raise NonfiniteError("weights: expected finite ones after the optimizer's step, got others")
         return norm
-
-    def _memory(self) -> Any:
-        """The optimizer's own state, if it can be taken and given back: a step that is undone leaves no moments."""
-        able = hasattr(self.optimizer, "state_dict") and hasattr(self.optimizer, "load_state_dict")
-        return self.optimizer.state_dict() if able else None
 
     def _predict(self, name: str, batches: Iterable[Any]) -> Mean:
         """The losses of predictions."""
@@ -253,8 +245,3 @@ def _keywords(function: Callable[..., Any]) -> set[str]:
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return {"lengths", "batch_first"}
     return {one.name for one in parameters if one.kind in {one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD}}
-
-
-def _is_finite(array: Array) -> bool:
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())  # the sum of finite ones may overflow

@@ -20,6 +20,7 @@ from ._training import NONFINITE, Criterion, NonfiniteError, Training, reverse_o
 from .history import History
 from .module import Module
 from .optim import Optimizer
+from .optim.leaves import identity_of
 from .sequential import as_model
 
 if TYPE_CHECKING:
@@ -164,8 +165,8 @@ def _check_optimizer(optimizer: Any, model: Any) -> None:
     if not callable(getattr(optimizer, "step", None)) or isinstance(optimizer, type):
         raise TypeError(f"optimizer: expected one such as recurra.Adam(model), got {shown(optimizer)}")
     if isinstance(model, Module) and isinstance(optimizer, Optimizer):
-        own = {id(layer._parameters) for layer in model.leaves()}
-        if any(id(layer._parameters) not in own for layer in optimizer.layers):
+        own = {identity_of(layer) for layer in model.leaves()}
+        if any(identity_of(layer) not in own for layer in optimizer.layers):
             raise ValueError(
                 "optimizer: expected one of the model's parameters, got one of another model's: a model and its "
                 "optimizer stay together if they are copied or pickled in one call, pickle.dumps((model, optimizer))"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from . import _core
 from ._attributes import Attributes
 from ._checks import check_dtype, check_rng
+from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -72,7 +73,11 @@ class Module(Attributes):
         self._core = self._make_core()
         self._parameters: Parameters = self._core.parameters
         self._params = MappingProxyType(self._parameters.views())
-        self.grads: dict[str, Array] = {name: np.zeros_like(value) for name, value in self._params.items()}
+        self.grads: dict[str, Array] = self._zero_gradients()
+
+    def _zero_gradients(self) -> dict[str, Any]:
+        """New gradients of all parameters."""
+        return {name: np.zeros_like(value) for name, value in self._params.items()}
 
     @property
     def params(self) -> Mapping[str, Array]:
@@ -137,10 +142,11 @@ class Module(Attributes):
 
 def writeable(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Arrays that can be written to, copies where they can't, as unpickled ones may lie in a file or a buffer."""
-    return {
-        name: array if type(array) is np.ndarray and array.flags.carray else np.array(array, order="C")
-        for name, array in arrays.items()
-    }
+    return {name: array if _is_writeable(array) else np.array(array, order="C") for name, array in arrays.items()}
+
+
+def _is_writeable(array: Any) -> bool:
+    return type(array) is SparseRows or (type(array) is np.ndarray and array.flags.carray)
 
 
 def loadable(value: Any) -> Any:

@@ -257,6 +257,8 @@ class Sequential(Composite):
         if not self._embeds or not isinstance(x, np.ndarray) or x.dtype.kind not in "iu" or x.ndim not in {1, 2}:
             return None
         embedding = self._members[0][1]
+        if embedding.sparse:  # the gradient of a projected table is of all its rows
+            return None
         return embedding._parameters.snapshot()["weight"] if x.size >= embedding.num_embeddings else None
 
     def _check_tape(self, tape: SequentialTape) -> None:

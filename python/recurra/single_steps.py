@@ -50,8 +50,8 @@ class SingleStep(WithFormula):
     def from_layer(cls, recurrent: Recurrent, layer: int = 0, *, reverse: bool = False) -> Self:
         """A cell with the weights of one layer of a stack: the same memory, whichever of the two is trained or loaded.
 
-        Its gradients are the layer's arrays too. Its `leaves()` is the layer, so an optimizer of either steps both:
-        give it one of them.
+        Its gradients are the layer's arrays too. Its `leaves()` is the layer, so an optimizer of either or both steps
+        them once.
 
         Args:
             recurrent: an RNN for an RNNCell, an LSTM for an LSTMCell, a GRU for a GRUCell.
