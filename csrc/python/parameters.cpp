@@ -236,9 +236,19 @@ long long version(const ParametersPtr<T> &parameters) {
   return parameters->version;
 }
 
+// Parameters of a layer that Python computes: vectors of one length, zeros at first.
 template <class T>
-void bind(py::module_ &module, const char *name) {
-  Class<Parameters<T>> bound(module, name);
+py::object vectors(const py::tuple &names, Index size) {
+  if (size < 1) refuse_value("size", "a positive integer", std::to_string(size));
+  std::vector<ParameterTable::Entry> entries;
+  for (const py::handle name : names) entries.push_back({py::str(name), {size}, "(features,)"});
+  return wrap(std::make_shared<Parameters<T>>(std::make_shared<ParameterTable>(std::move(entries))));
+}
+
+template <class T>
+void bind(py::module_ &module, const std::string &suffix) {
+  Class<Parameters<T>> bound(module, "Parameters" + suffix);
+  module.def(("vectors" + suffix).c_str(), vectors<T>, py::arg("names"), py::arg("size"));
   bound.def("views", views<T>)
       .def_property_readonly("version", version<T>)
       .def("lend", lend<T>, py::arg("params"), py::arg("version"))
@@ -267,8 +277,8 @@ RECURRA_INSTANTIATE(double)
 #undef RECURRA_INSTANTIATE
 
 void register_parameters(py::module_ &module) {
-  bind<float>(module, "Parameters32");
-  bind<double>(module, "Parameters64");
+  bind<float>(module, "32");
+  bind<double>(module, "64");
   module.def("lent32", lent_parameters<float>, py::arg("params"));
   module.def("lent64", lent_parameters<double>, py::arg("params"));
 }

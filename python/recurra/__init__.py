@@ -17,8 +17,11 @@ from typing import Any
 from . import _openmp, formula, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
 from ._lazy import lazy
+from .attention import Attention
+from .attention_pooling import AttentionPooling
 from .composite import Composite
 from .embedding import Embedding
+from .encoder_decoder import EncoderDecoder
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .fit import fit
 from .formula_layer import FormulaCell, FormulaLayer
@@ -28,7 +31,10 @@ from .history import History
 from .layers import GRU, LSTM, RNN
 from .linear import Linear
 from .losses import binary_cross_entropy, cross_entropy, mse, softmax
+from .normalisation import LayerNorm
 from .optim import SGD, Adam, AdamW, clip_grad_norm
+from .parallel import Parallel
+from .residual import Residual
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
 from .sparse_rows import SparseRows
@@ -44,9 +50,12 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Attention",
+    "AttentionPooling",
     "Composite",
     "Dropout",
     "Embedding",
+    "EncoderDecoder",
     "FormatError",
     "FormulaCell",
     "FormulaLayer",
@@ -54,9 +63,12 @@ __all__ = [
     "History",
     "LSTMCell",
     "Last",
+    "LayerNorm",
     "Linear",
+    "Parallel",
     "RNNCell",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "SparseRows",

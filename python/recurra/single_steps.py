@@ -123,7 +123,8 @@ class SingleStep(WithFormula):
     def __getstate__(self) -> dict[str, Any]:
         if self._source is None:
             return super().__getstate__()
-        return {name: value for name, value in self.__dict__.items() if name in {*self._options, "_source", "_place"}}
+        own = {*self._options, "_proj_size", "_source", "_place"}
+        return {name: value for name, value in self.__dict__.items() if name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if state["_source"] is None:
