@@ -8,27 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import recurra
-from recurra._checks import check_dtype, check_flag, check_index, shown
+from recurra._checks import check_dtype, check_flag, check_index
 from recurra.formula.operations import InputShape
-from recurra.formula_layer import FormulaCell
-from recurra.recurrent import Recurrent, is_layer_type
+from recurra.recurrent import Recurrent
 from recurra.single_steps import SingleStep
 
 from .building import Builder
 from .nodes import NEWEST
 from .package import onnx_package
 from .writing import Flow
-from .writing_layers import WRITERS
-from .writing_recurrent import write_recurrent
+from .writing_models import leaves_of, writer_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
 
     from onnx import ModelProto
 
 OLDEST_WRITTEN = 13  # axes as inputs
-STEPS = (recurra.RNNCell, recurra.LSTMCell, recurra.GRUCell)
+SIZES = ("input_size", "in_features", "features")  # what layers call the features of x
 MOST_LENGTH = 2**31 - 1  # the default of `lengths`: longer than any sequence, so all of each
 
 
@@ -47,7 +44,8 @@ def to_onnx(
     LSTMs with a projection, become a Scan, a loop over their equations. Dropout and zoneout are left out, as in a call.
 
     Args:
-        model: a layer, a single step (`LSTMCell` and others), or a `Sequential` of recurra's layers.
+        model: a layer, a single step (`LSTMCell` and others), or a `Sequential`, `Residual` or `Parallel` of recurra's
+            layers.
         path: where to write the file; None for nowhere.
         opset: of the operators, from 13 to 28. ONNX Runtime 1.12 runs 17.
         states: whether initial states are inputs, and final ones outputs, for streams. The inputs may be left out of a
@@ -80,8 +78,7 @@ def to_onnx(
     flow = Flow(graph, "", None, states=check_flag("states", states))
     flow.cell = isinstance(model, SingleStep)
     _begin(flow, members, batch_first=_batch_first(model), lengths=check_flag("lengths", lengths))
-    for prefix, layer in members:
-        _writer(layer)(flow, layer, prefix)
+    writer_of(model)(flow, model, "")
     _end(flow, batch_first=_batch_first(model))
     version = onnx.helper.make_opsetid("", opset)
     made = onnx.helper.make_model(
@@ -96,16 +93,17 @@ def to_onnx(
     return made
 
 
-def _members(model: Any) -> list[tuple[str, Any]]:
-    """The layers one after another with the prefixes of their names, each of a kind that can be written."""
-    members = list(model._members) if type(model) is recurra.Sequential else [("", model)]
-    for prefix, layer in members:
-        _writer(layer, prefix)
+def _members(model: Any) -> list[Any]:
+    """The layers within a model, each of a kind that can be written."""
+    members = []
+    for prefix, layer in leaves_of(model):
+        writer_of(layer, prefix)
+        members.append(layer)
     return members
 
 
-def _dtype(members: list[tuple[str, Any]], wanted: object) -> np.dtype[Any]:
-    own = next((layer.dtype for _, layer in members if layer.params), np.dtype(np.float32))
+def _dtype(members: list[Any], wanted: object) -> np.dtype[Any]:
+    own = next((layer.dtype for layer in members if layer.params), np.dtype(np.float32))
     if wanted is None:
         if own != np.float32:
             raise ValueError(
@@ -120,22 +118,22 @@ def _batch_first(model: Any) -> bool:
     return bool(getattr(model, "batch_first", False))
 
 
-def _sequences(members: list[tuple[str, Any]]) -> bool:
+def _sequences(members: list[Any]) -> bool:
     """Whether the model reads sequences, so that its input has axes of time and batch."""
-    return any(isinstance(layer, (Recurrent, SingleStep, recurra.Last)) for _, layer in members)
+    return any(isinstance(layer, (Recurrent, SingleStep, recurra.Last, recurra.AttentionPooling)) for layer in members)
 
 
-def _begin(flow: Flow, members: list[tuple[str, Any]], batch_first: bool, lengths: bool) -> None:
+def _begin(flow: Flow, members: list[Any], batch_first: bool, lengths: bool) -> None:
     """The inputs `x` and `lengths`, and a formula's own."""
     graph = flow.graph
-    first = next((layer for _, layer in members if not isinstance(layer, recurra.Dropout)), members[0][1])
+    first = next((layer for layer in members if not isinstance(layer, recurra.Dropout)), members[0])
     tokens = isinstance(first, recurra.Embedding) or getattr(first, "tokens", None) is True
     axes: list[Any] = ["B", "T"] if batch_first else ["T", "B"]
     if flow.cell or not _sequences(members):
         axes = ["B"]
     features = None
-    for _, layer in members:
-        features = getattr(layer, "input_size", getattr(layer, "in_features", None))
+    for layer in members:
+        features = next((getattr(layer, name) for name in SIZES if hasattr(layer, name)), None)
         if features is not None or isinstance(layer, recurra.Embedding):
             break
     shape = axes if tokens else [*axes, features]
@@ -153,7 +151,7 @@ def _begin(flow: Flow, members: list[tuple[str, Any]], batch_first: bool, length
         graph.default("lengths", np.array([MOST_LENGTH]))
         bounded = graph.node("Min", given, graph.size(flow.value, 0))
         flow.lengths = graph.node("Cast", graph.node("Expand", bounded, graph.size(flow.value, 1)), to=6)
-    for _, layer in members:
+    for layer in members:
         for name, kind in layer.formula.declared.inputs.items() if isinstance(layer, (Recurrent, SingleStep)) else ():
             flow.inputs[name] = _formula_input(flow, name, kind, layer.hidden_size, axes, batch_first)
 
@@ -186,14 +184,3 @@ def _end(flow: Flow, batch_first: bool) -> None:
         axes = ["B", "T"]
     graph.output(flow.value, "y", graph.dtype, [*axes, flow.features])
     graph.outputs.insert(0, graph.outputs.pop())  # before the states
-
-
-def _writer(layer: Any, prefix: str = "") -> Callable[[Flow, Any, str], None]:
-    """What writes a layer; a subclass of somebody's may compute something else, and is refused."""
-    kind = type(layer)
-    if kind in WRITERS:
-        return WRITERS[kind]
-    if is_layer_type(kind) or kind in STEPS or (isinstance(layer, FormulaCell) and "formula" in vars(kind)):
-        return write_recurrent
-    where = f"layer {prefix.rstrip('.')!r}" if prefix else "model"
-    raise TypeError(f"{where}: expected recurra's own layers, whose equations ONNX has, got {shown(layer)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import recurra
@@ -47,10 +48,48 @@ def _write_last(flow: Flow, layer: Any, _: str) -> None:
         end = graph.integers(2**62)
         left = graph.node("Slice", last, graph.integers(0), half, graph.integers(1))
         last = graph.joined([left, graph.node("Slice", first, half, end, graph.integers(1))], 1)
+    flow.value, flow.by_time = _of_some_steps(flow, last), False
+
+
+def _write_pooling(flow: Flow, layer: Any, prefix: str) -> None:
+    """The mean of a sequence's steps, weighted by the softmax of their scores."""
+    graph, params = flow.graph, layer.state_dict()
+    x = flow.value if flow.lengths is None else graph.node("Where", flow.mask(), flow.value, graph.number(0))
+    hidden = x
+    if layer.hidden_size is not None:
+        rows = graph.weight(params["hidden.weight"].T.astype(graph.dtype), f"{prefix}hidden.weight")
+        bias = graph.weight(params["hidden.bias"].astype(graph.dtype), f"{prefix}hidden.bias")
+        hidden = graph.node("Tanh", graph.node("Add", graph.node("MatMul", x, rows), bias))
+    score = params["score.weight"].T * (layer.features**-0.5 if layer.kind == "scaled_dot" else 1)
+    scores = graph.node("MatMul", hidden, graph.weight(score.astype(graph.dtype), f"{prefix}score.weight"))
     if flow.lengths is not None:
-        some = graph.node("Greater", graph.once("Cast", flow.lengths, to=7), graph.integer(0))
-        last = graph.node("Where", graph.node("Unsqueeze", some, graph.integers(1)), last, graph.number(0))
-    flow.value, flow.by_time = last, False
+        scores = graph.node("Where", flow.mask(), scores, graph.number(-math.inf))
+    weighted = graph.node("Mul", graph.node("Softmax", scores, axis=0), x)
+    pooled = graph.node("ReduceSum", weighted, graph.integers(0), keepdims=0)
+    flow.value, flow.by_time = _of_some_steps(flow, pooled), False
+
+
+def _of_some_steps(flow: Flow, value: str) -> str:
+    """(B, features), and zeros for sequences of length 0."""
+    graph = flow.graph
+    if flow.lengths is None:
+        return value
+    some = graph.node("Greater", graph.once("Cast", flow.lengths, to=7), graph.integer(0))
+    return graph.node("Where", graph.node("Unsqueeze", some, graph.integers(1)), value, graph.number(0))
+
+
+def _write_norm(flow: Flow, layer: Any, prefix: str) -> None:
+    """By an operator as of opset 17, before by its parts."""
+    graph, x = flow.graph, flow.value
+    params = layer.state_dict()
+    weight, bias = (graph.weight(params[n].astype(graph.dtype), f"{prefix}{n}") for n in ("weight", "bias"))
+    if graph.opset >= 17:
+        flow.value = graph.node("LayerNormalization", x, weight, bias, axis=-1, epsilon=layer.eps)
+        return
+    centred = graph.node("Sub", x, graph.node("ReduceMean", x, axes=[-1]))
+    variance = graph.node("ReduceMean", graph.node("Mul", centred, centred), axes=[-1])
+    deviation = graph.node("Sqrt", graph.node("Add", variance, graph.number(layer.eps)))
+    flow.value = graph.node("Add", graph.node("Mul", graph.node("Div", centred, deviation), weight), bias)
 
 
 def _element_wise(op_type: str) -> Callable[[Flow, Any, str], None]:
@@ -71,4 +110,6 @@ WRITERS: dict[type, Callable[[Flow, Any, str], None]] = {
     recurra.Sigmoid: _element_wise("Sigmoid"),
     recurra.Dropout: _write_nothing,
     recurra.Last: _write_last,
+    recurra.AttentionPooling: _write_pooling,
+    recurra.LayerNorm: _write_norm,
 }
