@@ -90,8 +90,8 @@ def test_recurrent_operator(name):
     assert_case(name)
 
 
-def test_the_standard_has_18_recurrent_cases():
-    assert len(RECURRENT_CASES) == 18
+def test_the_standards_recurrent_cases_are_found():
+    assert len(RECURRENT_CASES) >= 18
     assert any("P" in [value.name for value in CASES[name].model.graph.input] for name in RECURRENT_CASES)
 
 

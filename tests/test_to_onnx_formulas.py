@@ -184,6 +184,12 @@ def test_names_of_inputs_that_are_taken():
     def Taken(a, x):
         return f.tanh(a.n) * x.lengths
 
+    @recurra.formula(gates="n", inputs="y")
+    def Output(a, x):  # noqa: N802
+        return f.tanh(a.n) * x.y
+
+    with pytest.raises(ValueError, match="model: expected other names of a formula's inputs, got 'y'"):
+        to_onnx(Output(3, 4))
     to_onnx(Taken(3, 4))
     with pytest.raises(ValueError, match="model: expected other names of a formula's inputs, got 'lengths'"):
         to_onnx(Taken(3, 4), lengths=True)

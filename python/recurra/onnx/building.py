@@ -88,15 +88,19 @@ class Builder:
             self._constants[key] = self.weight(np.array(value, self.dtype), "number")
         return self._constants[key]
 
+    def _claim(self, name: str) -> None:
+        """Takes a name that users know, which only an input of a formula can have taken before."""
+        if name in self._names:
+            raise ValueError(f"model: expected other names of a formula's inputs, got {name!r}")
+        self._names.add(name)
+
     def input(self, name: str, dtype: object, shape: Sequence[Any] | None) -> str:
         """An input of the graph; sizes are numbers, names or None.
 
         Raises:
             ValueError: another value has that name.
         """
-        if name in self._names:
-            raise ValueError(f"model: expected other names of a formula's inputs, got {name!r}")
-        self._names.add(name)
+        self._claim(name)
         self.inputs.append(self.info(name, dtype, shape))
         return name
 
@@ -105,8 +109,8 @@ class Builder:
         self.initializers[name] = self.onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
 
     def output(self, value: str, name: str, dtype: object, shape: Sequence[Any] | None) -> None:
-        """Makes a value an output of the graph, under a name that is still free."""
-        self._names.add(name)
+        """Makes a value an output of the graph; raises as `input` does."""
+        self._claim(name)
         self.nodes.append(self.onnx.helper.make_node("Identity", [value], [name], name=self.fresh(f"to_{name}")))
         self.outputs.append(self.info(name, dtype, shape))
 
