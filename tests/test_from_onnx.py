@@ -314,6 +314,17 @@ def test_defaults_of_inputs():
     assert (network.run({"x": x, "b": x})["y"] == 2).all()
 
 
+def test_names_of_layers_are_different():
+    rng = rng_of("names")
+    weight = rng.standard_normal((3, 3)).astype(np.float32)
+    named = [("a", "y0"), ("a", "y1"), ("", "y2"), ("y4", "y3"), ("a", "y4"), ("y1", "y5")]
+    nodes = [helper.make_node("MatMul", ["x", f"w{i}"], [output], name=n) for i, (n, output) in enumerate(named)]
+    constants = {f"w{i}": weight + i for i in range(len(nodes))}
+    network = from_onnx(model_of(nodes, {"x": weight}, [output for _, output in named], constants))
+    assert list(network.layers) == ["a", "y1", "y2", "y4", "y4'", "y5"]
+    assert len({id(layer) for layer in network.layers.values()}) == len(nodes)
+
+
 def test_layers_are_one_only_where_their_tensors_are():
     """Two nodes of each kind with the same weights, and one with others."""
     rng = rng_of("tied")

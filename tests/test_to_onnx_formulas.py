@@ -185,7 +185,7 @@ def test_names_of_inputs_that_are_taken():
         return f.tanh(a.n) * x.lengths
 
     @recurra.formula(gates="n", inputs="y")
-    def Output(a, x):  # noqa: N802
+    def Output(a, x):
         return f.tanh(a.n) * x.y
 
     with pytest.raises(ValueError, match="model: expected other names of a formula's inputs, got 'y'"):

@@ -87,9 +87,12 @@ class Network:
         for step in self._steps:
             name = step.node.name
             if name in self.layers:
-                name = step.node.outputs[0]
+                name = next(filter(None, step.node.outputs))
             for layer, end in zip(step.computation.layers, layer_ends(step), strict=True):
-                self.layers[name + end] = layer
+                own = name + end
+                while own in self.layers:  # another node's name
+                    own += "'"
+                self.layers[own] = layer
 
     @property
     def nodes(self) -> tuple[Node, ...]:
