@@ -167,6 +167,21 @@ def test_a_scan():
         network.run({"h": h, "x": x[:0]})
 
 
+def test_what_a_body_reads_of_the_graph_around_it():
+    """A product, which therefore keeps its bias apart, an input and a constant."""
+    values = {"w": 2 * np.eye(3, dtype=np.float32), "b": np.ones(3, np.float32)}
+    model = scan(nodes=[node("Add", "h0 p", "h2"), node("Add", "h2 h", "h3"), node("Add", "h3 b", "h1")])
+    model.graph.node.insert(0, node("MatMul", "h w", "p"))
+    model.graph.node.insert(1, node("Add", "p b", "q"))
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    model.graph.output.append(helper.make_tensor_value_info("q", 1, None))
+    network = from_onnx(model)
+    h, x = np.array([1, 2, 3], np.float32), np.zeros((2, 3), np.float32)
+    results = network.run({"h": h, "x": x})
+    assert results["k"].tolist() == (h + 2 * (2 * h + h + 1)).tolist()
+    assert results["q"].tolist() == (2 * h + 1).tolist()
+
+
 def tensor(dims, kind=TensorProto.FLOAT, name="w", **fields):
     made = TensorProto(name=name, data_type=kind, dims=dims)
     for field, value in fields.items():

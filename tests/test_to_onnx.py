@@ -172,6 +172,7 @@ def branching():
                     recurra.LSTM(F, 3, bidirectional=True, **order),
                     recurra.Sequential(recurra.RNN(F, 5, **order), recurra.Residual(recurra.LSTM(5, 5, **order))),
                     recurra.Linear(F, 2),
+                    recurra.Tanh(),
                 ),
                 recurra.Last(bidirectional=False, **order),
             ),
@@ -204,6 +205,10 @@ def test_sequentials_as_onnxruntime_and_back(name, model, tokens):
         inputs = {"x": x} if lengths is None else {"x": x, "lengths": lengths}
         expected = named(exported, *model.run(x, lengths=lengths))
         assert_close(by_runtime(exported, inputs), expected, BOUND)
+        declared = {port.name: port.shape for port in from_onnx(exported).outputs}
+        sizes = {"T": T, "B": B}
+        for output, value in expected.items():
+            assert tuple(sizes.get(n, n) for n in declared[output]) == value.shape
         if name.startswith(("classifier", "tagger", "nested")):  # all that is done by layers, not by NumPy
             assert_same_bits(from_onnx(exported).run(inputs), expected)
         assert_close(from_onnx(exported).run(inputs), expected, BOUND)
