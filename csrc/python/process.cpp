@@ -2,6 +2,7 @@
 #include "dispatch.h"
 #include "python/bindings.h"
 #include "python/errors.h"
+#include "system/fork.h"
 #include "system/parallel.h"
 
 namespace recurra {
@@ -43,6 +44,7 @@ void register_process(py::module_ &module) {
   module.def("build_info", build_info_dict);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
   module.def("cpu_quota", cpu_quota, py::arg("groups"), py::arg("root"));
+  module.def("enter_forked_child", [] { ForkGate::instance().enter_child(); });
   module.def("get_num_threads", [] { return usable_threads(thread_setting()); });
 }
 

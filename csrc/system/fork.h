@@ -31,6 +31,9 @@ class ForkGate {
   // whose threads stayed with the parent, ours or another library's: waiting for one would last forever.
   bool in_child() const { return in_child_.load(std::memory_order_relaxed); }
 
+  // For a child that was forked before the gate was made, from a process whose OpenMP it has.
+  void enter_child() { in_child_ = true; }
+
  private:
   ForkGate() {
     pthread_atfork([] { instance().close(); }, [] { instance().open(); },

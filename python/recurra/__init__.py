@@ -12,11 +12,11 @@ NumPy.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import _openmp, formula, functional, reference  # noqa: F401 (_openmp comes before all that loads the compiled half)
+from . import _openmp, formula, functional  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
-from ._lazy import lazy
+from ._lazy import lazy, listed
 from .attention import Attention
 from .attention_pooling import AttentionPooling
 from .composite import Composite
@@ -52,6 +52,14 @@ from .single_steps import GRUCell, LSTMCell, RNNCell
 from .sparse_rows import SparseRows
 from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
+
+if TYPE_CHECKING:  # what `__getattr__` below brings, where it is asked for
+    from . import cells, reference, schedules, sklearn, torch
+    from .onnx.reader import from_onnx
+    from .onnx.writer import to_onnx
+    from .weights.files import load, save
+    from .weights.keras_models import from_keras, to_keras
+    from .weights.torch_models import from_torch, to_torch
 
 __version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
 
@@ -98,6 +106,7 @@ __all__ = [
     "fit",
     "formula",
     "from_keras",
+    "from_onnx",
     "from_torch",
     "functional",
     "gaussian_nll",
@@ -110,10 +119,12 @@ __all__ = [
     "quantile",
     "reference",
     "save",
+    "schedules",
     "set_num_threads",
     "sigmoid",
     "softmax",
     "to_keras",
+    "to_onnx",
     "to_torch",
 ]
 
@@ -121,3 +132,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """What takes a while to load, or needs a neighbour, where it is asked for."""
     return lazy(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | listed())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 
 class Attributes:
     """A class whose instances take no attributes but those they have.
@@ -24,6 +22,8 @@ class Attributes:
     def __setattr__(self, name: str, value: object) -> None:
         kind = type(self)
         if not (name.startswith("_") or hasattr(kind, name) or not kind._is_own() or name in self._attribute_names()):
+            import difflib
+
             public = {known for known in dir(self) if not known.startswith("_")} | self._attribute_names()
             near = difflib.get_close_matches(name, sorted(public), 1)
             hint = f": did you mean {near[0]}?" if near else ""

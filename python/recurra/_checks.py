@@ -8,9 +8,8 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = np.ndarray[Any, np.dtype[Any]]  # NDArray[Any], which takes numpy.typing 0.4 ms to import
 MASKED_TARGET = "write {0}.data, and position_weights=~np.ma.getmaskarray({0})"
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

@@ -19,7 +19,9 @@ HOMES = {
     "to_keras": ".weights.keras_models",
     "from_onnx": ".onnx.reader",
     "to_onnx": ".onnx.writer",
+    "reference": ".reference",
 }
+ABOUT_NEIGHBOURS = frozenset({"torch", "sklearn"})  # modules that import the package of that name
 
 
 def lazy(package: str, name: str) -> Any:
@@ -33,3 +35,12 @@ def lazy(package: str, name: str) -> Any:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     module = import_module(home, package)
     return module if home == f".{name}" else getattr(module, name)
+
+
+def listed() -> set[str]:
+    """The names that `dir` shows: all but the modules about neighbours.
+
+    `help` and completion look at everything that `dir` names, and must neither wait for such a module nor fail for want
+    of it. Those are shown once they are imported, as modules are.
+    """
+    return HOMES.keys() - ABOUT_NEIGHBOURS

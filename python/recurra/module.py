@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _core
 from ._attributes import Attributes
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     Parameters = _core.Parameters32 | _core.Parameters64
 
-Array = NDArray[Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def drawn(draw: Callable[[int], Array], like: Array) -> Array:

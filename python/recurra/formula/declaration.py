@@ -3,9 +3,8 @@
 import keyword
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from recurra._checks import check_size
 
@@ -15,8 +14,7 @@ ARGUMENTS = ("a", "s", "u", "x")
 SHAPES = {"": InputShape.PER_UNIT, "step": InputShape.PER_STEP, "row": InputShape.PER_ROW}
 
 
-@dataclass(frozen=True)
-class Declaration:
+class Declaration(NamedTuple):
     """The declared names, checked."""
 
     function: Callable[..., Any]

@@ -1,6 +1,6 @@
 """The reverse of a step, as a graph: gradients of columns, states, parameters and inputs."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .graph import Graph, Node
 from .layout import Layout, is_old_state
@@ -9,8 +9,7 @@ from .rules import DERIVED_RULES, RULES, Gradient
 from .stages import Stages
 
 
-@dataclass(frozen=True)
-class Contribution:
+class Contribution(NamedTuple):
     """A part of a value's gradient, and where it stands in the sum."""
 
     order: tuple[int, ...]
@@ -18,8 +17,7 @@ class Contribution:
     gradient: Node
 
 
-@dataclass(frozen=True)
-class Reverse:
+class Reverse(NamedTuple):
     """What the reverse computes: deltas in order, with what each is of, and gradients of old states."""
 
     deltas: list[tuple[DeltaOf, int, Node]]

@@ -1,6 +1,8 @@
 """Which parts of gates a formula uses, and so which rows of weights and biases there are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .declaration import Declaration
 from .graph import Graph, Node
@@ -10,18 +12,17 @@ from .operations import Kind, Operation, Role, Special
 SUM, INPUT, HALF = 0, 1, 2
 
 
-@dataclass
-class Parameter:
+class Parameter(NamedTuple):
     """A parameter, by its name without layer and direction."""
 
     name: str
     role: Role
     blocks: int = 1
     heads: int = 1
-    gates: list[int] = field(default_factory=list)  # whose rows it has, hidden_size each
+    gates: Sequence[int] = ()  # whose rows it has, hidden_size each
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class GateUse:
     """How the function uses one gate."""
 

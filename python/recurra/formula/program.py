@@ -1,14 +1,22 @@
 """A formula as plain data, and its encoding for the compiled half."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .operations import DeltaOf, InputShape, Kind, Operation, Size
-from .schedule import Place, Programs
-from .stages import Column, Product
+from .operations import Kind, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .operations import DeltaOf, InputShape, Operation
+    from .schedule import Place, Programs
+    from .stages import Column, Product
 
 VERSION = 1
 
@@ -29,8 +37,7 @@ MAX_SLOTS = 256
 OF_STATES = frozenset({Kind.OLD, Kind.NEW, Kind.INCOMING, Kind.OUTGOING, Kind.GRADIENT})
 
 
-@dataclass(frozen=True)
-class Instruction:
+class Instruction(NamedTuple):
     """An operation, with numbers of operands."""
 
     operation: Operation
@@ -38,8 +45,7 @@ class Instruction:
     args: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """Products (backward: sources), means of staged vectors, and a program."""
 
     size: Size
@@ -48,7 +54,7 @@ class Stage:
     instructions: range
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Program:
     """What csrc/cells.h calls a cell."""
 
@@ -94,7 +100,7 @@ class Program:
         for stage, run in enumerate(products):
             size = Size.PROJECTED if self.projects and stage == last else Size.HIDDEN
             first = len(self.products)
-            numbered = (replace(product, source=self._source(product.source)) for product in run)
+            numbered = (product._replace(source=self._source(product.source)) for product in run)
             self.products += sorted(numbered, key=lambda product: (product.source, product.column))
             self._add(self.stages, self.forward, stage, size, range(first, len(self.products)), number_of)
         for stage, read in enumerate(sources):

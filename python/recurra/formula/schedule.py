@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .graph import Node, canonical_numbers, in_order, ordered
 from .operations import Kind, Operation, Special
@@ -15,8 +16,7 @@ Place = tuple[Kind, int | str]
 _LASTING = (Kind.NEW, Kind.OUTGOING, Kind.STAGED, Kind.HELD)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """An instruction."""
 
     operation: Operation
@@ -24,7 +24,7 @@ class Step:
     args: tuple[Place, ...]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Programs:
     """The programs of all stages of a pass."""
 

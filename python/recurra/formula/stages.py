@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .graph import Graph, Node, canonical_numbers, in_order
 from .layout import HALF, Layout, is_old_state
@@ -11,8 +12,7 @@ MAX_PRODUCT_COLUMNS = 4
 ALWAYS = -1  # in the place of a stage: available in all of them
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A chain per row and unit: biases, W_ih x, products."""
 
     gate: int
@@ -24,8 +24,7 @@ class Column:
     reads: tuple[tuple[int, int], ...]  # (source, parameter)
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(NamedTuple):
     """Columns [column, column + len(blocks)) += rows of a weight times a source."""
 
     source: int
@@ -34,7 +33,7 @@ class Product:
     blocks: tuple[int, ...]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Stages:
     """The structure of a step: all but its programs."""
 
