@@ -6,13 +6,14 @@
 #include "python/views.h"
 
 namespace recurra {
-namespace {
 
 Shape shape_of(const ParameterTable::Entry &entry) {
   Shape shape;
   for (const Index length : entry.shape) shape.push_back(length);
   return shape;
 }
+
+namespace {
 
 // Interned, and kept for good: names repeat from layer to layer.
 py::handle key_of(const ParameterTable::Entry &entry) {
@@ -108,6 +109,24 @@ std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<
     const auto &entry = table.entries[i];
     arrays.push_back(typed_array<T>(objects[i], entry.name));
     check_shape(arrays.back(), entry.name, [&] { return entry.symbols; }, shape_of(entry));
+  }
+  return arrays;
+}
+
+template <class T>
+std::vector<py::array> listed_arrays(const ParameterTable &table, py::handle given) {
+  const std::size_t count = table.entries.size();
+  if (!PyTuple_Check(given.ptr()) || PyTuple_GET_SIZE(given.ptr()) != static_cast<Py_ssize_t>(count)) {
+    refuse_type("arrays", "a tuple of " + std::to_string(count) + " arrays", type_name(given));
+  }
+  std::vector<py::object> objects;
+  objects.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    objects.push_back(py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(given.ptr(), static_cast<Py_ssize_t>(i))));
+  }
+  std::vector<py::array> arrays = arrays_of<T>(table, objects);
+  for (py::array &array : arrays) {
+    if (!contiguous<T>(array)) array = copied(array);
   }
   return arrays;
 }
