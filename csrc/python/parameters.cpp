@@ -248,6 +248,7 @@ ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, l
 
 #define RECURRA_INSTANTIATE(T)                                                                                        \
   template std::vector<py::array> arrays_of<T>(const ParameterTable &, const std::vector<py::object> &);              \
+  template std::vector<py::array> listed_arrays<T>(const ParameterTable &, py::handle);                               \
   template std::vector<T *> targets_of(const Parameters<T> &, const std::vector<py::array> &, Name);                  \
   template std::vector<T *> gradient_targets(const Parameters<T> &, const std::vector<py::object> &, Arguments<T> &); \
   template void check_own(const Parameters<T> &);                                                                     \
