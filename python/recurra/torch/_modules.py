@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TRACED = "expected a module of torch.nn's RNN, LSTM, GRU or their cells without further arguments where it is traced"
 
 
-class Accelerated:
+class CoreModule:
     """A torch.nn.Module that recurra computes. A subclass says what the core is to be."""
 
     _held: Held | None
@@ -40,9 +40,21 @@ class Accelerated:
             raise TypeError(f"hx: expected a tuple of {self._states} tensors, got {type(hx).__name__}")
         return tuple(hx)
 
+    _original: Any = None  # torch.nn's class, where there is one
+
     def _own_forward(self, input: Any, hx: Any) -> Any:  # noqa: A002
         """torch.nn's forward, which traces and exports as torch's operators do; NotImplementedError without one."""
-        raise NotImplementedError
+        if self._original is None:
+            raise NotImplementedError(f"{type(self).__name__}: {TRACED}")
+        return self._original.forward(self, input, hx)
+
+    def __prepare_scriptable__(self) -> Any:
+        """What torch.jit.script compiles in the module's place: torch.nn's, with the same parameters."""
+        if self._original is None:
+            raise NotImplementedError(f"{type(self).__name__}: {TRACED}")
+        twin = self._original.__new__(self._original)
+        twin.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_held"})
+        return twin
 
     def _trace(self, input: Any, hx: Any, others: Mapping[str, Any]) -> Any:  # noqa: A002
         """Within torch.compile, torch.export, torch.jit.trace or torch.onnx.export."""
@@ -79,7 +91,7 @@ def cast(tensor: Any, dtype: Any) -> Any:
     return tensor if same else tensor.to(dtype)
 
 
-class Sequences(Accelerated):
+class Sequences(CoreModule):
     """Modules over sequences."""
 
     batch_first: bool
@@ -178,7 +190,7 @@ def permuted(states: Any, order: Any) -> Any:
     return tuple([None if state is None else state.index_select(1, order) for state in states])
 
 
-class Steps(Accelerated):
+class Steps(CoreModule):
     """Modules of a single step."""
 
     def forward(self, input: Any, hx: Any = None, *, inputs: Mapping[str, Any] | None = None) -> Any:  # noqa: A002

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from ..recurrent import NETWORKS
+from recurra.recurrent import NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .. import _core
-    from ..formula import Formula
+    from recurra import _core
+    from recurra.formula import Formula
 
     Network = _core.Network32 | _core.Network64
 
@@ -159,6 +159,8 @@ def check_tensor(name: str, tensor: Any) -> None:
     if tensor.device.type != "cpu":
         raise RuntimeError(f"{name}: expected a tensor on the CPU, got one on {tensor.device}: recurra has no other")
     if tensor.dtype not in DTYPES:
-        raise TypeError(f"{name}: expected torch.float32 or torch.float64, got {tensor.dtype}: call .float() or .double()")
+        raise TypeError(
+            f"{name}: expected torch.float32 or torch.float64, got {tensor.dtype}: call .float() or .double()"
+        )
     if tensor.layout is not torch.strided:
         raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout}")

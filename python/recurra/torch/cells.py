@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from ..definitions import FORMULAS
+from recurra.definitions import FORMULAS
+
 from ._modules import Steps
 from ._networks import Kind
 
@@ -18,42 +17,51 @@ class TorchCell(Steps):
     hidden_size: int
     bias: bool
 
-    def _formula(self) -> str:
+    def _formula_name(self) -> str:
         raise NotImplementedError
 
     def _kind(self) -> Kind:
-        return Kind(FORMULAS[self._formula()], self.input_size, self.hidden_size, 1, False, self.bias, True)
+        return Kind(FORMULAS[self._formula_name()], self.input_size, self.hidden_size, 1, False, self.bias, True)
 
 
 class RNNCell(TorchCell, torch.nn.RNNCell):  # type: ignore[misc]
-    """torch.nn.RNNCell."""
+    """torch.nn.RNNCell, computed by recurra: one step of `RNN`, (x, h) -> h'.
 
+    Args:
+        input_size, hidden_size: features of x, and H of h.
+        bias: whether there are bias_ih and bias_hh.
+        nonlinearity: "tanh" or "relu".
+        device: the CPU.
+        dtype: torch.float32 or torch.float64.
+    """
+
+    _original = torch.nn.RNNCell
     nonlinearity: str
 
-    def _formula(self) -> str:
+    def _formula_name(self) -> str:
         return f"rnn_{self.nonlinearity}"
-
-    def _own_forward(self, input: Any, hx: Any) -> Any:  # noqa: A002
-        return torch.nn.RNNCell.forward(self, input, hx)
 
 
 class LSTMCell(TorchCell, torch.nn.LSTMCell):  # type: ignore[misc]
-    """torch.nn.LSTMCell."""
+    """torch.nn.LSTMCell, computed by recurra: one step of `LSTM`, (x, (h, c)) -> (h', c').
 
+    Arguments are those of `RNNCell` without `nonlinearity`.
+    """
+
+    _original = torch.nn.LSTMCell
     _states = 2
 
-    def _formula(self) -> str:
+    def _formula_name(self) -> str:
         return "lstm"
-
-    def _own_forward(self, input: Any, hx: Any) -> Any:  # noqa: A002
-        return torch.nn.LSTMCell.forward(self, input, hx)
 
 
 class GRUCell(TorchCell, torch.nn.GRUCell):  # type: ignore[misc]
-    """torch.nn.GRUCell."""
+    """torch.nn.GRUCell, computed by recurra: one step of `GRU`, (x, h) -> h'.
 
-    def _formula(self) -> str:
+    Arguments are those of `RNNCell` without `nonlinearity`.
+    """
+
+    _original = torch.nn.GRUCell
+
+    def _formula_name(self) -> str:
         return "gru"
-
-    def _own_forward(self, input: Any, hx: Any) -> Any:  # noqa: A002
-        return torch.nn.GRUCell.forward(self, input, hx)
