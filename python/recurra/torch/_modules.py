@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from ._networks import check_tensor, names_of, tensors_of
+from ._networks import check_parameters, check_tensor, names_of, tensors_of
 from ._packed import padded_steps
 from ._run import Call, outputs_of
 
@@ -67,7 +67,9 @@ class CoreModule:
         return self._own_forward(input, hx)
 
     def _refuse(self, error: Exception, input: Any, hx: Any) -> None:  # noqa: A002
-        """For arguments that the core refuses: raises torch's own error where it has one, or says what is missing."""
+        """For arguments that the core refuses: raises torch's own error where it has one, or says what is wrong."""
+        names = names_of(self)
+        check_parameters(self, names, tensors_of(self, names))
         try:
             with torch.no_grad():
                 self._own_forward(input, hx)

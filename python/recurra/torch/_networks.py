@@ -136,11 +136,8 @@ def names_of(module: Any) -> tuple[str, ...]:
 
 def moved(module: Any, held: Held, tensors: Sequence[Any]) -> Held:
     """The same network, or one of another dtype, beside other tensors."""
-    title, dtype = type(module).__name__, tensors[0].dtype
-    for name, tensor in zip(held.names, tensors, strict=True):
-        check_tensor(f"{title}.{name}", tensor)
-        if tensor.dtype is not dtype:
-            raise TypeError(f"{title}.{name}: expected {dtype}, as of {held.names[0]}, got {tensor.dtype}")
+    check_parameters(module, held.names, tensors)
+    dtype = tensors[0].dtype
     fresh = Held()
     fresh.names, fresh.dtype, fresh.network = held.names, dtype, held.network
     if dtype is not held.dtype:
@@ -150,6 +147,15 @@ def moved(module: Any, held: Held, tensors: Sequence[Any]) -> Held:
     fresh.places = tuple((tensor.data_ptr(), tensor.shape) for tensor in lying)
     module.__dict__["_held"] = fresh
     return fresh
+
+
+def check_parameters(module: Any, names: Sequence[str], tensors: Sequence[Any]) -> None:
+    """Tensors that the core can read, all of one dtype."""
+    title, dtype = type(module).__name__, tensors[0].dtype
+    for name, tensor in zip(names, tensors, strict=True):
+        check_tensor(f"{title}.{name}", tensor)
+        if tensor.dtype is not dtype:
+            raise TypeError(f"{title}.{name}: expected {dtype}, as of {names[0]}, got {tensor.dtype}")
 
 
 def check_tensor(name: str, tensor: Any) -> None:

@@ -208,15 +208,20 @@ class TransformedRun(Function):  # type: ignore[misc]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
-        """Keeps the tape."""
+        """Keeps the tape, and the tensors for those who differentiate twice."""
         ctx.set_materialize_grads(False)
         ctx.call = inputs[0]
         ctx.kept = ctx.call.kept
+        ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, *outputs: Any) -> tuple[Any, ...]:
         """The gradients of the tensors."""
-        return (None, *TransformedBack.apply(ctx.call, ctx.kept, ctx.needs_input_grad[1:], *outputs))
+        tensors = ctx.saved_tensors
+        return (
+            None,
+            *TransformedBack.apply(ctx.call, ctx.kept, ctx.needs_input_grad[1:], len(outputs), *outputs, *tensors),
+        )
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
@@ -227,13 +232,16 @@ class TransformedRun(Function):  # type: ignore[misc]
 
 
 class TransformedBack(Function):  # type: ignore[misc]
-    """The backward pass of `TransformedRun` on the tensors within the wrappers."""
+    """The backward pass of `TransformedRun` on the tensors within the wrappers.
+
+    It is given the forward's tensors as well, so that torch knows what the gradients depend on.
+    """
 
     @staticmethod
-    def forward(call: Call, kept: Any, needed: Any, *outputs: Any) -> tuple[Any, ...]:
-        """The gradients of the tensors."""
+    def forward(call: Call, kept: Any, needed: Any, count: int, *tensors: Any) -> tuple[Any, ...]:
+        """The gradients of the tensors, from those of `count` outputs."""
         network, tape, values = kept
-        return call.gradients(network, tape, needed, values, outputs, True)
+        return call.gradients(network, tape, needed, values, tensors[:count], True)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
