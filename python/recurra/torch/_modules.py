@@ -48,14 +48,6 @@ class CoreModule:
             raise NotImplementedError(f"{type(self).__name__}: {TRACED}")
         return self._original.forward(self, input, hx)
 
-    def __prepare_scriptable__(self) -> Any:
-        """What torch.jit.script compiles in the module's place: torch.nn's, with the same parameters."""
-        if self._original is None:
-            raise NotImplementedError(f"{type(self).__name__}: {TRACED}")
-        twin = self._original.__new__(self._original)
-        twin.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_held"})
-        return twin
-
     def _trace(self, input: Any, hx: Any, others: Mapping[str, Any]) -> Any:  # noqa: A002
         """Within torch.compile, torch.export, torch.jit.trace or torch.onnx.export."""
         given = {name: value for name, value in others.items() if value is not None}
