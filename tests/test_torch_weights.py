@@ -148,6 +148,14 @@ def test_dtypes_and_memory_that_moves():
     assert_close(flat(ours(X)), flat(theirs(X)))
 
 
+def test_bits_that_are_taken_for_another_dtype():
+    module = recurra.torch.GRU(3, 5).requires_grad_(False)
+    module(X)
+    module.bias_ih_l0.data = module.bias_ih_l0.data.view(torch.int32)
+    with pytest.raises(TypeError, match=r"bias_ih_l0: expected torch.float32 or torch.float64, got torch.int32"):
+        module(X)
+
+
 def test_a_network_is_made_once():
     """While nothing changes, the same one serves, and it isn't packed anew."""
     module = recurra.torch.LSTM(3, 5)
