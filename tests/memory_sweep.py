@@ -116,7 +116,7 @@ CALLS = {
     ),
     "tracked tape": lambda: own_tape.states["c"][1],
     "Network(…)": fed.with_cell(driven.core).parameters.views,
-    "holding": lambda: lstm._core.holding(tuple(state.values())).parameters.snapshot(),
+    "holding": lambda: dict(lstm._core.holding(tuple(state.values())).parameters.snapshot()),
     "holds": lambda: lstm._core.holds(tuple(state.values())),
     "gradients": lambda: lstm._core.gradients(tape, y, None, None, True, [True] * len(state), True),
     "model": lambda: model(tokens),

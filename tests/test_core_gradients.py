@@ -122,6 +122,10 @@ def test_what_is_refused():
         network.gradients(tape, None, None, None, True, [True] * 3, False)
     with pytest.raises(TypeError):
         network.gradients(tape, None, None, None, True, 3, False)
+    cell = recurra.GRUCell.from_layer(layer)
+    cell_tape = cell.forward(np.zeros((1, 3), np.float32))[1]
+    with pytest.raises(ValueError, match="parameters are all its own"):
+        cell._core.gradients(cell_tape, None, None, None, True, [True] * 4, False)
     with pytest.raises(ValueError, match="dy: expected"):
         network.gradients(tape, np.zeros((3, 1, 5), np.float32), None, None, True, [True] * 4, False)
     network.gradients(tape, None, None, None, True, [True] * 4, False)

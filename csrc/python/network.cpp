@@ -165,6 +165,7 @@ class PyNetwork {
                       const std::vector<bool> &needed, py::handle retain) {
     if (needed.size() != network_->table->entries.size())
       throw py::value_error("needed: expected one of each parameter");
+    if (network_->shape.part) throw py::value_error("gradients: expected a network whose parameters are all its own");
     const py::none none;
     return back({tape, dy, dstate, none, none, dinputs, need_dx, none, retain, none}, &needed);
   }

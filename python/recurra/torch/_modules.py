@@ -25,6 +25,7 @@ class CoreModule:
 
     _held: Held | None
     _states = 1  # of the cell
+    _original: Any = None  # torch.nn's class, where there is one
 
     def _kind(self) -> Kind:
         """What the core is to be."""
@@ -39,8 +40,6 @@ class CoreModule:
         if not isinstance(hx, (tuple, list)) or len(hx) != self._states:
             raise TypeError(f"hx: expected a tuple of {self._states} tensors, got {type(hx).__name__}")
         return tuple(hx)
-
-    _original: Any = None  # torch.nn's class, where there is one
 
     def _own_forward(self, input: Any, hx: Any) -> Any:  # noqa: A002
         """torch.nn's forward, which traces and exports as torch's operators do; NotImplementedError without one."""
@@ -133,8 +132,7 @@ class Sequences(CoreModule):
         inputs: Mapping[str, Any] | None = None,
         resets: Any = None,
     ) -> Any:
-        call = Call(self, self._states)
-        call.batch_first = self.batch_first
+        call = Call(self, batch_first=self.batch_first)
         try:
             parameters = tensors_of(self, names_of(self))
             states = self._parts(hx)
@@ -203,7 +201,7 @@ class Steps(CoreModule):
         return self._run(input, hx, inputs)
 
     def _run(self, input: Any, hx: Any, inputs: Mapping[str, Any] | None = None) -> Any:  # noqa: A002
-        call = Call(self, self._states, single=True)
+        call = Call(self, single=True)
         try:
             parameters = tensors_of(self, names_of(self))
             x, states, values = input, self._parts(hx), ()

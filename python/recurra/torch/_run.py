@@ -20,8 +20,6 @@ SECOND = (
     "Trying to backward through the graph a second time: the tape of a recurra module is freed by its first backward. "
     "Specify retain_graph=True if you need to backward through the graph a second time."
 )
-
-
 TWICE = "trying to differentiate twice a recurra module: it has first derivatives only"
 
 
@@ -45,8 +43,8 @@ class Call:
         "states",
     )
 
-    def __init__(self, module: Any, states: int, single: bool = False, batch_first: bool = False) -> None:
-        self.module, self.states, self.single, self.batch_first = module, states, single, batch_first
+    def __init__(self, module: Any, *, single: bool = False, batch_first: bool = False) -> None:
+        self.module, self.states, self.single, self.batch_first = module, module._states, single, batch_first
         self.inputs: Sequence[str] = ()
         self.draw: Any = None
         self.lengths: Any = None
@@ -106,8 +104,8 @@ class Call:
         else:
             dy, *dfinal = outputs
             if dy is not None and self.batch_sizes is not None:
-                dy, _ = padded_steps(dy, self.batch_sizes)
-        dstate = tuple([None if one is None else one.numpy() for one in dfinal])
+                dy, _ = padded_steps(dy.detach(), self.batch_sizes)
+        dstate = tuple([None if one is None else array_of(one) for one in dfinal])
         dinputs = {
             name: np.zeros_like(array_of(value))
             for name, value, wanted in zip(self.inputs, values, needed[1 + self.states : given], strict=True)
@@ -115,7 +113,7 @@ class Call:
         }
         dx, dinitial, dparameters = network.gradients(
             tape,
-            None if dy is None else dy.numpy(),
+            None if dy is None else array_of(dy),
             dstate[0] if self.states == 1 else dstate,
             dinputs or None,
             needed[0],
