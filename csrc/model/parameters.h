@@ -68,7 +68,7 @@ class PackedCache {
     std::shared_ptr<Packed<T>> next = std::move(latest_);
     if (!next || next.use_count() > 1) {
       auto fresh = std::make_shared<Packed<T>>();
-      fresh->memory = Buffer<T>(size);
+      fresh->memory = Buffer<T>(size, true);
       next = std::move(fresh);
     }
     std::atomic_thread_fence(std::memory_order_acquire);  // after what the last other holder read
@@ -112,6 +112,18 @@ class Parameters {
     for (const auto &entry : entries) arrays_.push_back(memory_.data() + entry.offset);
     ForkGate::instance().add(&mutex);
   }
+  // Of copies of somebody else's arrays, each contiguous.
+  Parameters(TablePtr of, const std::vector<const T *> &values)
+      : table(std::move(of)), entries(table->entries), memory_(table->size, true) {
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      const auto &entry = entries[i];
+      const Index end = i + 1 < entries.size() ? entries[i + 1].offset : table->size;
+      arrays_.push_back(memory_.data() + entry.offset);
+      std::copy_n(values[i], entry.size, arrays_.back());
+      std::fill(arrays_.back() + entry.size, memory_.data() + end, T(0));
+    }
+    ForkGate::instance().add(&mutex);
+  }
   // Of somebody else's arrays, each contiguous, which `keeper` keeps alive.
   Parameters(TablePtr of, const std::vector<const T *> &arrays, std::shared_ptr<void> keeper, long long given_version,
              bool to_write = false)
@@ -139,6 +151,15 @@ class Parameters {
     for (std::size_t i = 0; i < entries.size(); ++i) {
       std::memcpy(data(i), values[i], static_cast<std::size_t>(entries[i].size) * sizeof(T));
     }
+  }
+
+  // Whether the arrays hold the same bytes as others of the same shapes.
+  bool holds(const std::vector<const T *> &values) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (std::memcmp(data(i), values[i], static_cast<std::size_t>(entries[i].size) * sizeof(T)) != 0) return false;
+    }
+    return true;
   }
 
   // Copies of all arrays, of one version; false if interrupted.

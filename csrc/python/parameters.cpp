@@ -6,13 +6,14 @@
 #include "python/views.h"
 
 namespace recurra {
-namespace {
 
 Shape shape_of(const ParameterTable::Entry &entry) {
   Shape shape;
   for (const Index length : entry.shape) shape.push_back(length);
   return shape;
 }
+
+namespace {
 
 // Interned, and kept for good: names repeat from layer to layer.
 py::handle key_of(const ParameterTable::Entry &entry) {
@@ -123,6 +124,24 @@ T *target_of(const ParameterTable::Entry &entry, const py::array &array, Name wh
                  array.writeable() ? "one that isn't contiguous" : "a read-only one");
   }
   return pointer<T>(array);
+}
+
+template <class T>
+std::vector<py::array> listed_arrays(const ParameterTable &table, py::handle given) {
+  const std::size_t count = table.entries.size();
+  if (!PyTuple_Check(given.ptr()) || PyTuple_GET_SIZE(given.ptr()) != static_cast<Py_ssize_t>(count)) {
+    refuse_type("arrays", "a tuple of " + std::to_string(count) + " arrays", type_name(given));
+  }
+  std::vector<py::object> objects;
+  objects.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    objects.push_back(py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(given.ptr(), static_cast<Py_ssize_t>(i))));
+  }
+  std::vector<py::array> arrays = arrays_of<T>(table, objects);
+  for (py::array &array : arrays) {
+    if (!contiguous<T>(array)) array = copied(array);
+  }
+  return arrays;
 }
 
 template <class T>
@@ -269,6 +288,7 @@ ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, l
   template std::vector<py::array> arrays_of<T>(const ParameterTable &, const std::vector<py::object> &);              \
   template T *target_of(const ParameterTable::Entry &, const py::array &, Name);                                      \
   template std::vector<T *> targets_of(const ParameterTable &, const std::vector<py::array> &, Name);                 \
+  template std::vector<py::array> listed_arrays<T>(const ParameterTable &, py::handle);                               \
   template std::vector<T *> gradient_targets(const Parameters<T> &, const std::vector<py::object> &, Arguments<T> &); \
   template void check_own(const Parameters<T> &);                                                                     \
   template ParametersPtr<T> borrowed_parameters(const TablePtr &, py::handle, long long);

@@ -109,6 +109,8 @@ class _Network:
     @property
     def parameters(self) -> _Parameters: ...
     def borrow(self, params: Mapping[str, _Array], version: int) -> Self: ...
+    def holds(self, arrays: tuple[_Array, ...]) -> bool: ...
+    def holding(self, arrays: tuple[_Array, ...]) -> Self: ...
     def call(
         self,
         x: _Array,
@@ -146,6 +148,16 @@ class _Network:
         retain: bool,
         plan: _Plan,
     ) -> tuple[_Array | None, _State]: ...
+    def gradients(
+        self,
+        tape: _Tape,
+        dy: _Array | None,
+        dstate: _State,
+        dinputs: Mapping[str, _Array] | None,
+        need_dx: bool,
+        needed: Sequence[bool],
+        retain: bool,
+    ) -> tuple[_Array | None, _State, tuple[_Array | None, ...]]: ...
 
 class _LinearTape: ...
 
