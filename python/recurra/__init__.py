@@ -54,7 +54,9 @@ from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
 
 if TYPE_CHECKING:  # what `__getattr__` below brings, where it is asked for
-    from . import cells, reference, schedules, sklearn, torch
+    from . import cells, reference, schedules
+    from . import sklearn as sklearn
+    from . import torch as torch
     from .onnx.reader import from_onnx
     from .onnx.writer import to_onnx
     from .weights.files import load, save

@@ -18,6 +18,8 @@ from recurra.formula.tracing import call
 from .symbols import Symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recurra.module import Array
     from recurra.recurrent import Recurrent
 
@@ -84,7 +86,7 @@ class Body:
             total = product if total is None else total + product
         return total if layout.recurrent_bias(gate, part) < 0 else total + self._bias(gate)
 
-    def _part(self, key: Any, value: str, gates: list[int], gate: int) -> Symbol:
+    def _part(self, key: Any, value: str, gates: Sequence[int], gate: int) -> Symbol:
         """The block of one gate of a value that has the blocks of several."""
         if key not in self._parts:
             pieces = self.graph.parted(value, [self.hidden] * len(gates), -1)
