@@ -43,30 +43,27 @@ def main():
     days = rng.permutation(np.arange(date(1900, 1, 1).toordinal(), date(2100, 1, 1).toordinal()))
     texts, answers = pairs(days[:2000], rng)  # held out
     encoder, reader = (recurra.GRU(n, HIDDEN, seed=rng, tokens=True) for n in (128, 12))  # as if one-hot; 12 with START
-    decoder = recurra.Sequential(reader, recurra.Linear(HIDDEN, 11, seed=rng))
-    adam = recurra.Adam([encoder, decoder], lr=RATE)
+    model = recurra.Sequential(recurra.EncoderDecoder(encoder, reader), recurra.Linear(HIDDEN, 11, seed=rng))
+    adam = recurra.Adam(model, lr=RATE)
 
     def learn(x, lengths, answer):
         """One step of training; returns the loss."""
         heard = np.concatenate([np.full_like(answer[:1], START), answer[:-1]])  # (10, B): the answer, one step late
-        _, h, encoder_tape = encoder.forward(x, lengths=lengths)  # h (1, B, HIDDEN)
-        scores, decoder_tape = decoder.forward(heard, [h])  # (10, B, symbols)
+        scores, tape = model.forward((x, heard), lengths=lengths)  # (10, B, symbols)
         loss, dscores = recurra.cross_entropy(scores, answer)
         adam.zero_grad()
-        decoder.backward(decoder_tape, dscores)
-        encoder.backward(encoder_tape, dstate=decoder_tape.dstate[0], need_dx=False)
-        recurra.clip_grad_norm([encoder, decoder], 1.0)
+        model.backward(tape, dscores, need_dx=False)
+        recurra.clip_grad_norm(model, 1.0)
         adam.step()
         return loss
 
     def write(x, lengths):
         """What the decoder says (10, B), always its likeliest symbol, and how likely that was."""
-        _, h = encoder(x, lengths=lengths)
-        symbol, state, said, sure = np.full((1, len(lengths)), START), [h], [], []
-        for _ in range(10):
-            scores, state = decoder.run(symbol, state)  # one step: (1, B) -> (1, B, symbols)
-            symbol = scores.argmax(-1)
-            said.append(symbol[0])
+        scores, state = model.run((x, np.full((1, len(lengths)), START)), lengths=lengths)
+        said, sure = [scores.argmax(-1)[0]], [recurra.softmax(scores)[0].max(-1)]
+        while len(said) < 10:
+            scores, state = model.run(said[-1][None], state)  # one step: (1, B) -> (1, B, symbols)
+            said.append(scores.argmax(-1)[0])
             sure.append(recurra.softmax(scores)[0].max(-1))
         return np.array(said), np.array(sure)
 

@@ -70,3 +70,11 @@ def test_regression_beats_the_naive_forecast():
     assert figures["gru_rmse"] < 0.75 * figures["naive_rmse"]
     assert 0.85 < figures["inside"] < 0.99
     assert len(re.findall(r"^\d days ahead +\d\.\d\d +\d\.\d\d +\d+\.\d\d$", out, re.MULTILINE)) == 7
+
+
+def test_forecasts_beat_the_day_and_the_week_before():
+    pytest.importorskip("sklearn")
+    out, figures = example("forecast", "--epochs", "3", "--seed", "1")
+    assert figures["gru_rmse"] < 0.7 * min(figures["day_rmse"], figures["week_rmse"])
+    assert 0.6 < figures["inside"] < 0.9
+    assert len(re.findall(r"^ *\d+ hours ahead( +\d+\.\d\d){3}$", out, re.MULTILINE)) == 4

@@ -84,3 +84,13 @@ def test_dates_get_better():
     assert figures["loss"] < 1.1
     assert all(re.fullmatch(r"\d{4}-[01]\d-[0-3]\d", answer) for _, _, answer in written[-3:])
     assert 0 <= figures["exact"] < 0.5
+
+
+def test_attention_finds_where_to_look():
+    """Most dates are right after a sixth of what dates.py learns from without it."""
+    out, figures = example("attention", "--steps", "300", "--seed", "1")
+    written = re.findall(r"loss (\d\.\d+), .*% right; (.+) -> ([\d-]{10})$", out, re.MULTILINE)
+    assert len(written) == 15
+    assert float(written[0][0]) > 1
+    assert figures["loss"] < 0.5
+    assert 0.3 < figures["exact"] <= 1

@@ -410,10 +410,10 @@ def test_moments_that_free_the_gradients_when_they_are_read():
 
     grads, means, squares = zeros(), zeros(), zeros()
     with pytest.raises(ValueError, match=r"^weight: expected .*got \(0,\)"):
-        _core.sgd([(layer._parameters, grads, Frees(zeros(), grads), -1)], [0], 0.1, 0.9, 0.0, False)
+        _core.sgd([(layer._parameters, grads, Frees(zeros(), grads), -1)], [0], [(0.1, 0.9, 0.0, False)])
     moments = means, Frees(squares, means)
     with pytest.raises(ValueError, match=r"^weight: expected .*got \(0,\)"):
-        _core.adam([(layer._parameters, zeros(), *moments, -1)], [0], 0.1, 0.9, 0.999, 1e-8, 0.0, False)
+        _core.adam([(layer._parameters, zeros(), *moments, -1)], [0], [(0.1, 0.9, 0.999, 1e-8, 0.0)], False)
     assert_same_bits(layer.state_dict(), before)
 
 

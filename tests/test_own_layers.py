@@ -181,7 +181,7 @@ def test_what_lacks_a_method_is_refused():
         def forward(self, x):
             return x, None
 
-    with refused(TypeError, "layers", form=r": expected .*Composite, got .*has no backward, leaves, .*grads"):
+    with refused(TypeError, "layers", form=r": expected .*Composite, got .*has no backward, leaves"):
         recurra.Sequential(recurra.Tanh(), Half())
     with refused(
         TypeError, "layers", form=r": expected one argument for each, got a list: write Sequential\(\*layers\)"

@@ -228,7 +228,7 @@ def test_a_network_over_borrowed_arrays(dtype):
     for change in (
         lambda: borrowed.load(arrays),
         lambda: _core.load_all([(borrowed, arrays)], "state_dict"),
-        lambda: _core.sgd([(borrowed, layer.grads, None, -1)], [0], 0.1, 0.0, 0.0, False),
+        lambda: _core.sgd([(borrowed, layer.grads, None, -1)], [0], [(0.1, 0.0, 0.0, False)]),
     ):
         with pytest.raises(RuntimeError, match="borrowed"):
             change()

@@ -44,6 +44,9 @@ CALLS = {
     "Sigmoid": (lambda x: recurra.Sigmoid().forward(x)[0], X),
     "Dropout": (lambda x: recurra.Dropout(0.5).forward(x, rng=0)[0], X),
     "Last": (recurra.Last(), X),
+    "LayerNorm": (recurra.LayerNorm(4), X),
+    "Attention": (lambda q, m: recurra.Attention(4, 4, "dot")(q, m)[0], X, RATES),
+    "AttentionPooling": (recurra.AttentionPooling(4, seed=0), X),
 }
 every_call = pytest.mark.parametrize("name", CALLS)
 

@@ -56,7 +56,9 @@ def losses(dtype):
 def feedforward(dtype):
     x = arrays(dtype)[0]
     faint = np.full_like(x, 1e-37)
-    for layer in (recurra.Tanh(), recurra.Sigmoid(), recurra.ReLU(), recurra.Dropout(0.5), recurra.Last()):
+    norm, pooling = recurra.LayerNorm(3, dtype=dtype), recurra.AttentionPooling(3, dtype=dtype, seed=0)
+    stateless = recurra.Tanh(), recurra.Sigmoid(), recurra.ReLU(), recurra.Dropout(0.5), recurra.Last()
+    for layer in (*stateless, norm, pooling, recurra.Residual(recurra.Tanh())):
         y, tape = layer.forward(x, **({"rng": 0} if isinstance(layer, recurra.Dropout) else {}))
         yield y
         yield layer.backward(tape, faint[: len(y)] if y.ndim == 3 else faint[0])

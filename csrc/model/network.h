@@ -128,7 +128,8 @@ struct BackwardCall {
   T *dtable = nullptr;                   // (alphabet, input_size) where the tape has a table; null: not wanted
   std::vector<StridedInput<T>> dinputs;  // of the cell's inputs: the gradient is added; null: not wanted
   std::array<T *, kMaxStates> dinitial{};
-  std::vector<T *> grads;  // of every parameter, contiguous; the gradient is added
+  std::vector<T *> grads;  // of every parameter, contiguous; the gradient is added. Null: not wanted
+  bool fresh = false;      // the gradient is written to `grads`, which hold nothing yet
   PlanWish wish;
   Signalled signalled = nullptr;
 };

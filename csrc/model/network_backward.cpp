@@ -91,11 +91,14 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
   std::array<T *, 2> deltas{}, from_above{}, token_sums{};
   std::array<T *, kMaxStates> dleaving{}, dentering{};  // rows of states, where they aren't the caller's arrays
   T *grads = nullptr, *work = nullptr;
-  const auto gradient_of = [&](std::size_t i) { return grads + (offset_of(i) - offset_of(begin)); };
+  const auto wanted = [&](std::size_t i) { return call.grads[i] != nullptr; };
+  const auto gradient_of = [&](std::size_t i) {
+    return call.fresh ? call.grads[i] : grads + (offset_of(i) - offset_of(begin));
+  };
   const auto cut = [&](Cutter cutter) {
     for (int d = 0; d < shape.directions; ++d) deltas[d] = cutter.take<T>(with_slack<T>(ring, delta_stride));
     for (T *&buffer : from_above) buffer = cutter.take<T>(shape.layers > 1 ? with_slack<T>(total, features) : 0);
-    grads = cutter.take<T>(offset_of(end) - offset_of(begin));
+    grads = cutter.take<T>(call.fresh ? 0 : offset_of(end) - offset_of(begin));
     for (int d = 0; d < shape.directions; ++d) {
       token_sums[d] = cutter.take<T>(checked_product(alphabet, cell_.input_columns * shape.hidden_size));
     }
@@ -192,9 +195,13 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
     task.deltas = {deltas[direction], delta_stride, wrap};
     task.from = range.from;
     task.to = range.to;
+    bool any = false;
     for (int p = 0; p < cell_.parameter_count; ++p) {
-      if (has(p)) task.gradients[p] = gradient_of(entry(k, p));
+      if (!has(p) || !wanted(entry(k, p))) continue;
+      task.gradients[p] = gradient_of(entry(k, p));
+      any = true;
     }
+    if (!any && !call.dtable) return;
     task.part = part;
     task.parts = parts;
     task.work = own_work;
@@ -295,12 +302,14 @@ Outcome Network<T>::backward(const TapeMemory<T> &tape, const BackwardCall<T> &c
       if (sequences.cut()) {
         gather_states(shape, sequences, End::kEntering, size, dentering[state], call.dinitial[state]);
       }
-      if (tape.learned[state]) {
+      if (tape.learned[state] && wanted(after + state)) {
         sum_sequences(shape.states(), sequences.batch, size, call.dinitial[state], gradient_of(after + state));
       }
     }
     for (std::size_t i = begin; i < end; ++i) {
       const bool given = i >= after && !tape.learned[i - after];  // a state of the caller's in the parameter's place
+      if (!wanted(i) || (call.fresh && !given)) continue;
+      if (call.fresh) std::fill_n(call.grads[i], table->entries[i].size, T(0));
       if (!given) add_gradient(table->entries[i].size, gradient_of(i), call.grads[i]);
     }
     input_sums.finish();

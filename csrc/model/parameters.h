@@ -68,7 +68,7 @@ class PackedCache {
     std::shared_ptr<Packed<T>> next = std::move(latest_);
     if (!next || next.use_count() > 1) {
       auto fresh = std::make_shared<Packed<T>>();
-      fresh->memory = Buffer<T>(size);
+      fresh->memory = Buffer<T>(size, true);
       next = std::move(fresh);
     }
     std::atomic_thread_fence(std::memory_order_acquire);  // after what the last other holder read
@@ -102,8 +102,8 @@ struct PackedCaches {
 // them holds the mutex and counts the version up, so a call sees the weights before a change or after it, but no
 // mixture.
 //
-// The arrays lie in one block of the object's own, or they are somebody else's: then nothing here writes to them, and
-// who changes them says so by a new version.
+// The arrays lie in one block of the object's own, or they are somebody else's, who says by a new version that they
+// have changed. Nothing here writes to those, unless they are lent for that.
 template <class T>
 class Parameters {
  public:
@@ -112,9 +112,22 @@ class Parameters {
     for (const auto &entry : entries) arrays_.push_back(memory_.data() + entry.offset);
     ForkGate::instance().add(&mutex);
   }
+  // Of copies of somebody else's arrays, each contiguous.
+  Parameters(TablePtr of, const std::vector<const T *> &values)
+      : table(std::move(of)), entries(table->entries), memory_(table->size, true) {
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      const auto &entry = entries[i];
+      const Index end = i + 1 < entries.size() ? entries[i + 1].offset : table->size;
+      arrays_.push_back(memory_.data() + entry.offset);
+      std::copy_n(values[i], entry.size, arrays_.back());
+      std::fill(arrays_.back() + entry.size, memory_.data() + end, T(0));
+    }
+    ForkGate::instance().add(&mutex);
+  }
   // Of somebody else's arrays, each contiguous, which `keeper` keeps alive.
-  Parameters(TablePtr of, const std::vector<const T *> &arrays, std::shared_ptr<void> keeper, long long given_version)
-      : table(std::move(of)), entries(table->entries), borrowed_(true) {
+  Parameters(TablePtr of, const std::vector<const T *> &arrays, std::shared_ptr<void> keeper, long long given_version,
+             bool to_write = false)
+      : table(std::move(of)), entries(table->entries), borrowed_(true), to_write_(to_write) {
     lend(arrays, keeper, given_version);
     ForkGate::instance().add(&mutex);
   }
@@ -123,6 +136,7 @@ class Parameters {
   Parameters &operator=(const Parameters &) = delete;
 
   bool borrowed() const { return borrowed_; }
+  bool may_be_written() const { return !borrowed_ || to_write_; }
   // What keeps the borrowed arrays alive; with the mutex held.
   const std::shared_ptr<void> &keeper() const { return keeper_; }
   // For long_read: arrays that are lent may be others when the lock has been given up, and the old ones gone.
@@ -137,6 +151,15 @@ class Parameters {
     for (std::size_t i = 0; i < entries.size(); ++i) {
       std::memcpy(data(i), values[i], static_cast<std::size_t>(entries[i].size) * sizeof(T));
     }
+  }
+
+  // Whether the arrays hold the same bytes as others of the same shapes.
+  bool holds(const std::vector<const T *> &values) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (std::memcmp(data(i), values[i], static_cast<std::size_t>(entries[i].size) * sizeof(T)) != 0) return false;
+    }
+    return true;
   }
 
   // Copies of all arrays, of one version; false if interrupted.
@@ -158,7 +181,7 @@ class Parameters {
   // so what kept the old ones alive is handed out, to be released without it.
   void lend(const std::vector<const T *> &arrays, std::shared_ptr<void> &keeper, long long new_version) {
     arrays_.resize(arrays.size());
-    for (std::size_t i = 0; i < arrays.size(); ++i) arrays_[i] = const_cast<T *>(arrays[i]);  // not written to
+    for (std::size_t i = 0; i < arrays.size(); ++i) arrays_[i] = const_cast<T *>(arrays[i]);
     keeper_.swap(keeper);
     version = new_version;
   }
@@ -170,7 +193,7 @@ class Parameters {
   std::map<PackedFor, PackedCaches<T>> packed;
 
  private:
-  const bool borrowed_ = false;
+  const bool borrowed_ = false, to_write_ = false;
   Buffer<T> memory_;
   std::vector<T *> arrays_;
   std::shared_ptr<void> keeper_;

@@ -40,27 +40,77 @@ class PyEmbedding {
 
   void backward(py::handle tape_object, py::handle dy, py::handle grads, py::handle retain_flag) const {
     const bool retain = flag_of(retain_flag, "retain");
-    const auto tape = tape_of<EmbeddingTape, T>(tape_object);
-    if (tape->parameters != layer_.parameters) throw std::runtime_error(kOtherLayer);
+    const auto tape = own_tape(tape_object);
     const std::vector<py::object> gradients = objects_of(*layer_.parameters->table, grads, "grads");
-    py::array gradient = typed_array<T>(dy, "dy");
-    check_shape(gradient, "dy", [] { return "(..., embedding_dim)"; }, tape->shape);
-    if (!contiguous<T>(gradient)) gradient = copied(gradient);
+    const py::array gradient = gradient_of(dy, *tape);
     Arguments<T> arguments;
-    const std::vector<T *> targets = gradient_targets(*layer_.parameters, gradients, arguments);
+    T *target = gradient_targets(*layer_.parameters, gradients, arguments)[0];
     Taken<std::vector<Index>> tokens(tape->tokens, retain);
     const T *dy_data = pointer<T>(gradient);
     bool finished = false;
     {
       const WithoutGil released;
-      finished =
-          layer_.backward(static_cast<Index>(tokens->size()), tokens->data(), dy_data, padding_, targets[0], signalled);
+      TokenPlaces places;
+      finished = find(places, *tokens);
+      if (finished) {
+        const Index size = checked_product(static_cast<Index>(places.runs.size()), layer_.width);
+        const Workspace memory(checked_product(size, sizeof(T)));
+        auto *sums = reinterpret_cast<T *>(memory.data());
+        finished = layer_.sum(places, dy_data, sums, signalled);
+        if (finished) layer_.add(places, sums, target);
+      }
     }
     if (!finished) throw py::error_already_set();
     tokens.done();
   }
 
+  // Hands the rows that tokens stand for, rising, and their gradients to add(rows, values). If that raises, the tape is
+  // as before.
+  void backward_rows(py::handle tape_object, py::handle dy, const py::function &add, py::handle retain_flag) const {
+    const bool retain = flag_of(retain_flag, "retain");
+    const auto tape = own_tape(tape_object);
+    const py::array gradient = gradient_of(dy, *tape);
+    Taken<std::vector<Index>> tokens(tape->tokens, retain);
+    const T *dy_data = pointer<T>(gradient);
+    TokenPlaces places;
+    bool finished = false;
+    {
+      const WithoutGil released;
+      finished = find(places, *tokens);
+    }
+    if (!finished) throw py::error_already_set();
+    const auto used = static_cast<Index>(places.runs.size());
+    const py::array_t<std::int64_t> rows(used);
+    const py::array values = new_array<T>({used, layer_.width});
+    std::int64_t *row = pointer<std::int64_t>(rows);
+    T *sums = pointer<T>(values);
+    {
+      const WithoutGil released;
+      for (const auto &run : places.runs) *row++ = run.token;
+      finished = layer_.sum(places, dy_data, sums, signalled);
+    }
+    if (!finished) throw py::error_already_set();
+    add(rows, values);
+    tokens.done();
+  }
+
  private:
+  std::shared_ptr<EmbeddingTape<T>> own_tape(py::handle object) const {
+    auto tape = tape_of<EmbeddingTape, T>(object);
+    if (tape->parameters != layer_.parameters) throw std::runtime_error(kOtherLayer);
+    return tape;
+  }
+
+  static py::array gradient_of(py::handle dy, const EmbeddingTape<T> &tape) {
+    py::array gradient = typed_array<T>(dy, "dy");
+    check_shape(gradient, "dy", [] { return "(..., embedding_dim)"; }, tape.shape);
+    return contiguous<T>(gradient) ? gradient : copied(gradient);
+  }
+
+  bool find(TokenPlaces &places, const std::vector<Index> &tokens) const {
+    return places.find(static_cast<Index>(tokens.size()), tokens.data(), layer_.rows, padding_, signalled);
+  }
+
   std::pair<py::array, std::vector<Index>> run(py::handle x) const {
     const py::array array = integer_array(x, "x");
     std::vector<Index> tokens = integers_of(array, "x", "tokens in 0..num_embeddings-1 = 0..", layer_.rows - 1);
@@ -92,7 +142,8 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def_property_readonly("parameters", &Layer::parameters)
       .def("call", &Layer::call, py::arg("x"))
       .def("forward", &Layer::forward, py::arg("x"))
-      .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("grads"), py::arg("retain"));
+      .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("grads"), py::arg("retain"))
+      .def("backward_rows", &Layer::backward_rows, py::arg("tape"), py::arg("dy"), py::arg("add"), py::arg("retain"));
 }
 
 }  // namespace

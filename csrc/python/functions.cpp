@@ -136,9 +136,18 @@ py::object softmax(py::handle x, py::handle weights) {
   return softmax_of<float>(typed_array<float>(x, "x"), weights);
 }
 
+// Where an array's data is. NumPy's two attributes that tell it fail otherwise than by MemoryError where memory is
+// short, as a conversion by pybind11 does.
+py::object address(const py::array &array) {
+  PyObject *made = PyLong_FromVoidPtr(const_cast<void *>(array.data()));
+  if (!made) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(made);
+}
+
 }  // namespace
 
 void register_functions(py::module_ &module) {
+  module.def("address", address, py::arg("array"));
   module.def("sigmoid",
              [](py::handle x) { return activation_of(x, &Kernels<float>::sigmoid, &Kernels<double>::sigmoid); });
   module.def("tanh", [](py::handle x) { return activation_of(x, &Kernels<float>::tanh, &Kernels<double>::tanh); });

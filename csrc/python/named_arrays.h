@@ -12,6 +12,8 @@
 
 namespace recurra {
 
+Shape shape_of(const ParameterTable::Entry &entry);
+
 // A dict of our own of what a mapping held at one moment. `expected` says what it is a dict of.
 py::dict copied_mapping(py::handle mapping, Name what, const char *expected);
 
@@ -21,18 +23,34 @@ std::vector<py::object> objects_of(const ParameterTable &table, py::handle mappi
 
 // The arrays behind them, of the parameters' dtype and shapes; nothing is done to any, and no Python code runs.
 template <class T>
+py::array array_of(const ParameterTable::Entry &entry, py::handle object);
+template <class T>
 std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<py::object> &objects);
+
+// The same from a tuple of arrays in the table's order, contiguous: copies where they aren't.
+template <class T>
+std::vector<py::array> listed_arrays(const ParameterTable &table, py::handle arrays);
+
+template <class T>
+std::vector<const T *> pointers_of(const std::vector<py::array> &arrays) {
+  std::vector<const T *> pointers;
+  pointers.reserve(arrays.size());
+  for (const py::array &array : arrays) pointers.push_back(pointer<T>(array));
+  return pointers;
+}
 
 // The pointers of such arrays, if they may be written to: contiguous and writeable.
 template <class T>
-std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<py::array> &arrays, Name what);
+T *target_of(const ParameterTable::Entry &entry, const py::array &array, Name what);
+template <class T>
+std::vector<T *> targets_of(const ParameterTable &table, const std::vector<py::array> &arrays, Name what);
 
 // The pointers that gradients are added to.
 template <class T>
 std::vector<T *> gradient_targets(const Parameters<T> &parameters, const std::vector<py::object> &objects,
                                   Arguments<T> &arguments);
 
-// Refuses parameters that are somebody else's arrays, which are only read.
+// Refuses parameters that are somebody else's arrays, which are only read unless they are lent to be changed.
 template <class T>
 void check_own(const Parameters<T> &parameters);
 

@@ -65,6 +65,25 @@ class PyNetwork {
         PyNetwork(network_, borrowed_parameters<T>(network_->table, arrays, version), integers_));
   }
 
+  // Whether the parameters are these arrays to the byte, which are given in the table's order.
+  bool holds(py::handle arrays) const {
+    const auto given = listed_arrays<T>(*network_->table, arrays);
+    const auto pointers = pointers_of<T>(given);
+    const WithoutGil released;
+    return parameters_->holds(pointers);
+  }
+  // The same network over copies of them.
+  std::shared_ptr<PyNetwork> holding(py::handle arrays) const {
+    const auto given = listed_arrays<T>(*network_->table, arrays);
+    const auto pointers = pointers_of<T>(given);
+    ParametersPtr<T> made;
+    {
+      const WithoutGil released;
+      made = std::make_shared<Parameters<T>>(network_->table, pointers);
+    }
+    return std::make_shared<PyNetwork>(PyNetwork(network_, std::move(made), integers_));
+  }
+
   Index tape_bytes(Index steps, Index batch) const {
     if (steps < 0 || batch < 0) throw py::value_error("steps, batch: expected sizes of 0 or more");
     return network_->tape_bytes(steps, batch);
@@ -135,11 +154,31 @@ class PyNetwork {
     return py::make_tuple(y, run.state(), wrap(tape));
   }
 
-  py::tuple backward(py::handle tape_object, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dstates,
-                     py::handle dinputs, py::handle need_dx_flag, py::handle grads, py::handle retain_flag,
-                     py::handle wish) {
-    const bool need_dx = flag_of(need_dx_flag, "need_dx"), retain = flag_of(retain_flag, "retain");
-    const TapePtr<T> tape_held = tape_of<Tape, T>(tape_object);
+  py::tuple backward(py::handle tape, py::handle dy, py::handle dstate, py::handle doutputs, py::handle dstates,
+                     py::handle dinputs, py::handle need_dx, py::handle grads, py::handle retain, py::handle wish) {
+    return back({tape, dy, dstate, doutputs, dstates, dinputs, need_dx, grads, retain, wish}, nullptr);
+  }
+
+  // The same with gradients of parameters in new arrays: a third result, those in the table's order for which `needed`
+  // is true, and None for the others.
+  py::tuple gradients(py::handle tape, py::handle dy, py::handle dstate, py::handle dinputs, py::handle need_dx,
+                      const std::vector<bool> &needed, py::handle retain) {
+    if (needed.size() != network_->table->entries.size())
+      throw py::value_error("needed: expected one of each parameter");
+    if (network_->shape.part) throw py::value_error("gradients: expected a network whose parameters are all its own");
+    const py::none none;
+    return back({tape, dy, dstate, none, none, dinputs, need_dx, none, retain, none}, &needed);
+  }
+
+ private:
+  struct BackwardObjects {
+    py::handle tape, dy, dstate, doutputs, dstates, dinputs, need_dx, grads, retain, wish;
+  };
+
+  // With `needed`, gradients are new arrays instead of `grads`.
+  py::tuple back(const BackwardObjects &given, const std::vector<bool> *needed) {
+    const bool need_dx = flag_of(given.need_dx, "need_dx"), retain = flag_of(given.retain, "retain");
+    const TapePtr<T> tape_held = tape_of<Tape, T>(given.tape);
     Tape<T> &tape = *tape_held;
     const auto memory = tape.memory.hold();
     if (!memory) throw std::runtime_error(kConsumed);
@@ -148,19 +187,30 @@ class PyNetwork {
     if (memory->parameters != parameters_ || !same_part) throw std::runtime_error(kOtherLayer);
 
     const Layout &layout = tape.layout;
-    const std::vector<py::object> gradients = objects_of(*network_->table, grads, "grads");
-    const std::vector<py::object> targets = input_objects(*shape.cell, dinputs, "dinputs");
+    std::vector<py::object> gradients;
+    if (!needed) gradients = objects_of(*network_->table, given.grads, "grads");
+    const std::vector<py::object> targets = input_objects(*shape.cell, given.dinputs, "dinputs");
     Arguments<T> arguments;
     BackwardCall<T> call;
-    call.wish = wish_of(wish);
+    call.wish = wish_of(given.wish);
     call.signalled = signalled;
-    call.dy = arguments.sequences(dy, "dy", layout, symbol(), features());
-    call.doutputs = by_layer(shape, doutputs, "doutputs", 0, layout, arguments);
-    call.dstates = by_state(shape, dstates, layout, arguments);
-    call.dfinal = state_pointers(shape, split_state(dstate, "dstate", names_->dfinal, names_->order), names_->dfinal,
-                                 layout, arguments);
+    call.dy = arguments.sequences(given.dy, "dy", layout, symbol(), features());
+    call.doutputs = by_layer(shape, given.doutputs, "doutputs", 0, layout, arguments);
+    call.dstates = by_state(shape, given.dstates, layout, arguments);
+    call.dfinal = state_pointers(shape, split_state(given.dstate, "dstate", names_->dfinal, names_->order),
+                                 names_->dfinal, layout, arguments);
     call.dinputs = input_targets(shape, layout, targets, *memory, arguments);
-    call.grads = gradient_targets(*parameters_, gradients, arguments);
+    if (!needed) call.grads = gradient_targets(*parameters_, gradients, arguments);
+    py::tuple fresh(needed ? needed->size() : 0);
+    for (std::size_t i = 0; i < fresh.size(); ++i) {
+      fresh[i] = py::none();
+      call.grads.push_back(nullptr);
+      if (!(*needed)[i] && !memory->tokens.data()) continue;  // sums of tokens serve several gradients
+      const py::array &made = arguments.keep(new_array<T>(shape_of(network_->table->entries[i])));
+      call.grads.back() = pointer<T>(made);
+      if ((*needed)[i]) fresh[i] = made;
+    }
+    call.fresh = needed != nullptr;
 
     py::object dx = py::none();
     if (need_dx && memory->table.data()) {  // in the place of x's: that of the table
@@ -184,10 +234,10 @@ class PyNetwork {
     if (outcome == Outcome::kInterrupted) throw py::error_already_set();
     if (outcome == Outcome::kOutdated) throw std::runtime_error(kOutdatedTape);
     taken.done();
+    if (needed) return py::make_tuple(dx, joined_state(shape, dinitial), fresh);
     return py::make_tuple(dx, joined_state(shape, dinitial));
   }
 
- private:
   PyNetwork(std::shared_ptr<const Network<T>> network, std::optional<bool> tokens)
       : PyNetwork(network, std::make_shared<Parameters<T>>(network->table),
                   !tokens   ? Integers::kUnlessFeatures
@@ -225,6 +275,8 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def("with_cell", &Network::with_cell, py::arg("cell"))
       .def_property_readonly("parameters", &Network::parameters)
       .def("borrow", &Network::borrow, py::arg("params"), py::arg("version"))
+      .def("holds", &Network::holds, py::arg("arrays"))
+      .def("holding", &Network::holding, py::arg("arrays"))
       .def("tape_bytes", &Network::tape_bytes, py::arg("steps"), py::arg("batch"))
       .def("call", &Network::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
            py::arg("batch_first"), py::arg("table"), py::arg("inputs"), py::arg("resets"), py::arg("plan"))
@@ -232,7 +284,9 @@ void bind(py::module_ &module, const std::string &suffix) {
            py::arg("draw"), py::arg("table"), py::arg("inputs"), py::arg("resets"), py::arg("plan"))
       .def("backward", &Network::backward, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("doutputs"),
            py::arg("dstates"), py::arg("dinputs"), py::arg("need_dx"), py::arg("grads"), py::arg("retain"),
-           py::arg("plan"));
+           py::arg("plan"))
+      .def("gradients", &Network::gradients, py::arg("tape"), py::arg("dy"), py::arg("dstate"), py::arg("dinputs"),
+           py::arg("need_dx"), py::arg("needed"), py::arg("retain"));
 }
 
 py::dict last_plan_dict() {

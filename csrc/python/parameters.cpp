@@ -6,13 +6,14 @@
 #include "python/views.h"
 
 namespace recurra {
-namespace {
 
 Shape shape_of(const ParameterTable::Entry &entry) {
   Shape shape;
   for (const Index length : entry.shape) shape.push_back(length);
   return shape;
 }
+
+namespace {
 
 // Interned, and kept for good: names repeat from layer to layer.
 py::handle key_of(const ParameterTable::Entry &entry) {
@@ -101,35 +102,61 @@ std::vector<py::object> objects_of(const ParameterTable &table, py::handle mappi
 }
 
 template <class T>
+py::array array_of(const ParameterTable::Entry &entry, py::handle object) {
+  py::array array = typed_array<T>(object, entry.name);
+  check_shape(array, entry.name, [&] { return entry.symbols; }, shape_of(entry));
+  return array;
+}
+
+template <class T>
 std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<py::object> &objects) {
   std::vector<py::array> arrays;
   arrays.reserve(objects.size());
-  for (std::size_t i = 0; i < objects.size(); ++i) {
-    const auto &entry = table.entries[i];
-    arrays.push_back(typed_array<T>(objects[i], entry.name));
-    check_shape(arrays.back(), entry.name, [&] { return entry.symbols; }, shape_of(entry));
+  for (std::size_t i = 0; i < objects.size(); ++i) arrays.push_back(array_of<T>(table.entries[i], objects[i]));
+  return arrays;
+}
+
+template <class T>
+T *target_of(const ParameterTable::Entry &entry, const py::array &array, Name what) {
+  const bool fit = contiguous<T>(array) && array.writeable();
+  if (!fit) {
+    refuse_value(std::string(what) + "['" + entry.name + "']", "a writeable C-contiguous array",
+                 array.writeable() ? "one that isn't contiguous" : "a read-only one");
+  }
+  return pointer<T>(array);
+}
+
+template <class T>
+std::vector<py::array> listed_arrays(const ParameterTable &table, py::handle given) {
+  const std::size_t count = table.entries.size();
+  if (!PyTuple_Check(given.ptr()) || PyTuple_GET_SIZE(given.ptr()) != static_cast<Py_ssize_t>(count)) {
+    refuse_type("arrays", "a tuple of " + std::to_string(count) + " arrays", type_name(given));
+  }
+  std::vector<py::object> objects;
+  objects.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    objects.push_back(py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(given.ptr(), static_cast<Py_ssize_t>(i))));
+  }
+  std::vector<py::array> arrays = arrays_of<T>(table, objects);
+  for (py::array &array : arrays) {
+    if (!contiguous<T>(array)) array = copied(array);
   }
   return arrays;
 }
 
 template <class T>
-std::vector<T *> targets_of(const Parameters<T> &parameters, const std::vector<py::array> &arrays, Name what) {
+std::vector<T *> targets_of(const ParameterTable &table, const std::vector<py::array> &arrays, Name what) {
   std::vector<T *> pointers;
   pointers.reserve(arrays.size());
   for (std::size_t i = 0; i < arrays.size(); ++i) {
-    const bool fit = contiguous<T>(arrays[i]) && arrays[i].writeable();
-    if (!fit) {
-      refuse_value(std::string(what) + "['" + parameters.entries[i].name + "']", "a writeable C-contiguous array",
-                   arrays[i].writeable() ? "one that isn't contiguous" : "a read-only one");
-    }
-    pointers.push_back(pointer<T>(arrays[i]));
+    pointers.push_back(target_of<T>(table.entries[i], arrays[i], what));
   }
   return pointers;
 }
 
 template <class T>
 void check_own(const Parameters<T> &parameters) {
-  if (parameters.borrowed())
+  if (!parameters.may_be_written())
     throw std::runtime_error("parameters: expected ones to be written to, got borrowed arrays");
 }
 
@@ -138,7 +165,7 @@ std::vector<T *> gradient_targets(const Parameters<T> &parameters, const std::ve
                                   Arguments<T> &arguments) {
   const std::vector<py::array> arrays = arrays_of<T>(*parameters.table, objects);
   for (const py::array &array : arrays) arguments.keep(array);
-  return targets_of(parameters, arrays, "grads");
+  return targets_of<T>(*parameters.table, arrays, "grads");
 }
 
 namespace {
@@ -176,10 +203,13 @@ void load(const ParametersPtr<T> &parameters, py::handle state, const std::strin
   parameters->replace(pointers.data());
 }
 
-// Contiguous arrays for every entry, the caller's own where they are; the second keeps them alive.
+// Contiguous arrays for every entry, the caller's own where they are, and in any case if they are lent to be written
+// to; the second keeps them alive.
 template <class T>
-std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const ParameterTable &table, py::handle given) {
+std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const ParameterTable &table, py::handle given,
+                                                                     bool to_write) {
   std::vector<py::array> arrays = arrays_of<T>(table, objects_of(table, given, "params"));
+  if (to_write) targets_of<T>(table, arrays, "params");
   std::vector<const T *> pointers;
   for (py::array &array : arrays) {
     if (!contiguous<T>(array)) array = copied(array);
@@ -197,10 +227,26 @@ std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const Param
 template <class T>
 void lend(const ParametersPtr<T> &parameters, py::handle given, long long version) {
   if (!parameters->borrowed()) throw std::runtime_error("parameters: expected borrowed ones, got ones of a layer");
-  auto [pointers, keeper] = lent_arrays<T>(*parameters->table, given);
+  auto [pointers, keeper] = lent_arrays<T>(*parameters->table, given, parameters->may_be_written());
   const WithoutGil released;
   const std::lock_guard<std::mutex> lock(parameters->mutex);
   parameters->lend(pointers, keeper, version);
+}
+
+// Parameters that are the caller's arrays, a dict of them by name, to be changed in place.
+template <class T>
+py::object lent_parameters(py::handle given) {
+  const py::dict dict = copied_mapping(given, "params", "a dict of arrays by name");
+  std::vector<ParameterTable::Entry> entries;
+  for (const auto &[key, value] : dict) {
+    if (!PyUnicode_CheckExact(key.ptr())) refuse_type("params", "names that are strings", py::repr(key));
+    const std::string name = py::str(key);
+    const py::array array = typed_array<T>(value, name);
+    entries.push_back({name, {array.shape(), array.shape() + array.ndim()}, "the parameter's shape"});
+  }
+  const auto table = std::make_shared<ParameterTable>(std::move(entries));
+  auto [pointers, keeper] = lent_arrays<T>(*table, dict, true);
+  return wrap(std::make_shared<Parameters<T>>(table, pointers, std::move(keeper), 0, true));
 }
 
 template <class T>
@@ -209,9 +255,19 @@ long long version(const ParametersPtr<T> &parameters) {
   return parameters->version;
 }
 
+// Parameters of a layer that Python computes: vectors of one length, zeros at first.
 template <class T>
-void bind(py::module_ &module, const char *name) {
-  Class<Parameters<T>> bound(module, name);
+py::object vectors(const py::tuple &names, Index size) {
+  if (size < 1) refuse_value("size", "a positive integer", std::to_string(size));
+  std::vector<ParameterTable::Entry> entries;
+  for (const py::handle name : names) entries.push_back({py::str(name), {size}, "(features,)"});
+  return wrap(std::make_shared<Parameters<T>>(std::make_shared<ParameterTable>(std::move(entries))));
+}
+
+template <class T>
+void bind(py::module_ &module, const std::string &suffix) {
+  Class<Parameters<T>> bound(module, "Parameters" + suffix);
+  module.def(("vectors" + suffix).c_str(), vectors<T>, py::arg("names"), py::arg("size"));
   bound.def("views", views<T>)
       .def_property_readonly("version", version<T>)
       .def("lend", lend<T>, py::arg("params"), py::arg("version"))
@@ -223,13 +279,16 @@ void bind(py::module_ &module, const char *name) {
 
 template <class T>
 ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, long long version) {
-  auto [pointers, keeper] = lent_arrays<T>(*table, arrays);
+  auto [pointers, keeper] = lent_arrays<T>(*table, arrays, false);
   return std::make_shared<Parameters<T>>(table, pointers, std::move(keeper), version);
 }
 
 #define RECURRA_INSTANTIATE(T)                                                                                        \
+  template py::array array_of<T>(const ParameterTable::Entry &, py::handle);                                          \
   template std::vector<py::array> arrays_of<T>(const ParameterTable &, const std::vector<py::object> &);              \
-  template std::vector<T *> targets_of(const Parameters<T> &, const std::vector<py::array> &, Name);                  \
+  template T *target_of(const ParameterTable::Entry &, const py::array &, Name);                                      \
+  template std::vector<T *> targets_of(const ParameterTable &, const std::vector<py::array> &, Name);                 \
+  template std::vector<py::array> listed_arrays<T>(const ParameterTable &, py::handle);                               \
   template std::vector<T *> gradient_targets(const Parameters<T> &, const std::vector<py::object> &, Arguments<T> &); \
   template void check_own(const Parameters<T> &);                                                                     \
   template ParametersPtr<T> borrowed_parameters(const TablePtr &, py::handle, long long);
@@ -238,8 +297,10 @@ RECURRA_INSTANTIATE(double)
 #undef RECURRA_INSTANTIATE
 
 void register_parameters(py::module_ &module) {
-  bind<float>(module, "Parameters32");
-  bind<double>(module, "Parameters64");
+  bind<float>(module, "32");
+  bind<double>(module, "64");
+  module.def("lent32", lent_parameters<float>, py::arg("params"));
+  module.def("lent64", lent_parameters<double>, py::arg("params"));
 }
 
 }  // namespace recurra

@@ -17,8 +17,12 @@ from typing import TYPE_CHECKING, Any
 from . import _openmp, formula, functional  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
 from ._lazy import lazy, listed
+from .attention import Attention
+from .attention_pooling import AttentionPooling
 from .composite import Composite
+from .data import batches, pad
 from .embedding import Embedding
+from .encoder_decoder import EncoderDecoder
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .fit import fit
 from .formula_layer import FormulaCell, FormulaLayer
@@ -27,15 +31,37 @@ from .generate import generate
 from .history import History
 from .layers import GRU, LSTM, RNN
 from .linear import Linear
-from .losses import binary_cross_entropy, cross_entropy, mse, softmax
+from .losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    ctc,
+    ctc_decode,
+    gaussian_nll,
+    huber,
+    mse,
+    quantile,
+    softmax,
+)
+from .metrics import accuracy
+from .normalisation import LayerNorm
 from .optim import SGD, Adam, AdamW, clip_grad_norm
+from .parallel import Parallel
+from .residual import Residual
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
+from .sparse_rows import SparseRows
 from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
 
 if TYPE_CHECKING:  # what `__getattr__` below brings, where it is asked for
-    from . import cells, reference
+    from . import cells, reference, schedules
+    from . import sklearn as sklearn
+    from . import torch as torch
+    from .onnx.reader import from_onnx
+    from .onnx.writer import to_onnx
+    from .weights.files import load, save
+    from .weights.keras_models import from_keras, to_keras
+    from .weights.torch_models import from_torch, to_torch
 
 __version__: str = build_info()["version"]  # also refuses, here and now, a RECURRA_ISA that can't be had
 
@@ -46,9 +72,12 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Attention",
+    "AttentionPooling",
     "Composite",
     "Dropout",
     "Embedding",
+    "EncoderDecoder",
     "FormatError",
     "FormulaCell",
     "FormulaLayer",
@@ -56,28 +85,49 @@ __all__ = [
     "History",
     "LSTMCell",
     "Last",
+    "LayerNorm",
     "Linear",
+    "Parallel",
     "RNNCell",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
+    "SparseRows",
     "Tanh",
     "__version__",
+    "accuracy",
+    "batches",
     "binary_cross_entropy",
     "build_info",
     "cells",
     "clip_grad_norm",
     "cross_entropy",
+    "ctc",
+    "ctc_decode",
     "fit",
     "formula",
+    "from_keras",
+    "from_onnx",
+    "from_torch",
     "functional",
+    "gaussian_nll",
     "generate",
     "get_num_threads",
+    "huber",
+    "load",
     "mse",
+    "pad",
+    "quantile",
     "reference",
+    "save",
+    "schedules",
     "set_num_threads",
     "sigmoid",
     "softmax",
+    "to_keras",
+    "to_onnx",
+    "to_torch",
 ]
 
 

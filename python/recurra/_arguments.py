@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_array, check_lengths, check_resets, shown
-from ._members import ELEMENTWISE
+from ._members import ELEMENTWISE, POOLING
+from ._own_layer import OwnLayer, keywords_of
+from .composite import Composite
 from .embedding import Embedding
-from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
+from .feedforward import Dropout, ReLU, Sigmoid, Tanh
 from .linear import Linear
+from .module import Module
+from .normalisation import LayerNorm
 from .recurrent import Recurrent, is_layer_type
 
 if TYPE_CHECKING:
@@ -23,10 +27,10 @@ if TYPE_CHECKING:
     from .module import Array
     from .recurrent import State
 
-# How a member is called, besides with x: with a state and lengths, and, as a model is, by `run`; with lengths; with a
-# generator; or with x alone. One with `run` may have no state.
-RECURRENT, MODEL, STATELESS_MODEL, LAST, RANDOM, PLAIN = range(6)
-KNOWN = (*ELEMENTWISE, Embedding, Last, Linear)  # subclasses may take something else
+# How a member is called, besides with x: with a state and lengths, and, as a model is, by `run`; with some of lengths,
+# resets and a generator; or with x alone. One with `run` may have no state.
+RECURRENT, MODEL, STATELESS_MODEL, SOME, PLAIN = range(5)
+KNOWN = (*ELEMENTWISE, *POOLING, Embedding, LayerNorm, Linear)  # subclasses may take something else
 
 
 class Arguments:
@@ -47,18 +51,23 @@ class Arguments:
         self.ahead = len(self.stateful) > 1 or any(
             type(layer) not in (Embedding, Linear, ReLU, Sigmoid, Tanh) for layer in before
         )
-        self.of_lengths = any(isinstance(layer, (Recurrent, Last)) for layer in layers[: self.known])
+        self.of_lengths = any(isinstance(layer, (Recurrent, *POOLING)) for layer in layers[: self.known])
         self.of_resets = any(isinstance(layer, Recurrent) for layer in layers[: self.known])
         self.random = [layer for layer in layers if isinstance(layer, (Recurrent, Dropout))]
 
     def check(
-        self, x: Array, states: Sequence[State] | None, lengths: Array | None, resets: Array | None
+        self,
+        x: Array,
+        states: Sequence[State] | None,
+        lengths: Array | None,
+        resets: Array | None,
+        ahead: bool = False,
     ) -> Sequence[State]:
-        """The states, one for each member that has some; raises what a member would."""
+        """The states, one for each member that has some; raises what a member would, `ahead` of others outside too."""
         if not self.first:
             self._check_x(x)
         checked = self.none if states is None else self._check_number("state", states)
-        if lengths is None and resets is None and (states is None or not self.ahead):
+        if lengths is None and resets is None and (states is None or not (ahead or self.ahead)):
             return checked
         steps, batch = self._axes(x)
         if lengths is not None and self.of_lengths and steps is not None:
@@ -119,14 +128,23 @@ def kind_of(layer: Any) -> int:
     """How a member is called."""
     if isinstance(layer, Recurrent):
         return RECURRENT
-    if isinstance(layer, Last):
-        return LAST
-    if isinstance(layer, Dropout):
-        return RANDOM
     if not callable(getattr(layer, "run", None)):
-        return PLAIN
-    arguments = getattr(layer, "_arguments", None)  # of a Sequential of another type
-    return STATELESS_MODEL if isinstance(arguments, Arguments) and not arguments.stateful else MODEL
+        return SOME if any(options_of(layer)) else PLAIN
+    return MODEL if getattr(layer, "_state_count", None) != 0 else STATELESS_MODEL
+
+
+def options_of(layer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which options a member's call and its `forward` take, of one that isn't called as a model is."""
+    if isinstance(layer, POOLING):
+        return ("lengths",), ("lengths",)
+    if isinstance(layer, Dropout):
+        return (), ("rng",)
+    if isinstance(layer, Module) and not isinstance(layer, Composite):
+        return (), ()
+    forward = keywords_of(layer.forward)
+    own = layer.layer if isinstance(layer, OwnLayer) else layer
+    call = keywords_of(own) if callable(own) else forward
+    return tuple(call & {"lengths", "resets"}), tuple(forward & {"lengths", "resets", "rng"})
 
 
 def _draws(layer: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 # Each name of the package with the module that has it; a module's own name stands for the module.
 HOMES = {
     "cells": ".cells",
+    "schedules": ".schedules",
     "torch": ".torch",
     "sklearn": ".sklearn",
     "save": ".weights.files",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._checks import shown
-from .composite import missing_of_layer
+from ._own_layer import check_leaf, dtypes_of, missing_of_layer
+from .attention_pooling import AttentionPooling
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .linear import Linear
-from .module import Module
+from .module import identity_of
+from .normalisation import LayerNorm
 from .recurrent import Recurrent, is_layer_type
 from .single_steps import SingleStep
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ELEMENTWISE = (Dropout, ReLU, Sigmoid, Tanh)
+POOLING = (AttentionPooling, Last)  # (T, B, F) -> (B, F)
 
 
 def check_kind(layer: Any) -> None:
@@ -43,15 +46,16 @@ def check_kind(layer: Any) -> None:
 
 
 def check_parameters(layers: Sequence[Any]) -> None:
-    """Raises unless all parameters are of one dtype, and none belongs to two members."""
+    """Raises unless all parameters are of one dtype, and no layer with parameters is there twice."""
     leaves = [leaf for layer in layers for leaf in layer.leaves()]
     for leaf in leaves:
-        if not isinstance(leaf, Module) or not hasattr(leaf, "_parameters"):
-            raise TypeError(f"layers: expected leaves() to be layers with parameters, got {shown(leaf)}")
-    if len({id(leaf._parameters) for leaf in leaves}) < len(leaves):
+        check_leaf(leaf)
+    own = [identity_of(layer) for layer in layers if any(leaf is layer for leaf in layer.leaves())]
+    if len(set(own)) < len(own):
         raise ValueError("layers: expected different layers, got one with parameters twice")
-    if len({leaf.dtype for leaf in leaves}) > 1:
-        raise TypeError(f"layers: expected one dtype, got {', '.join(leaf.dtype.name for leaf in leaves)}")
+    if len({dtype for leaf in leaves for dtype in dtypes_of(leaf)}) > 1:
+        dtypes = ", ".join(dtype.name for leaf in leaves for dtype in sorted(dtypes_of(leaf)))
+        raise TypeError(f"layers: expected one dtype, got {dtypes}")
 
 
 def batch_first_of(layers: Sequence[Any]) -> bool | None:
@@ -77,11 +81,11 @@ def _batch_firsts(layer: Any) -> list[bool]:
 
 
 def check_last(layers: Sequence[Any]) -> None:
-    """Raises ValueError if something recurrent stands after a Last, which leaves no axis of time."""
+    """Raises ValueError if something recurrent stands after a Last or a pooling, which leave no axis of time."""
     for i, layer in enumerate(layers):
-        if isinstance(layer, Last) and any(_has_recurrence(later) for later in layers[i + 1 :]):
-            names = ", ".join(type(one).__name__ for one in layers)
-            raise ValueError(f"layers: expected nothing recurrent after Last, which leaves no time axis, got {names}")
+        if isinstance(layer, POOLING) and any(_has_recurrence(later) for later in layers[i + 1 :]):
+            names, kind = ", ".join(type(one).__name__ for one in layers), type(layer).__name__
+            raise ValueError(f"layers: expected nothing recurrent after {kind}, which leaves no time axis, got {names}")
 
 
 def _has_recurrence(layer: Any) -> bool:
@@ -115,6 +119,11 @@ def resolve_last(layers: Sequence[Any]) -> list[Any]:
             if layer.bidirectional is None and halves:
                 result[i] = Last(layer.batch_first, bidirectional=True)
             halves, mixed, ends_first = False, False, False
+        elif any(_begins_with_last(branch) for branch in getattr(layer, "_branches", ())) and (halves or mixed):
+            raise ValueError(
+                f"layers: expected Last(bidirectional=True), for the final states of both directions, or "
+                f"Last(bidirectional=False), for the last step, in {shown(layer)}, got Last()"
+            )
         elif isinstance(layer, Recurrent):
             halves, mixed, ends_first = layer.bidirectional, False, layer.reverse
         elif type(layer) is Linear:
@@ -125,12 +134,20 @@ def resolve_last(layers: Sequence[Any]) -> list[Any]:
     return result
 
 
+def _begins_with_last(branch: Any) -> bool:
+    """Whether what it is handed comes to a Last that isn't told what the features are."""
+    layers = [layer for _, layer in getattr(branch, "_members", ())]
+    first = next((layer for layer in layers if type(layer) not in ELEMENTWISE), None)
+    return isinstance(first, Last) and first.bidirectional is None
+
+
 def check_features(layers: Sequence[Any]) -> None:
     """Raises ValueError unless each takes as many features as the one before it gives, as far as both are known."""
     given: int | None = None
     for i, layer in enumerate(layers):
         kind = type(layer)
-        taken = next((name for name in ("in_features", "input_size") if hasattr(layer, name)), None)
+        names = ("features",) if kind in (AttentionPooling, LayerNorm) else ("in_features", "input_size")
+        taken = next((name for name in names if hasattr(layer, name)), None)
         if taken and given not in (None, getattr(layer, taken)):
             raise ValueError(
                 f"layers: expected layer {i}, {kind.__name__}, with {taken} = {given}, what the one before it gives, "
@@ -138,6 +155,8 @@ def check_features(layers: Sequence[Any]) -> None:
             )
         if kind is Linear:
             given = layer.out_features
+        elif kind in (AttentionPooling, LayerNorm):
+            given = layer.features
         elif kind is Embedding:
             given = layer.embedding_dim
         elif is_layer_type(kind):

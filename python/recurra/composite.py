@@ -5,13 +5,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from . import _core
 from ._checks import check_array, shown
-from .module import Array, Module, load_all, loadable
+from ._own_layer import as_member, clear, is_layer, load_leaves
+from .module import Array, Module, address, identity_of, loadable
+from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-METHODS = ("forward", "backward", "leaves", "state_dict", "load_state_dict")
 
 
 class Composite(Module):
@@ -34,7 +35,9 @@ class Composite(Module):
                 return dy + dx if need_dx else None
 
     Names of parameters are the attributes' with a dot, "layer.weight", and of a layer in a list "heads.0.weight".
-    In a `Sequential` one that has `run` too is given states, lengths and a generator: see docs/api.md.
+    Parameters that several parts share, as a cell made by `from_layer` does with its layer, have one name: that of the
+    first part that has them. In a `Sequential` one that has `run` too is given states, lengths and a generator: see
+    docs/api.md.
     """
 
     _options: ClassVar[Mapping[str, object]] = {}
@@ -52,7 +55,7 @@ class Composite(Module):
             for key, layer in pairs:
                 if is_layer(layer) and id(layer) not in seen:
                     seen.add(id(layer))
-                    yield key, layer
+                    yield key, as_member(layer)
 
     @property
     def params(self) -> Mapping[str, Array]:
@@ -66,23 +69,51 @@ class Composite(Module):
 
     def _named(self, what: str) -> Mapping[str, Array]:
         pairs = ((prefix, getattr(layer, what)) for prefix, layer in self._parts())
-        return MappingProxyType({prefix + name: value for prefix, arrays in pairs for name, value in arrays.items()})
+        named = {prefix + name: value for prefix, arrays in pairs for name, value in arrays.items()}
+        for name in self._aliases():
+            del named[name]
+        return MappingProxyType(named)
+
+    def _aliases(self) -> Mapping[str, str]:
+        """What else parameters that several parts share would be called, and what they are called."""
+        parts = list(self._parts())
+        leaves = [identity_of(leaf) for _, layer in parts for leaf in layer.leaves()]
+        if len(set(leaves)) == len(leaves):
+            return {}
+        names: dict[Any, str] = {}
+        parts.sort(key=lambda part: getattr(part[1], "_source", None) is not None)  # cells after the layers they are of
+        pairs = [(prefix + name, value) for prefix, layer in parts for name, value in layer.params.items()]
+        first = [(name, names.setdefault(address(value), name)) for name, value in pairs]
+        return {name: known for name, known in first if name != known}
 
     def grads_of(self, name: str, grads: Mapping[str, Array] | None) -> dict[str, Array] | None:
         """What the part of that name is to be given as `grads`: those of its parameters, by its own names, or None."""
         prefix = name + "."
         if grads is None:
             return None
-        return {key.removeprefix(prefix): value for key, value in grads.items() if key.startswith(prefix)}
+        own = {key.removeprefix(prefix): value for key, value in grads.items() if key.startswith(prefix)}
+        shared = {key: known for key, known in self._aliases().items() if key.startswith(prefix)}
+        return own | {key.removeprefix(prefix): grads[known] for key, known in shared.items()}
 
     def leaves(self) -> list[Module]:
         """The layers with parameters of their own, in order, each once."""
         leaves = (leaf for _, layer in self._parts() for leaf in layer.leaves())
-        return list({id(leaf): leaf for leaf in leaves}.values())
+        return list({identity_of(leaf): leaf for leaf in leaves}.values())
+
+    def zero_grad(self) -> None:
+        """Sets `grads` to 0, in place; ValueError if one of them isn't a writeable C-contiguous array any more."""
+        leaves = self.leaves()
+        ours = [leaf for leaf in leaves if isinstance(leaf, Module)]
+        _core.zero_gradients([(leaf._parameters, leaf.grads) for leaf in ours])
+        if len(ours) < len(leaves):
+            clear([leaf for leaf in leaves if not isinstance(leaf, Module)])
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of the parameters by name."""
-        return {prefix + name: value for prefix, layer in self._parts() for name, value in layer.state_dict().items()}
+        state = {prefix + name: value for prefix, layer in self._parts() for name, value in layer.state_dict().items()}
+        for name in self._aliases():
+            del state[name]
+        return state
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Takes over all parameters at once, once all of them have been checked.
@@ -93,7 +124,8 @@ class Composite(Module):
         """
         check_arrays("state_dict", state, self.params)
         given = {name: loadable(value) for name, value in state.items()}
-        load_all((layer, {name: given[prefix + name] for name in layer.params}) for prefix, layer in self._parts())
+        given |= {name: given[known] for name, known in self._aliases().items()}
+        load_leaves((layer, {name: given[prefix + name] for name in layer.params}) for prefix, layer in self._parts())
 
     def __repr__(self) -> str:
         lines = "".join(f"{prefix[:-1]}: {layer!r},\n" for prefix, layer in self._parts())
@@ -106,18 +138,6 @@ class Composite(Module):
         self.__dict__.update(state)
 
 
-def is_layer(value: object) -> bool:
-    """Whether it is a layer: one of ours, or an object with the same methods."""
-    return isinstance(value, Module) or not (isinstance(value, type) or missing_of_layer(value))
-
-
-def missing_of_layer(value: object) -> list[str]:
-    """What an object lacks to be called as a layer is."""
-    missing = [] if callable(value) else ["__call__"]
-    missing += [name for name in METHODS if not callable(getattr(value, name, None))]
-    return missing + [name for name in ("params", "grads") if not hasattr(value, name)]
-
-
 def check_arrays(what: str, given: Mapping[str, Array], params: Mapping[str, Array]) -> None:
     """Arrays by exactly the parameters' names, of their dtype and shapes; to be written to, if they are gradients."""
     if not hasattr(given, "keys"):
@@ -128,6 +148,8 @@ def check_arrays(what: str, given: Mapping[str, Array], params: Mapping[str, Arr
         raise ValueError(f"{what}: expected the names of the parameters, got {', '.join(missing + surplus)}")
     for name, like in params.items():
         array = loadable(given[name]) if what == "state_dict" else given[name]
+        if what == "grads" and type(array) is SparseRows:
+            continue  # an Embedding's, which looks at it
         check_array(name, array, like.dtype)
         if array.shape != like.shape:
             raise ValueError(f"{name}: expected {like.shape}, got {array.shape}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -9,10 +10,9 @@ import numpy as np
 from . import _core
 from ._checks import check_dtype, check_flag, check_index, check_rng, check_size, shown
 from .module import Array, Module, drawn
+from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .recurrent import Seed
 
     EmbeddingTape = _core.EmbeddingTape32 | _core.EmbeddingTape64
@@ -30,6 +30,10 @@ class Embedding(Module):
             one counts from the end.
         dtype: float32 or float64.
         seed: of the weights, drawn standard normal; see `RNN`.
+        sparse: `grads["weight"]` is a `SparseRows`, of the rows of tokens that were read, and optimizers touch no
+            others: a step costs what its tokens cost, not what the table costs. SGD's steps are the same; Adam's
+            moments stand still while a token isn't read, as in torch.optim.SparseAdam. There is no momentum and no
+            weight decay.
 
     Parameter: weight (num_embeddings, embedding_dim).
     """
@@ -39,6 +43,7 @@ class Embedding(Module):
         "embedding_dim": ...,
         "padding_idx": None,
         "dtype": np.dtype(np.float32),
+        "sparse": False,
     }
 
     def __init__(
@@ -48,7 +53,9 @@ class Embedding(Module):
         padding_idx: int | None = None,
         dtype: object = np.float32,
         seed: Seed = None,
+        sparse: bool = False,
     ) -> None:
+        self.sparse = check_flag("sparse", sparse)
         self.num_embeddings = check_size("num_embeddings", num_embeddings)
         self.embedding_dim = check_size("embedding_dim", embedding_dim)
         self.padding_idx = _check_padding(padding_idx, self.num_embeddings)
@@ -63,6 +70,11 @@ class Embedding(Module):
     def _make_core(self) -> Any:
         padding = -1 if self.padding_idx is None else self.padding_idx
         return CORES[self.dtype](self.num_embeddings, self.embedding_dim, padding)
+
+    def _zero_gradients(self) -> dict[str, Any]:
+        if not self.sparse:
+            return super()._zero_gradients()
+        return {"weight": SparseRows((self.num_embeddings, self.embedding_dim), self.dtype)}
 
     def _frozen_row(self) -> int:
         return -1 if self.padding_idx is None else self.padding_idx
@@ -84,9 +96,19 @@ class Embedding(Module):
         grads: dict[str, Array] | None = None,
         retain: bool = False,
     ) -> None:
-        """Adds dy's rows, of y's shape, to the rows of their tokens in `grads` or `self.grads`; x has no gradient."""
+        """Adds dy's rows, of y's shape, to the rows of their tokens in `grads` or `self.grads`; x has no gradient.
+
+        What it adds to is an array or a `SparseRows`, whichever `grads` has.
+        """
         check_flag("need_dx", need_dx)
-        self._core.backward(tape, dy, self.grads if grads is None else grads, retain)
+        given: Any = self.grads if grads is None else grads
+        target = given.get("weight") if isinstance(given, Mapping) and len(given) == 1 else None
+        if type(target) is not SparseRows:
+            self._core.backward(tape, dy, given, retain)
+            return
+        if (target.shape, target.dtype) != (self.params["weight"].shape, self.dtype):
+            raise ValueError(f"weight: expected {self.params['weight'].shape}, {self.dtype.name}, got {target}")
+        self._core.backward_rows(tape, dy, target._merge, retain)
 
 
 def _check_padding(value: object, count: int) -> int | None:

@@ -7,29 +7,43 @@ What it does for a batch, without the options:
     model.zero_grad()
     model.backward(tape, gradient, need_dx=False)
     optimizer.step()
+
+The parts are in `recurra.training`.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ._checks import check_flag, check_number, check_size, shown
-from ._training import NONFINITE, Criterion, NonfiniteError, Training, reverse_of
-from .history import History
-from .module import Module
-from .optim import Optimizer
+from ._checks import check_flag, check_rng, check_size
 from .sequential import as_model
+from .training.arguments import (
+    check_batches,
+    check_callable,
+    check_joint,
+    check_metrics,
+    check_optimizer,
+    check_options,
+)
+from .training.best import Best
+from .training.measures import Criterion
+from .training.run import Run
+from .training.saving import Saving
+from .training.scheduling import Scheduling
+from .training.steps import NonfiniteError, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    import os
+    from collections.abc import Callable, Iterable, Mapping
 
-    from ._training import Loss
+    from .history import History
     from .module import Array
     from .recurrent import Seed
 
-    Batches = Iterable[tuple[Array, ...]] | Callable[[int], Iterable[tuple[Array, ...]]]
+    Batches = Iterable[tuple[Any, ...]] | Callable[[int], Iterable[tuple[Any, ...]]]
+    Loss = Callable[..., tuple[Any, ...]]
+    Path = str | os.PathLike[str]
 
 
 class CanStep(Protocol):
@@ -54,17 +68,28 @@ def fit(
     progress: bool = False,
     nonfinite: str = "stop",
     rng: Seed = None,
+    metrics: Mapping[str, Callable[..., float]] | None = None,
+    schedule: Any = None,
+    schedule_every: str = "epoch",
+    accumulate: int = 1,
+    reduce: Callable[[Array], Array | None] | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 1,
+    resume: bool | Path = False,
 ) -> History:
     """Trains a model; Ctrl-C ends it with what has been reached.
 
     Args:
         model: a Sequential or a layer, or what has `forward`, `backward`, `run` and `zero_grad` like a Sequential;
             `leaves` too for clip_norm, and `state_dict` and `load_state_dict` for patience.
-        batches: (x, target) or (x, target, lengths) each: an iterable that begins anew every epoch, or a function of
-            the epoch, 0, 1, …, that returns an iterable.
+        batches: (x, target), (x, target, lengths) or (x, target, lengths, options) each: an iterable that begins anew
+            every epoch, or a function of the epoch, 0, 1, …, that returns an iterable, such as `recurra.batches`. What
+            else the model is to be called with is in options, a dict, such as {"resets": resets}; lengths may be None.
         loss: (prediction, target) -> (value, gradient), such as `recurra.mse`. If it takes an argument `lengths`, it is
             given those of a batch where the prediction has x's steps, (T, B, …), so that padding doesn't count; and
-            `batch_first=True` beside them, if the model's sequences are (B, T, …).
+            `batch_first=True` beside them, if the model's sequences are (B, T, …). A third result says what the value
+            is a mean of, its weight beside other batches'; else that is the number of the prediction's elements, those
+            of real steps where the loss is given `lengths`.
         optimizer: of the model's parameters.
         epochs: how many at most.
         validation: batches too, to be predicted after every epoch, without dropout.
@@ -79,48 +104,89 @@ def fit(
         nonfinite: what a loss, a gradient's norm or weights that are infinite or NaN lead to: "stop" ends the training
             with the weights from before that batch, "skip" goes on with them and the next batch, "raise" raises.
         rng: where dropout's masks come from, an integer or a generator; needed if there is dropout.
+        metrics: functions by name, (prediction, target) -> number, such as `recurra.accuracy`, called beside the loss,
+            with `lengths` like it, and averaged like it: `history.metrics` and `history.validation_metrics`.
+        schedule: of the optimizer's learning rate, such as those of `recurra.schedules`: an object with `step()`. Where
+            `step` takes an argument, as that of ReduceLROnPlateau, it is the validation's loss, or without one the
+            training's.
+        schedule_every: whether it takes a step after each "epoch" or after each "step" of the optimizer.
+        accumulate: of how many batches the gradient of a step is: that of their joined mean. The last step of an epoch
+            may be of fewer. If something in one of them isn't finite, all of them count as such.
+        reduce: adds a flat array up over processes that train the same model together, each with batches of its own: a
+            function that changes it in place, or returns another one like it. It is called once a step with all
+            gradients, in the order of `leaves()` and `grads`, then the loss and each metric, each times the number of
+            elements that it is a mean of, and behind each of the latter that number. So the step is that of the joined
+            batch, also where sizes differ, and whether the function adds or averages; clipping and what isn't finite
+            come after it and are the same in all processes. It is also called once for what is validated, with loss and
+            metrics. All processes begin with the same weights, have as many batches and the same options; the losses
+            in the history are those of all.
+        checkpoint: a file to which everything is written that training needs to go on to the bit: weights, the best
+            ones, optimizer, schedule, history, and the position of rng. What draws or shuffles batches should be a
+            function of the epoch. After every `checkpoint_every` epochs and after the last; the new file takes the old
+            one's place at once.
+        checkpoint_every: how many epochs that is.
+        resume: True to go on from `checkpoint`, if there is that file; or a file to go on from. `epochs` counts those
+            before, too. The arguments are to be as they were.
 
     Returns:
         The history, `history.stopped` saying what ended it.
 
     Raises:
         TypeError, ValueError: of an argument, before anything is done, or of a batch when its turn comes.
+            A checkpoint of another kind of model, optimizer, schedule or generator is a ValueError that says what
+            differs.
+        FormatError: the file to resume from is damaged or no checkpoint.
+        OSError: a checkpoint can't be read or written.
         FloatingPointError: something isn't finite, with nonfinite="raise"; the weights are those from before.
-        ImportError: progress without tqdm.
+        ImportError: progress without tqdm, checkpoints without safetensors.
     """
     model = as_model(model)
     check_size("epochs", epochs)
-    _check_optimizer(optimizer, model)
-    _check_callable("loss", loss)
+    check_optimizer(optimizer, model)
+    check_callable("loss", loss)
     if callback is not None:
-        _check_callable("callback", callback)
+        check_callable("callback", callback)
     judged = validation if validation is not None else batches if patience is not None else None
-    _check_batches("batches", batches, epochs * (2 if judged is batches else 1))
+    check_batches("batches", batches, epochs * (2 if judged is batches else 1))
     if validation is not None:
-        _check_batches("validation", validation, epochs)
-    _check_options(model, clip_norm, carry_state, nonfinite)
-    criterion = Criterion(loss, bool(getattr(model, "batch_first", None)))
-    best = _Best(model, None if patience is None else check_size("patience", patience))
-    training = Training(model, criterion, optimizer, clip_norm, carry_state, nonfinite, rng)
+        check_batches("validation", validation, epochs)
+    check_options(model, clip_norm, carry_state, nonfinite)
+    first = bool(getattr(model, "batch_first", None))
+    scheduling = Scheduling(schedule, schedule_every, optimizer)
+    generator = None if rng is None else check_rng("rng", rng)
+    best = Best(model, None if patience is None else check_size("patience", patience))
+    training = Training(
+        model,
+        Criterion("loss", loss, first),
+        check_metrics(metrics, first),
+        optimizer,
+        scheduling,
+        check_joint(model, accumulate, reduce),
+        accumulate=accumulate,
+        clip_norm=clip_norm,
+        carry_state=carry_state,
+        nonfinite=nonfinite,
+        generator=generator,
+    )
+    saving = Saving(checkpoint, checkpoint_every, resume)
     bar = _import_tqdm() if check_flag("progress", progress) else None
-    history = History()
+    run = Run(model, optimizer, schedule, generator, best)
+    history = saving.begin(run, list(training.metrics))
     try:
-        for epoch in range(epochs):
+        ended = _reason(history, epochs, best)
+        while not ended:
+            epoch = len(history.losses)
             items = _of_epoch(batches, epoch)
             if bar is not None:
-                reached = f", loss {history.losses[-1]:.4g}" if epoch else ""
-                items = bar(items, desc=f"epoch {epoch + 1}/{epochs}{reached}", unit="batch")
+                items = bar(items, desc=f"epoch {epoch + 1}/{epochs}{_reached(history)}", unit="batch")
             after = None if judged is None else lambda epoch=epoch: _of_epoch(judged, epoch)
             training.epoch(items, after, "batches" if validation is None else "validation", history)
-            patient = best.note(history)
-            if callback is not None and callback(history):
-                history.stopped = "callback"
-            elif not patient:
-                history.stopped = "patience"
-            if history.stopped:
-                break
-        else:
-            history.stopped = "epochs"
+            best.note(history)
+            scheduling.after_epoch(history)
+            stop = callback is not None and callback(history)
+            ended = "callback" if stop else _reason(history, epochs, best)
+            saving.after_epoch(run, history, last=bool(ended))
+        history.stopped = ended
     except KeyboardInterrupt:
         history.stopped = "interrupted"
     except NonfiniteError:
@@ -131,74 +197,23 @@ def fit(
     return history
 
 
-class _Best:
-    """The weights at the smallest loss so far, and for how many epochs it has been that."""
+def _reason(history: History, epochs: int, best: Best) -> str:
+    """Why no other epoch follows, or ""."""
+    if not best.patient:
+        return "patience"
+    return "epochs" if len(history.losses) >= epochs else ""
 
-    def __init__(self, model: Any, patience: int | None) -> None:
-        self.model, self.patience = model, patience
-        self.loss, self.weights, self.waited = math.inf, None, 0
 
-    def note(self, history: History) -> bool:
-        """Takes note of an epoch's loss; whether there is patience for another epoch."""
-        if self.patience is None:
-            return True
-        loss = history.validation[-1]
-        if loss < self.loss:
-            self.loss, self.weights, self.waited = loss, self.model.state_dict(), 0
-            history.best = loss
-        else:
-            self.waited += 1
-        return self.waited < self.patience
-
-    def restore(self) -> None:
-        """Loads those weights, if there are any."""
-        if self.weights is not None:
-            self.model.load_state_dict(self.weights)
+def _reached(history: History) -> str:
+    """What a bar says of the last epoch."""
+    if not history.losses:
+        return ""
+    latest = {"loss": history.losses} | (history.validation_metrics or history.metrics)
+    return "".join(f", {name} {values[-1]:.4g}" for name, values in latest.items())
 
 
 def _of_epoch(batches: Batches, epoch: int) -> Iterable[Any]:
     return batches if hasattr(batches, "__iter__") else batches(epoch)
-
-
-def _check_optimizer(optimizer: Any, model: Any) -> None:
-    if not callable(getattr(optimizer, "step", None)) or isinstance(optimizer, type):
-        raise TypeError(f"optimizer: expected one such as recurra.Adam(model), got {shown(optimizer)}")
-    if isinstance(model, Module) and isinstance(optimizer, Optimizer):
-        own = {id(layer._parameters) for layer in model.leaves()}
-        if any(id(layer._parameters) not in own for layer in optimizer.layers):
-            raise ValueError(
-                "optimizer: expected one of the model's parameters, got one of another model's: a model and its "
-                "optimizer stay together if they are copied or pickled in one call, pickle.dumps((model, optimizer))"
-            )
-
-
-def _check_options(model: Any, clip_norm: object, carry_state: object, nonfinite: object) -> None:
-    if clip_norm is not None:
-        check_number("clip_norm", clip_norm, "a number above 0", 5e-324, math.inf)
-    if not isinstance(nonfinite, str):
-        raise TypeError(f"nonfinite: expected 'stop', 'skip' or 'raise', got {shown(nonfinite)}")
-    if nonfinite not in NONFINITE:
-        raise ValueError(f"nonfinite: expected 'stop', 'skip' or 'raise', got {shown(nonfinite)}")
-    if check_flag("carry_state", carry_state) and (layer := reverse_of(model)) is not None:
-        raise ValueError(
-            f"carry_state: expected layers of one direction, forward, as a reverse one ends where a batch begins, got "
-            f"{shown(layer)}"
-        )
-
-
-def _check_batches(name: str, batches: object, passes: int) -> None:
-    if not hasattr(batches, "__iter__") and not callable(batches):
-        raise TypeError(f"{name}: expected an iterable or a function of the epoch, got {shown(batches)}")
-    if passes > 1 and hasattr(batches, "__next__"):
-        raise TypeError(
-            f"{name}: expected an iterable that can begin anew, as there are {passes} passes, or a function of the "
-            f"epoch, got an iterator, {shown(batches)}"
-        )
-
-
-def _check_callable(name: str, value: object) -> None:
-    if not callable(value):
-        raise TypeError(f"{name}: expected a function, got {shown(value)}")
 
 
 def _import_tqdm() -> Any:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown
-from ._training import reverse_of
+from .composite import Composite
 from .embedding import Embedding
+from .encoder_decoder import EncoderDecoder
 from .linear import Linear
 from .recurrent import is_layer_type
 from .sequential import Sequential, as_model
+from .training.items import reverse_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 def generate(
     model: Any,
-    prompt: Array | Sequence[int],
+    prompt: Array | Sequence[int] | tuple[Any, Array | Sequence[int]],
     length: int,
     *,
     temperature: float = 1.0,
@@ -37,7 +39,8 @@ def generate(
         model: maps tokens (T,) to logits (T, C), such as Sequential(Embedding, GRU, Linear), or a recurrent layer that
             takes tokens. Its states are carried from step to step, so that a step costs the same however long the text
             is.
-        prompt: at least one token.
+        prompt: at least one token; of a model around an `EncoderDecoder` a pair of the source, (Ts,) or (Ts, F), and
+            what the decoder reads first.
         length: how many tokens to sample.
         temperature: logits are divided by it: below 1 the likely becomes likelier; 0 always takes the likeliest, the
             first of equals.
@@ -53,12 +56,14 @@ def generate(
         ValueError: a number out of range, a model that reads both ways, or logits that are NaN or infinite.
     """
     model = as_model(model)
-    reader = reverse_of(model)
+    reader = _from_the_end(model)
     if reader is not None:
         raise ValueError(
             f"model: expected layers of one direction, forward, as the future isn't known, got {shown(reader)}"
         )
-    tokens = _check_prompt(prompt)
+    given: Any = prompt
+    sourced = isinstance(given, tuple) and len(given) == 2 and np.ndim(given[1]) == 1
+    tokens = _check_prompt(given[1] if sourced else given)
     check_size("length", length)
     check_number("temperature", temperature, "a number from 0 up", 0, math.inf)
     if top_k is not None:
@@ -66,7 +71,7 @@ def generate(
     end = None if stop is None else check_index("stop", stop, "a token or None")
     draws = (check_rng("seed", seed).random(length) * (1 - 2**-52)).tolist()  # so that u * total < total when rounded
 
-    y, state = model.run(tokens)
+    y, state = model.run((np.asarray(given[0]), tokens) if sourced else tokens)
     if not isinstance(y, np.ndarray) or y.ndim != 2 or len(y) != len(tokens) or not y.size:
         raise ValueError(f"model: expected logits (T, C) from {len(tokens)} tokens (T,), got {shown(np.shape(y))}")
     result = np.empty(length, np.int64)
@@ -82,6 +87,15 @@ def generate(
                 y, state = run(token, state)
                 logits = y[0]
     return result
+
+
+def _from_the_end(model: Any) -> Any:
+    """A layer that reads from the end, if there is one; an encoder may, as it reads all before anything is written."""
+    if isinstance(model, EncoderDecoder):
+        return reverse_of(model.decoder)
+    if isinstance(model, Composite):
+        return next(filter(None, (_from_the_end(part) for _, part in model._parts())), None)
+    return reverse_of(model)
 
 
 def _without_embedding(model: Any, length: int) -> Any:

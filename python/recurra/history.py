@@ -25,6 +25,10 @@ class History:
         norms: the mean of the gradient's norms before clipping; empty without clip_norm.
         best: with patience, the loss of the weights that are kept, the smallest in `validation`; else None.
         skipped: how many batches were skipped as something wasn't finite.
+        metrics: of each metric by name, the mean over the training batches, of predictions made before their steps and
+            with dropout, weighted like the losses.
+        validation_metrics: the same over what `validation` is of, after the epoch; without anything validated empty.
+        rates: the learning rate of the epoch's last step, of the optimizer's first group; empty if it has none.
         stopped: why it ended: "epochs", "patience", "callback", "interrupted" or "nonfinite"; "" meanwhile.
     """
 
@@ -35,6 +39,9 @@ class History:
     stopped: str = ""
     best: float | None = None
     skipped: int = 0
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    validation_metrics: dict[str, list[float]] = field(default_factory=dict)
+    rates: list[float] = field(default_factory=list)
 
     @property
     def interrupted(self) -> bool:
@@ -42,7 +49,9 @@ class History:
         return self.stopped == "interrupted"
 
     def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draws the losses, and below them the norms if there are any, into a file; its ending says which kind.
+        """Draws the losses into a file, and below them metrics, norms and rates, as far as there are any.
+
+        The file's ending says which kind it is. Rates are drawn if they change.
 
         Raises:
             ImportError: matplotlib is missing.
@@ -54,15 +63,24 @@ class History:
             raise ImportError("plot: expected matplotlib, which is missing: pip install 'recurra[plot]'") from error
         if not self.losses:
             raise ValueError("history: expected at least one epoch, got none")
-        panels = 2 if self.norms else 1
-        figure = Figure(figsize=(7, 1.5 + 2.8 * panels), dpi=120, layout="constrained")
-        axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
-        curves = {"training": self.losses, "validation": self.validation}
-        _draw(axes[0], "loss", {name: values for name, values in curves.items() if values})
-        if self.norms:
-            _draw(axes[1], "norm of the gradient", {"before clipping": self.norms})
+        panels = self._panels()
+        figure = Figure(figsize=(7, 1.5 + 2.8 * len(panels)), dpi=120, layout="constrained")
+        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for one, (label, curves) in zip(axes, panels.items(), strict=True):
+            _draw(one, label, {name: values for name, values in curves.items() if values})
         axes[-1].set_xlabel("epoch")
         figure.savefig(path)
+
+    def _panels(self) -> dict[str, dict[str, list[float]]]:
+        """Curves by name, for each label."""
+        panels = {"loss": {"training": self.losses, "validation": self.validation}}
+        for name, values in self.metrics.items():
+            panels[name] = {"training": values, "validation": self.validation_metrics.get(name, [])}
+        if self.norms:
+            panels["norm of the gradient"] = {"before clipping": self.norms}
+        if len(set(self.rates)) > 1:
+            panels["learning rate"] = {"of the last step": self.rates}
+        return panels
 
 
 def _draw(axes: Any, label: str, curves: dict[str, list[float]]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from . import _core
 from ._attributes import Attributes
 from ._checks import check_dtype, check_rng
+from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -71,7 +72,11 @@ class Module(Attributes):
         self._core = self._make_core()
         self._parameters: Parameters = self._core.parameters
         self._params = MappingProxyType(self._parameters.views())
-        self.grads: dict[str, Array] = {name: np.zeros_like(value) for name, value in self._params.items()}
+        self.grads: dict[str, Array] = self._zero_gradients()
+
+    def _zero_gradients(self) -> dict[str, Any]:
+        """New gradients of all parameters."""
+        return {name: np.zeros_like(value) for name, value in self._params.items()}
 
     @property
     def params(self) -> Mapping[str, Array]:
@@ -136,10 +141,21 @@ class Module(Attributes):
 
 def writeable(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Arrays that can be written to, copies where they can't, as unpickled ones may lie in a file or a buffer."""
-    return {
-        name: array if type(array) is np.ndarray and array.flags.carray else np.array(array, order="C")
-        for name, array in arrays.items()
-    }
+    return {name: array if _is_writeable(array) else np.array(array, order="C") for name, array in arrays.items()}
+
+
+def _is_writeable(array: Any) -> bool:
+    return type(array) is SparseRows or (type(array) is np.ndarray and array.flags.carray)
+
+
+def identity_of(leaf: Any) -> int:
+    """Equal for leaves that share their parameters."""
+    return id(getattr(leaf, "_parameters", leaf) if isinstance(leaf, Module) else leaf)
+
+
+def address(array: Any) -> object:
+    """Equal for arrays that are the same parameter."""
+    return (_core.address(array), array.shape) if isinstance(array, np.ndarray) else id(array)
 
 
 def loadable(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ._arguments import LAST, MODEL, PLAIN, RANDOM, RECURRENT, Arguments, kind_of
+from ._arguments import MODEL, PLAIN, RECURRENT, SOME, Arguments, kind_of, options_of
 from ._checks import check_flag, check_rng, shown
 from ._members import (
     batch_first_of,
@@ -16,7 +16,9 @@ from ._members import (
     check_parameters,
     resolve_last,
 )
-from .composite import Composite, check_arrays, is_layer
+from ._own_layer import as_member, is_layer
+from ._tapes import PartsTape, check_tape, versions_of
+from .composite import Composite, check_arrays
 from .embedding import Embedding
 from .recurrent import is_layer_type
 
@@ -29,19 +31,16 @@ if TYPE_CHECKING:
     States = Sequence[State] | None  # one for each member that has some; None, or None for one, is zeros
 
 
-class SequentialTape:
+class SequentialTape(PartsTape):
     """What `Sequential.forward` keeps for `backward`: a tape for each member.
 
     `state` has the final state of every recurrent member, and after `backward` `dstate` the gradient of its initial
     one.
     """
 
-    __slots__ = ("consumed", "dstate", "members", "state", "tapes", "versions")
+    __slots__ = ("beyond",)
 
-    def __init__(self, members: object, tapes: list[Any], state: list[State], versions: list[int]) -> None:
-        self.members, self.tapes, self.state, self.versions = members, tapes, state, versions
-        self.dstate: list[State] | None = None
-        self.consumed = False
+    beyond: Array | None  # of a Residual: which positions are beyond their sequences' ends
 
 
 class Sequential(Composite):
@@ -52,8 +51,9 @@ class Sequential(Composite):
 
     Args:
         layers: at least one, all of one dtype, all with `batch_first` or all without; no cells, no layer with
-            parameters twice, nothing recurrent after `Last`. A `Last()` after a bidirectional layer becomes
-            `Last(bidirectional=True)`. A layer of your own is a `Composite`, or has the same methods.
+            parameters twice, nothing recurrent after `Last` or `AttentionPooling`. A `Last()` after a bidirectional
+            layer becomes `Last(bidirectional=True)`. A layer of your own is a `Composite`, or any object with
+            `forward`, `backward` and `leaves`: see docs/api.md.
 
     Raises:
         TypeError, ValueError: for layers that don't go together.
@@ -67,16 +67,26 @@ class Sequential(Composite):
             check_kind(layer)
         resolved = resolve_last([layer for _, layer in _flatten(layers)])
         self._layers = _replaced(layers, resolved)
-        self._members = tuple(_flatten(self._layers))
+        check_parameters([layer for _, layer in _flatten(self._layers)])
+        self._members = tuple((prefix, as_member(layer)) for prefix, layer in _flatten(self._layers))
         inside = [layer for _, layer in self._members]
-        check_parameters(inside)
+        self._shared = super()._aliases()
         check_last(inside)
         check_features(inside)
         self._batch_first = batch_first_of(inside)
         self._arguments = Arguments(inside, self._batch_first)
         self._kinds = tuple((kind_of(layer), layer) for layer in inside)
+        self._options_of = {i: options_of(layer) for i, (kind, layer) in enumerate(self._kinds) if kind == SOME}
         self._embeds = len(inside) > 1 and type(inside[0]) is Embedding and is_layer_type(type(inside[1]))
         self._first = next((i for i, layer in enumerate(inside) if layer.leaves()), len(inside))
+
+    @property
+    def _state_count(self) -> int:
+        """How many members have states."""
+        return len(self._arguments.stateful)
+
+    def _aliases(self) -> Mapping[str, str]:
+        return self._shared
 
     @property
     def batch_first(self) -> bool | None:
@@ -110,12 +120,15 @@ class Sequential(Composite):
     ) -> tuple[Array, list[State]]:
         """With `plain`, members of your own are called without `run`, and their states are left out."""
         initial = iter(self._arguments.check(x, state, lengths, resets))
-        lengths_only = {} if lengths is None else {"lengths": lengths}  # so that members of your own may go without
-        options = lengths_only if resets is None else lengths_only | {"resets": resets}
+        options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}  # members of your own may go without
+        if resets is not None:
+            options["resets"] = resets
         final: list[State] = []
         y: Any = x
         table = self._table(x)
-        for kind, layer in self._kinds[table is not None :]:
+        for i, (kind, layer) in enumerate(self._kinds):
+            if i == 0 and table is not None:
+                continue
             if table is not None:
                 y, h = layer._call(y, next(initial), lengths, None, table, None, resets)
                 final.append(h)
@@ -125,10 +138,8 @@ class Sequential(Composite):
             elif kind == RECURRENT:
                 y, h = layer(y, next(initial), **options)
                 final.append(h)
-            elif kind == LAST:
-                y = layer(y, **lengths_only)
-            elif kind == RANDOM:
-                y = layer(y)
+            elif kind == SOME:
+                y = layer(y, **{name: options[name] for name in self._options_of[i][0] if name in options})
             elif plain:
                 y = layer(y, **options)
             elif kind == MODEL:
@@ -156,9 +167,8 @@ class Sequential(Composite):
         initial = iter(self._arguments.check(x, state, lengths, resets))
         self._arguments.check_rng(rng)
         versions = self._versions()
-        lengths_only = {} if lengths is None else {"lengths": lengths}
-        rng_only = {} if rng is None else {"rng": check_rng("rng", rng)}
-        options: dict[str, Any] = lengths_only | rng_only | ({} if resets is None else {"resets": resets})
+        options: dict[str, Any] = {} if rng is None else {"rng": check_rng("rng", rng)}
+        options |= ({} if lengths is None else {"lengths": lengths}) | ({} if resets is None else {"resets": resets})
         tapes: list[Any] = []
         final: list[State] = []
         y: Any = x
@@ -166,7 +176,9 @@ class Sequential(Composite):
         table = self._table(x)
         if table is not None:
             tapes.append(None)  # what Embedding.backward would need, the recurrent layer does
-        for kind, layer in self._kinds[table is not None :]:
+        for i, (kind, layer) in enumerate(self._kinds):
+            if i == 0 and table is not None:
+                continue
             if table is not None:
                 y, h, tape = layer._forward(y, next(initial), lengths, options.get("rng"), table, None, resets)
                 final.append(h)
@@ -176,17 +188,16 @@ class Sequential(Composite):
             elif kind == RECURRENT:
                 y, h, tape = layer.forward(y, next(initial), **options)
                 final.append(h)
-            elif kind == LAST:
-                y, tape = layer.forward(y, **lengths_only)
-            elif kind == RANDOM:
-                y, tape = layer.forward(y, **rng_only)
+            elif kind == SOME:
+                own = {name: options[name] for name in self._options_of[i][1] if name in options}
+                y, tape = layer.forward(y, **own)
             elif kind == MODEL:
                 y, tape = layer.forward(y, next(initial), **options)
                 final.append(tape.state)
             else:
                 y, tape = layer.forward(y, None, **options)
             tapes.append(tape)
-        return y, SequentialTape(self._members, tapes, final, versions)
+        return y, SequentialTape(self._members, versions, tapes, final)
 
     def backward(
         self,
@@ -217,7 +228,7 @@ class Sequential(Composite):
             TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then.
             KeyboardInterrupt: Ctrl-C; the last members' gradients may have been added then.
         """
-        self._check_tape(tape)
+        check_tape(tape, SequentialTape, self._members, self._versions(), "model")
         given = self._arguments.check_gradients(dstate, tape.state)
         need_dx, retain = check_flag("need_dx", need_dx), check_flag("retain", retain)
         check_arrays("grads", self.grads if grads is None else grads, self.params)
@@ -225,26 +236,24 @@ class Sequential(Composite):
         dx: Any = dy
         for i in reversed(range(0 if need_dx else self._first, len(self._members))):
             (prefix, layer), (kind, _) = self._members[i], self._kinds[i]
-            own = None if grads is None else {name: grads[prefix + name] for name in layer.params}
+            own = None if grads is None else self._grads_of_member(prefix, layer, grads)
             options: dict[str, Any] = {"need_dx": need_dx or i > self._first, "grads": own, "retain": retain}
             if kind == RECURRENT:
-                dx, dprevious = layer.backward(tape.tapes[i], dx, next(after), **options)
+                dx, dprevious = layer.backward(tape.kept[i], dx, next(after), **options)
                 before.append(dprevious)
-            elif i == 0 and tape.tapes[i] is None and self._embeds:
+            elif i == 0 and tape.kept[i] is None and self._embeds:
                 if layer.padding_idx is not None:
                     dx[layer.padding_idx] = 0
                 with np.errstate(all="ignore"):
                     (layer.grads if own is None else own)["weight"] += dx
                 dx = None
             elif kind == MODEL:
-                dx = layer.backward(tape.tapes[i], dx, next(after), **options)
-                before.append(tape.tapes[i].dstate)
+                dx = layer.backward(tape.kept[i], dx, next(after), **options)
+                before.append(tape.kept[i].dstate)
             else:
-                dx = layer.backward(tape.tapes[i], dx, **options)
+                dx = layer.backward(tape.kept[i], dx, **options)
         tape.dstate = before[::-1]
-        if not retain:
-            tape.consumed = True
-            tape.tapes.clear()
+        tape.done(retain)
         return dx if need_dx else None
 
     def _table(self, x: Array) -> Array | None:
@@ -257,20 +266,16 @@ class Sequential(Composite):
         if not self._embeds or not isinstance(x, np.ndarray) or x.dtype.kind not in "iu" or x.ndim not in {1, 2}:
             return None
         embedding = self._members[0][1]
+        if embedding.sparse:  # the gradient of a projected table is of all its rows
+            return None
         return embedding._parameters.snapshot()["weight"] if x.size >= embedding.num_embeddings else None
 
-    def _check_tape(self, tape: SequentialTape) -> None:
-        if not isinstance(tape, SequentialTape):
-            raise TypeError(f"tape: expected the tape of a forward call of this model, got {type(tape).__name__}")
-        if tape.members is not self._members:
-            raise RuntimeError("tape: expected one of this model, got one of another")
-        if tape.consumed:
-            raise RuntimeError("tape: expected an unused one, got one that backward has consumed; retain=True keeps it")
-        if tape.versions != self._versions():
-            raise RuntimeError("tape: expected one made with the present weights, got one from before they changed")
+    def _grads_of_member(self, prefix: str, layer: Any, grads: Mapping[str, Array]) -> dict[str, Array]:
+        names = {name: prefix + name for name in layer.params}
+        return {name: grads[self._shared.get(known, known)] for name, known in names.items()}
 
     def _versions(self) -> list[int]:
-        return [leaf._parameters.version for leaf in self.leaves()]
+        return versions_of(self.leaves())
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
         return iter(self._members)
@@ -297,7 +302,8 @@ class Sequential(Composite):
 def as_model(model: Any) -> Any:
     """A layer as a Sequential of itself; a model, which has `forward`, `backward` and `run` like one, as it is."""
     methods = ("forward", "backward", "run")
-    if not isinstance(model, type) and all(callable(getattr(model, name, None)) for name in methods):
+    able = not isinstance(model, type) and all(callable(getattr(model, name, None)) for name in methods)
+    if able and (hasattr(model, "zero_grad") or not is_layer(model)):
         return model
     if is_layer(model):
         return Sequential(model)

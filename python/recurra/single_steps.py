@@ -50,8 +50,8 @@ class SingleStep(WithFormula):
     def from_layer(cls, recurrent: Recurrent, layer: int = 0, *, reverse: bool = False) -> Self:
         """A cell with the weights of one layer of a stack: the same memory, whichever of the two is trained or loaded.
 
-        Its gradients are the layer's arrays too. Its `leaves()` is the layer, so an optimizer of either steps both:
-        give it one of them.
+        Its gradients are the layer's arrays too. Its `leaves()` is the layer, so an optimizer of either or both steps
+        them once.
 
         Args:
             recurrent: an RNN for an RNNCell, an LSTM for an LSTMCell, a GRU for a GRUCell.
@@ -123,7 +123,8 @@ class SingleStep(WithFormula):
     def __getstate__(self) -> dict[str, Any]:
         if self._source is None:
             return super().__getstate__()
-        return {name: value for name, value in self.__dict__.items() if name in {*self._options, "_source", "_place"}}
+        own = {*self._options, "_proj_size", "_source", "_place"}
+        return {name: value for name, value in self.__dict__.items() if name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if state["_source"] is None:

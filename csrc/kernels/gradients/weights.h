@@ -68,7 +68,7 @@ struct WeightGradients {
     for (const Product *p = cell.products; p < cell.products + cell.product_count; ++p) {
       const Index heads = cell.parameters[p->parameter].heads, units = H / heads;
       const Index columns = source_size(shape, p->source) / heads;
-      for (Index head = 0; heads > 1 && head < heads; ++head) {
+      for (Index head = 0; heads > 1 && task.gradients[p->parameter] && head < heads; ++head) {
         const Side<T> side{columns, work.rows[sides.of[p->source]], head * columns};
         const Index begin = larger(first, head * units), end = smaller(last, (head + 1) * units);
         DeltaColumns<T> strips[kMaxProductColumns];

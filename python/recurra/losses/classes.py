@@ -1,7 +1,4 @@
-"""Losses, each of which returns (value, gradient with respect to the prediction), and softmax.
-
-None overflows, whatever the size of the logits.
-"""
+"""Losses of logits, none of which overflows, whatever their size, and softmax."""
 
 from __future__ import annotations
 
@@ -10,48 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import _core
-from ._checks import check_array, check_index, plain_array, shown
-from ._positions import check_positions
-from ._quiet import quiet
+from recurra import _core
+from recurra._checks import check_array, check_index, plain_array
+from recurra._positions import check_positions
+from recurra._quiet import quiet
+
+from .elements import check_elements, check_pair, mean_of, total
 
 if TYPE_CHECKING:
-    from .module import Array
+    from recurra.module import Array
 
 PIECE = 2**15
-
-
-@quiet
-def mse(
-    prediction: Array,
-    target: Array,
-    *,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
-    batch_first: bool = False,
-) -> tuple[float, Array]:
-    """Mean squared error, `mean((prediction - target)²)` over all elements; with weights, `Σ w (…)² / Σ w`.
-
-    Args:
-        prediction: any shape but an empty one, float32 or float64.
-        target: the same shape and dtype.
-        position_weights: finite numbers from 0 up, of any dtype; bools are a mask. Their axes are the first ones of the
-            prediction, each of its length or 1: all but the last, or all; with more than three, at least the first two.
-        lengths: (B,) integers in 0..T, of a prediction (T, B, …): what stands beyond a sequence's end doesn't count.
-        batch_first: the prediction is (B, T, …).
-
-    Returns:
-        The value, and its gradient `2 w (prediction - target) / Σ w`, of the prediction's shape and dtype. What doesn't
-        count isn't looked at, and its gradient is 0.
-
-    Raises:
-        TypeError, ValueError: the arrays don't match, or nothing counts.
-    """
-    prediction, target = _check_pair("prediction", prediction, "target", target)
-    weights = _check_elements(prediction.shape, position_weights, lengths, batch_first)
-    if weights is None:
-        return _core.mse(prediction, target)
-    return _core.mse(prediction, target, weights, _total(weights, prediction.size // weights.size))
 
 
 @quiet
@@ -76,16 +42,10 @@ def binary_cross_entropy(
     Raises:
         TypeError, ValueError: the arrays don't match, a target is outside [0, 1], or nothing counts.
     """
-    logits, targets = _check_pair("logits", logits, "targets", targets)
-    weights = _check_elements(logits.shape, position_weights, lengths, batch_first)
-    if weights is None:
-        return _binary_mean(logits, targets)
-    counts = np.flatnonzero(weights)
-    x, t = (array.reshape(weights.size, -1)[counts] for array in (logits, targets))
-    value, slopes = _binary_mean(x, t, weights[counts])
-    gradient = np.zeros((weights.size, x.shape[1]), logits.dtype)
-    gradient[counts] = slopes
-    return value, gradient.reshape(logits.shape)
+    logits, targets = check_pair("logits", logits, "targets", targets)
+    weights = check_elements(logits.shape, position_weights, lengths, batch_first)
+    value, (gradient,) = mean_of(_binary, (logits, targets), weights)
+    return value, gradient
 
 
 @quiet
@@ -125,7 +85,7 @@ def cross_entropy(
     flat, classes = logits.reshape(targets.size, logits.shape[-1]), targets.ravel()
     w = _class_weights(flat.shape[1], targets, weight, ignore_index, position_weights, lengths, batch_first)
     counts = np.flatnonzero(w)
-    shares = w / _total(w, 1, "position_weights" if weight is None else "weight")
+    shares = w / total(w, 1, "position_weights" if weight is None else "weight")
     gradient, maxima, log_sums = _core.weighted_softmax(flat, shares)  # zeros where a position doesn't count
     chosen, shares = classes[counts], shares[counts]
     losses = log_sums[counts] + (maxima[counts] - flat[counts, chosen])
@@ -149,33 +109,6 @@ def softmax(x: Array, axis: int = -1) -> Array:
     return np.ascontiguousarray(np.moveaxis(y.reshape(moved.shape), -1, axis))
 
 
-def _total(weights: Array, columns: int, name: str = "position_weights") -> float:
-    """The sum of the weights, each as often as it has elements, in an order in which those of 0 have no part."""
-    total = float(weights[weights > 0].sum()) * columns
-    if not total < math.inf:
-        raise ValueError(f"{name}: expected numbers whose sum is finite, got {total}")
-    return total
-
-
-def _check_pair(name: str, prediction: Array, target_name: str, target: Array) -> tuple[Array, Array]:
-    """Two arrays of one shape and dtype, with at least one element."""
-    prediction = check_array(name, prediction)
-    target = check_array(target_name, target, prediction.dtype)
-    if target.shape != prediction.shape:
-        raise ValueError(f"{target_name}: expected the shape of {name} {prediction.shape}, got {target.shape}")
-    if prediction.size == 0:
-        raise ValueError(f"{name}: expected at least one element, got {shown(prediction.shape)}")
-    return prediction, target
-
-
-def _check_elements(
-    shape: tuple[int, ...], position_weights: Array | None, lengths: Array | None, batch_first: bool
-) -> Array | None:
-    """The weights of a loss over elements; None if all count the same."""
-    least = min(len(shape), 2) if len(shape) != 2 else 1
-    return check_positions(shape, least, position_weights, lengths, batch_first)
-
-
 def _binary_losses(x: Array, t: Array) -> Array:
     """Each element's loss; large arrays in pieces, between which Ctrl-C is seen, and in cache: 46 ms instead of 70."""
     if x.size > PIECE and x.flags.c_contiguous and t.flags.c_contiguous:
@@ -189,16 +122,12 @@ def _binary_losses(x: Array, t: Array) -> Array:
     return y
 
 
-def _binary_mean(x: Array, t: Array, weights: Array | None = None) -> tuple[float, Array]:
-    """The mean of all elements' losses and its gradient; with weights, of the rows."""
+def _binary(x: Array, t: Array) -> tuple[Array, tuple[Array, ...]]:
+    """Each element's loss and slope."""
     if not (t.min() >= 0 and t.max() <= 1):
         raise ValueError(f"targets: expected numbers in [0, 1], got {t.min()} to {t.max()}")
-    losses = _binary_losses(x, t)
     slopes: Array = _core.sigmoid(x) - t
-    if weights is None or (weights == weights[0]).all():
-        return float(np.mean(losses, dtype=np.float64)), slopes * slopes.dtype.type(1 / slopes.size)
-    shares = weights / _total(weights, x.shape[1])
-    return float(np.dot(shares, losses.sum(axis=1, dtype=np.float64))), slopes * shares.astype(x.dtype)[:, None]
+    return _binary_losses(x, t), (slopes,)
 
 
 def _check_classes(logits: Array, targets: Array) -> tuple[Array, Array]:

@@ -1,0 +1,186 @@
+"""What all optimizers share: groups with rates, moments, gradients to clear, and a state that can be saved."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar, overload
+
+import numpy as np
+
+from recurra import _core
+from recurra._attributes import Attributes
+from recurra._checks import check_number
+from recurra.module import identity_of, writeable
+
+from .groups import FROM_0, ParamGroup, given_groups, places_of
+from .leaves import Leaf, leaves_of
+from .state import checked_state, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+    from recurra.module import Array
+
+    from .groups import Place
+
+    Moments = list[dict[str, Array | None]]  # of each leaf, by the names of its parameters; None: zeros, not made yet
+
+
+class Rate:
+    """An attribute of an optimizer with one group that may be set between steps; it is checked with the others."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, optimizer: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, optimizer: Optimizer, owner: type) -> Any: ...
+    def __get__(self, optimizer: Optimizer | None, owner: type) -> Any:
+        return self if optimizer is None else self._group(optimizer)[self.name]
+
+    def __set__(self, optimizer: Optimizer, value: object) -> None:
+        self._group(optimizer)[self.name] = value
+
+    def _group(self, optimizer: Optimizer) -> ParamGroup:
+        if len(optimizer._groups) > 1:
+            raise AttributeError(
+                f"{self.name}: expected param_groups[i][{self.name!r}], as there are {len(optimizer._groups)} groups, "
+                "got the optimizer's own"
+            )
+        return optimizer._groups[0]
+
+
+class Optimizer(Attributes):
+    """What all have: groups of parameters with rates that may be set between steps, and gradients to clear."""
+
+    lr = Rate("The rate of the next step, if there is one group.")
+    weight_decay = Rate("The decay at the next step, if there is one group.")
+
+    _moment_names: ClassVar[tuple[str, ...]]  # PyTorch's
+
+    def __init__(self, model: Any, **rates: Any) -> None:
+        given = given_groups(model, rates)
+        chosen = [(places_of(one, names), own) for one, own, names in given]
+        layers = {identity_of(layer): layer for one, _, _ in given for layer in leaves_of(one)}
+        of: dict[Place, int] = {}
+        for i, (places, _) in enumerate(chosen):
+            for place in places:
+                if of.setdefault(place, i) != i:
+                    raise ValueError(
+                        f"model[{i}]: expected parameters of no group before, got {place[1]}, of group {of[place]}"
+                    )
+        own = {key for key, _ in of}
+        self._layers = [layer for key, layer in layers.items() if key in own]
+        self._leaves = [Leaf(layer) for layer in self._layers]
+        # By leaves: the group of each parameter by its name, -1 of one that stays as it is.
+        self._places = [
+            {name: of.get((identity_of(leaf.layer), name), -1) for name in leaf.names} for leaf in self._leaves
+        ]
+        self._groups = [ParamGroup(self, *self._members(i)) for i in range(len(chosen))]
+        for group, (_, own_rates) in zip(self._groups, chosen, strict=True):
+            group._rates = group._checked(own_rates)
+        self._prepare()
+        self._count = [0]  # of steps; the core counts it up together with the step
+        self._moments: dict[str, Moments | None] = dict.fromkeys(self._moment_names)
+        self._made: dict[str, set[int]] = {name: set() for name in self._moment_names}  # the groups that have some
+
+    def _members(self, group: int) -> tuple[list[str], bool]:
+        """The names of a group's parameters, and whether some of their gradients are of some rows only."""
+        leaves = list(zip(self._leaves, self._places, strict=True))
+        names = [f"{i}.{name}" for i, (_, of) in enumerate(leaves) for name in of if of[name] == group]
+        return names, any(leaf.sparse and group in of.values() for leaf, of in leaves)
+
+    def _prepare(self) -> None:
+        """How the core is told of the groups: by one number for a leaf that is all in one."""
+        self._tags = [
+            next(iter(of.values()), 0) if len(set(of.values())) < 2 else tuple(of.values()) for of in self._places
+        ]
+
+    def _check_rates(self, rates: dict[str, Any]) -> dict[str, Any]:
+        """The same as plain numbers."""
+        return rates | {name: check_number(name, rates[name], FROM_0, 0, math.inf) for name in ("lr", "weight_decay")}
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers with parameters."""
+        return list(self._layers)
+
+    @property
+    def param_groups(self) -> list[ParamGroup]:
+        """The groups of parameters, each with its rates."""
+        return list(self._groups)
+
+    def step(self) -> None:
+        """Changes every parameter by its gradient: all of them, or none after an error."""
+        raise NotImplementedError
+
+    def zero_grad(self) -> None:
+        """Sets every gradient to 0, in place; of parameters that are in no group, it stays."""
+        _core.zero_gradients(
+            [
+                (leaf.own or leaf.parameters, leaf.layer.grads, -1, tag)
+                for leaf, tag in zip(self._leaves, self._tags, strict=True)
+                if not leaf.clears_itself
+            ]
+        )
+        for leaf in self._leaves:
+            if leaf.clears_itself:
+                leaf.layer.zero_grad()
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the number of steps, the rates and the moments, as arrays by name.
+
+        A moment's name is PyTorch's, then the number of the layer in `layers`, then the parameter: exp_avg.0.weight.
+        Where there are several groups, a rate is an array of those of each.
+        """
+        return state_of(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave, of an optimizer of this kind of layers of the same shapes.
+
+        If the layers have loaded theirs as well, training goes on as if it had never stopped, to the bit.
+
+        Raises:
+            TypeError, ValueError: a name is missing or unknown, or what it stands for is wrong; nothing is changed.
+        """
+        count, rates, moments, made = checked_state(self, state)
+        for group, own in zip(self._groups, rates, strict=True):
+            group._rates = own
+        self._count, self._moments, self._made = [count], moments, made
+
+    def _moments_of(self, name: str, needed: Callable[[ParamGroup], object] = bool) -> Moments:
+        """The moments of all leaves, made for the groups that need some and have none yet."""
+        moments = self._moments[name]
+        if moments is None:
+            moments = self._moments[name] = [dict.fromkeys(leaf.names) for leaf in self._leaves]
+        if len(self._made[name]) == len(self._groups):
+            return moments
+        missing = [i for i, group in enumerate(self._groups) if i not in self._made[name] and needed(group)]
+        if missing:
+            for leaf, of, arrays in zip(self._leaves, self._places, moments, strict=True):
+                for key, p in leaf.layer.params.items():
+                    if of[key] in missing:
+                        arrays[key] = np.zeros(p.shape, p.dtype)  # pages of a table are made when they are touched
+            self._made[name].update(missing)
+        return moments
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in {"_leaves", "_tags"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._leaves = [Leaf(layer) for layer in self._layers]
+        self._prepare()
+        self._moments = {
+            name: moments and [dict.fromkeys(one) | _written(one) for one in moments]
+            for name, moments in self._moments.items()
+        }
+
+
+def _written(arrays: dict[str, Any]) -> dict[str, Any]:
+    return writeable({name: array for name, array in arrays.items() if array is not None})

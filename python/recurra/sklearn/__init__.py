@@ -1,0 +1,38 @@
+"""Recurrent networks as scikit-learn estimators: classes and numbers of sequences or of their steps, and forecasts.
+
+    from recurra.sklearn import RecurrentClassifier
+
+    classifier = RecurrentClassifier("lstm", hidden_size=64, random_state=0).fit(X_train, y_train)
+    classifier.score(X_test, y_test)
+
+They need scikit-learn (`pip install 'recurra[sklearn]'`), and know pandas' tables where they are given some. In this
+package `sklearn` is that library.
+
+Sequences are given as
+
+- an array (n, time, features);
+- a list of arrays (time_i, features), of different length;
+- a table (n, time) of n series with one number a step, the same number of steps each; or a list of arrays (time_i,);
+- a table (rows, features) whose rows are steps, with `groups=` a label of the sequence of each, or a pandas `DataFrame`
+  one of whose columns or index levels, named by the parameter `group`, has that label. Rows of a label are a sequence
+  in their order, and sequences are in the order in which their labels first appear.
+
+The same `random_state` gives the same bits, in another process and with any number of threads too, on one kind of CPU
+with one NumPy.
+"""
+
+from __future__ import annotations
+
+try:
+    import sklearn  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "recurra.sklearn: expected scikit-learn, which is missing: pip install 'recurra[sklearn]'"
+    ) from error
+
+from .classifier import RecurrentClassifier
+from .forecaster import RecurrentForecaster
+from .regressor import RecurrentRegressor
+from .scaler import SequenceScaler
+
+__all__ = ["RecurrentClassifier", "RecurrentForecaster", "RecurrentRegressor", "SequenceScaler"]

@@ -1,0 +1,208 @@
+"""`from_torch` and `to_torch`: layers of the same numbers here and in PyTorch, whose names for them are ours."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import recurra
+from recurra._checks import shown
+from recurra.single_steps import SingleStep
+
+from .refusals import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RECURRENT = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+CELL = ("input_size", "hidden_size", "bias")
+# Each class's arguments that both sides have, under their common names; those of LayerNorm differ.
+SHARED: dict[str, tuple[str, ...]] = {
+    "RNN": (*RECURRENT, "nonlinearity"),
+    "LSTM": (*RECURRENT, "proj_size"),
+    "GRU": RECURRENT,
+    "RNNCell": (*CELL, "nonlinearity"),
+    "LSTMCell": CELL,
+    "GRUCell": CELL,
+    "Linear": ("in_features", "out_features", "bias"),
+    "Embedding": ("num_embeddings", "embedding_dim", "padding_idx", "sparse"),
+    "LayerNorm": ("features", "eps"),
+    "Dropout": ("p",),
+    "Tanh": (),
+    "ReLU": (),
+    "Sigmoid": (),
+    "Last": ("batch_first", "bidirectional"),
+}
+# What one side alone has, and what that has to be: as if it weren't there.
+TORCH_ONLY: dict[str, dict[str, object]] = {
+    "Embedding": {"max_norm": None, "scale_grad_by_freq": False},
+    "LayerNorm": {"elementwise_affine": True},
+}
+OURS_ONLY: dict[str, object] = {
+    "reset_after": True,
+    "reverse": False,
+    "recurrent_dropout": 0.0,
+    "zoneout": 0.0,
+    "learned_state": False,
+}
+
+
+def from_torch(module: Any) -> Any:
+    """A layer with the weights of a PyTorch module, copies of them, that computes the same.
+
+    `torch.nn.RNN`, `LSTM`, `GRU`, their cells, `Linear`, `Embedding`, `LayerNorm`, `Dropout`, `Tanh`, `ReLU`,
+    `Sigmoid`, `Sequential` of such, the modules of `recurra.torch`, and what `to_torch` returns. Names of parameters
+    stay. A recurrent layer within a Sequential hands on its outputs alone. Left behind are the mode (here `forward`
+    trains and a plain call doesn't), gradients, which parameters are frozen, and whether something is done in place.
+
+    Args:
+        module: one whose parameters are float32 or float64, on any device.
+
+    Raises:
+        ImportError: without torch (`pip install 'recurra[torch]'`).
+        TypeError: it is no module, of another class, a subclass of these included, as that may compute something else;
+            or of another dtype: `module.float()` converts bfloat16 and half to float32.
+        ValueError: an option or a hook has no counterpart here.
+    """
+    torch = _torch()
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"module: expected a torch.nn.Module, got {shown(module)}")
+    return _layer(module, {})
+
+
+def to_torch(model: Any) -> Any:
+    """A PyTorch module with the weights of a layer or `Sequential`, copies of them, that computes the same.
+
+    An LSTM becomes a `torch.nn.LSTM`, and so on for all that `from_torch` takes. A `Sequential` becomes a
+    `torch.nn.Sequential`; with recurrent layers or `Last` in it, of a subclass that hands on a recurrent layer's
+    outputs without its state. Names of parameters stay. Whether integers are tokens isn't told, so a layer that was
+    made with tokens=True is refused.
+
+    Raises:
+        ImportError: without torch (`pip install 'recurra[torch]'`).
+        TypeError: it is a layer that PyTorch doesn't have, such as a formula's or one of your own.
+        ValueError: an option has no counterpart in PyTorch: reset_after=False, zoneout, learned_state, reverse, …
+    """
+    _torch()
+    return _module(model, {})
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise ImportError("torch: expected PyTorch, which is missing: pip install 'recurra[torch]'") from None
+    return torch
+
+
+def _classes() -> dict[str, tuple[type[Any], type[Any]]]:
+    """Our class and theirs by name."""
+    from . import torch_modules
+
+    theirs = {name: getattr(_torch().nn, name, None) or getattr(torch_modules, name) for name in SHARED}
+    return {name: (getattr(recurra, name), theirs[name]) for name in SHARED}
+
+
+def _layer(module: Any, done: dict[int, Any]) -> Any:
+    """The layer of a module; one module that is a member twice becomes one layer."""
+    if id(module) not in done:
+        done[id(module)] = _made_layer(module, done)
+    return done[id(module)]
+
+
+def _made_layer(module: Any, done: dict[int, Any]) -> Any:
+    from . import torch_modules
+
+    kind = type(module)
+    own = kind.__module__.startswith("recurra.torch.")  # subclasses that compute what their bases do, but with ours
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise refuse("module", f"{kind.__name__}, which has hooks", "one without, as they may change what it computes")
+    if kind in {_torch().nn.Sequential, torch_modules.Sequential}:
+        return recurra.Sequential(*(_layer(member, done) for member in module))
+    for name, (ours, theirs) in _classes().items():
+        if kind is theirs or (own and issubclass(kind, theirs)):
+            return _converted(name, ours, module)
+    if own and hasattr(kind, "layer_type"):  # of recurra.torch.as_module
+        return _loaded(kind.layer_type, {name: getattr(module, name) for name in module.options}, module)
+    raise TypeError(
+        f"module: expected one of torch.nn's {', '.join(_classes())}, Sequential, got {kind.__module__}.{kind.__name__}"
+    )
+
+
+def _converted(name: str, ours: type[Any], module: Any) -> Any:
+    for option, neutral in TORCH_ONLY.get(name, {}).items():
+        if getattr(module, option) != neutral:
+            raise refuse(option, getattr(module, option), f"{neutral}, as a recurra.{name} has no such option")
+    options = {option: getattr(module, option, None) for option in SHARED[name]}
+    if name == "LayerNorm":
+        if len(module.normalized_shape) != 1:
+            raise refuse("normalized_shape", module.normalized_shape, "one axis")
+        if module.bias is None:
+            raise refuse("bias", False, "True, as a recurra.LayerNorm has always a bias")
+        options["features"] = module.normalized_shape[0]
+    if name.endswith(("RNN", "LSTM", "GRU", "Cell", "Linear")):
+        options["bias"] = bool(module.bias is not None and module.bias is not False)
+    return _loaded(ours, options, module)
+
+
+def _loaded(ours: type[Any], options: Mapping[str, Any], module: Any) -> Any:
+    """Our layer of these options, with a module's numbers."""
+    tensors = {key: tensor.detach().cpu() for key, tensor in module.state_dict().items()}
+    if not tensors:
+        return ours(**options)
+    kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
+    if kinds not in ({"float32"}, {"float64"}):
+        raise TypeError(f"module: expected float32 or float64, got {', '.join(kinds)}: convert it with module.float()")
+    seed = {"seed": 0} if "seed" in signature(ours).parameters else {}
+    layer = ours(**options, dtype=np.dtype(kinds.pop()), **seed)
+    layer.load_state_dict({key: np.array(tensor.numpy(), order="C") for key, tensor in tensors.items()})
+    return layer
+
+
+def _module(layer: Any, done: dict[int, Any]) -> Any:
+    if id(layer) not in done:
+        done[id(layer)] = _made_module(layer, done)
+    return done[id(layer)]
+
+
+def _made_module(layer: Any, done: dict[int, Any]) -> Any:
+    torch = _torch()
+    if type(layer) is recurra.Sequential:
+        from . import torch_modules
+
+        members = [_module(member, done) for member in layer._layers]
+        plain = not any(isinstance(member, torch_modules.SPECIAL) for member in members)
+        return (torch.nn.Sequential if plain else torch_modules.Sequential)(*members)
+    for name, (ours, theirs) in _classes().items():
+        if type(layer) is ours:
+            return _filled(name, theirs, layer, _options(name, layer))
+    raise TypeError(f"model: expected {', '.join(_classes())} or Sequential, which PyTorch has, got {shown(layer)}")
+
+
+def _options(name: str, layer: Any) -> dict[str, Any]:
+    """The arguments of the module, or the refusal of a layer that no module is like."""
+    for option, neutral in OURS_ONLY.items():
+        value = getattr(layer, option, neutral)
+        if value != neutral and not (isinstance(value, dict) and not any(value.values())):
+            raise refuse(option, value, f"{neutral}, as a torch.nn.{name} has no such option")
+    if getattr(layer, "tokens", None):
+        raise refuse("tokens", True, f"features, as a torch.nn.{name} reads no tokens; put an Embedding before it")
+    if isinstance(layer, SingleStep) and layer.proj_size:
+        raise refuse("proj_size", layer.proj_size, f"0, as a torch.nn.{name} has no projection")
+    return {option: getattr(layer, option) for option in SHARED[name]}
+
+
+def _filled(name: str, theirs: type[Any], layer: Any, options: Mapping[str, Any]) -> Any:
+    torch = _torch()
+    state = layer.state_dict()
+    if not state:
+        return theirs(**options)
+    if name == "LayerNorm":
+        options = {"normalized_shape": options["features"], "eps": options["eps"]}
+    dtype = getattr(torch, layer.dtype.name)
+    # On the device "meta" nothing is drawn, so that PyTorch's generator stays as it was.
+    module = theirs(**options, dtype=dtype, device="meta").to_empty(device="cpu")
+    module.load_state_dict({key: torch.from_numpy(array) for key, array in state.items()})
+    return module
