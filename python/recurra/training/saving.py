@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from recurra.history import History
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     from .run import Run
 
@@ -63,6 +63,8 @@ class Saving:
 
 
 def _check_path(name: str, value: str | os.PathLike[str]) -> Path:
+    from pathlib import Path  # 3 ms, for those who save only
+
     try:
         return Path(value)
     except TypeError:
