@@ -60,6 +60,14 @@ def test_no_neighbour_is_imported(way):
     assert python(f"{WATCHED}\n{WAYS[way]}\nprint(tried)") == ["[]"]
 
 
+def test_what_takes_milliseconds_and_is_rarely_needed_waits():
+    """All of the import takes 18 ms beside NumPy's; of these pathlib alone took 3. What NumPy brings costs nothing."""
+    slow = ["pathlib", "difflib", "inspect", "json", "tempfile", "numpy.typing", "recurra.reference", "recurra.cells"]
+    names = ", ".join(map(repr, slow))
+    code = "import sys, numpy\nbefore = set(sys.modules)\nimport recurra\nnew = set(sys.modules) - before\n"
+    assert python(f"{code}print(sorted(new & {{{names}}}))") == ["[]"]
+
+
 # ---- Names that are imported where they are asked for
 
 
