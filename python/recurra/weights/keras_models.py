@@ -148,9 +148,7 @@ class _Reader:
         if getattr(layer, "lora_enabled", False):
             raise refuse("lora_rank", "low-rank additions", f"none in {layer.name}")
         if mode := getattr(layer, "quantization_mode", None):
-            raise refuse(
-                "quantization_mode", mode, f"None of {layer.name}, as its weights are no longer what it computes"
-            )
+            raise refuse("quantization_mode", mode, f"None of {layer.name}, whose weights are scaled")
         if getattr(layer, "stateful", False):
             self._omit("stateful", "stateful", f"True of {layer.name}")
         parts = [f"{part}_{what}" for part in REGULAR for what in ("regularizer", "constraint")]
