@@ -144,6 +144,25 @@ def test_attributes_that_mean_nothing_are_refused(op_type, attributes):
         from_onnx(model)
 
 
+def test_norms_by_place_are_refused():
+    values = {name: np.ones((1, 2), np.float32) for name in "sbmv"}
+    node = helper.make_node("BatchNormalization", ["x", *values], ["y"], spatial=0)
+    with refused(recurra.FormatError, "BatchNormalization node 'y'"):
+        from_onnx(model_of([node], {"x": np.ones((3, 1, 2), np.float32)}, ["y"], values, 7))
+
+
+@pytest.mark.parametrize("op_type", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("empty", [0, 1])
+def test_no_steps_or_no_sequences(op_type, empty):
+    model, inputs = drawn(rng_of(op_type), op_type, "bidirectional", ("B", "initial_h"))
+    steps, batch, hidden = *inputs["X"].shape[:2], inputs["initial_h"].shape[2]
+    steps, batch = (0, batch) if empty == 0 else (steps, 0)
+    given = {"X": inputs["X"][:steps, :batch], "initial_h": inputs["initial_h"][:, :batch]}
+    results = from_onnx(model).run(given)
+    assert results["Y"].shape == (steps, 2, batch, hidden)
+    assert np.array_equal(results["Y_h"], given["initial_h"])
+
+
 def test_weights_that_do_not_fit_are_refused():
     for name, change in product("WRBP", (lambda a: a[:, 1:], lambda a: a[None], lambda a: a.astype(np.float16))):
         model, _ = drawn(rng_of(name), "LSTM", "bidirectional", FULL["LSTM"])

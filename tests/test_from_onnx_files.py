@@ -16,7 +16,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from onnx_nodes import model_of  # noqa: E402
-from recurra.onnx.limits import MOST_NODES, MOST_TENSORS  # noqa: E402
+from recurra.onnx.limits import MOST_NODES, MOST_SCANS, MOST_TENSORS  # noqa: E402
 from recurra.onnx.reader import from_onnx  # noqa: E402
 
 X = np.ones((2, 3), np.float32)
@@ -138,6 +138,20 @@ def scan(inputs="h x", outputs="k y", body="h0 x0", made="h1 h1", count=1, nodes
     return graph(loop, inputs=("h", "x"), outputs=("k",))
 
 
+def with_output(model, name):
+    model.graph.output.append(helper.make_tensor_value_info(name, 1, None))
+    return model
+
+
+def many_scans(number):
+    """Loops whose values all have names of their own."""
+    loops = [
+        scan(outputs=f"k{i} y{i}", body=f"h{i} x{i}", made=f"s{i} s{i}", nodes=[node("Add", f"h{i} x{i}", f"s{i}")])
+        for i in range(number)
+    ]
+    return graph(*(loop.graph.node[0] for loop in loops), inputs=("h", "x"), outputs=("k0",))
+
+
 SCANS = {
     "more inputs than the body's": scan(inputs="h h x"),
     "fewer outputs than the body's": scan(outputs="k"),
@@ -150,6 +164,8 @@ SCANS = {
     "an output that nothing makes": scan(made="h1 h2"),
     "an input that nothing makes": scan(nodes=[node("Add", "h0 h9", "h1")]),
     "a Scan within": scan(nodes=[scan().graph.node[0]], body="h0 x0", made="k y"),
+    "a value of the body as an output": with_output(scan(), "h1"),
+    "an input of the body as an output": with_output(scan(), "x0"),
     "an operator without a rule": scan(nodes=[node("TopK", "h0 x0", "h1 h2")]),
 }
 
@@ -165,6 +181,11 @@ def test_a_scan():
     assert network.run({"h": h, "x": x})["k"].tolist() == [4, 6, 8]
     with refused(ValueError, "Scan node 'k'"):
         network.run({"h": h, "x": x[:0]})
+
+
+def test_many_scans():
+    from_onnx(many_scans(MOST_SCANS))
+    quickly_refused(many_scans(10 * MOST_SCANS), f"Scan node 'k{MOST_SCANS}'")
 
 
 def test_what_a_body_reads_of_the_graph_around_it():
@@ -256,6 +277,18 @@ def test_what_a_few_bytes_may_make():
     ones = numpy_helper.from_array(np.ones(1000, np.float32), "c0")
     doubling = [helper.make_node("Concat", [f"c{i}"] * 2, [f"c{i + 1}"], axis=0) for i in range(60)]
     quickly_refused(graph(*doubling, initializers=[ones], outputs=["c60"]), "Concat node")
+    square, flat = (numpy_helper.from_array(np.array(shape), name) for shape, name in (([900, -1], "s"), ([-1], "f")))
+    turns = [
+        one
+        for i in range(0, 300, 3)
+        for one in (
+            node("Transpose", f"t{i}", f"t{i + 1}", perm=[1, 0]),
+            node("Reshape", f"t{i + 1} f", f"t{i + 2}"),
+            node("Reshape", f"t{i + 2} s", f"t{i + 3}"),
+        )
+    ]
+    table = numpy_helper.from_array(np.ones((900, 900), np.float32), "t0")
+    quickly_refused(graph(*turns, initializers=[table, square, flat], outputs=["t300"]), "Reshape node")
     rng = np.random.default_rng(0)
     weights = [
         numpy_helper.from_array(rng.standard_normal((1, 400, 100)).astype(np.float32), f"{letter}{i}")
@@ -274,6 +307,16 @@ def test_what_a_few_bytes_may_make():
         network = from_onnx(graph(node(op_type, inputs), initializers=[size]))
         with refused(ValueError, f"{op_type} node 'y'"):
             network.run({"x": X[:1, :1]})
+
+
+def test_weights_that_are_not_initializers():
+    """What a Constant and a body hold counts as the model's too: more than a model without tensors may make."""
+    wide = numpy_helper.from_array(np.zeros((3, 2**23), np.float32), "w")
+    network = from_onnx(graph(helper.make_node("Constant", [], ["w"], value=wide), node("MatMul", "x w")))
+    assert network.layers["y"].out_features == 2**23
+    model = scan(nodes=[node("MatMul", "x0 w", "p"), node("Add", "h0 p", "h1")])
+    model.graph.node[0].attribute[0].g.initializer.append(wide)
+    assert len(from_onnx(model).layers) == 1
 
 
 def external(folder, dims=(3,), **entries):

@@ -106,6 +106,8 @@ CASES = [
     ("Mean", 8, [X, X[:, :, :1]], {}),
     ("Shape", 15, [X], {"start": 1, "end": -1}),
     ("GatherElements", 11, [PAIR, np.array([[[0, -1, 2, 1]]] * 2)], {"axis": 1}),
+    ("GatherElements", 11, [PAIR, np.array([[[2], [0], [-1], [1]]])], {"axis": 1}),
+    ("Div", 7, [np.array([-(2**31), -(2**31), 7, -7], np.int32), np.array([2, 3, -2, 2], np.int32)], {}),
 ]
 
 
@@ -128,3 +130,14 @@ def test_as_onnxruntime(op_type, opset, values, attributes):
     if op_type not in {"Dropout", "BatchNormalization", "MatMul", "Gemm"}:  # everything as inputs, nothing constant
         model = model_of([node], inputs | constants, outputs, {}, opset, dict.fromkeys(outputs, kind))
         assert_close(from_onnx(model).run(inputs | constants), expected, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "arrays"), [("Softmax", [PAIR[:0]]), ("LogSoftmax", [PAIR[:0]]), ("Conv", [IMAGE[:0], IMAGE[:, :, :2]])]
+)
+def test_empty_batches_as_onnxruntime(op_type, arrays):
+    names = [f"in{i}" for i in range(len(arrays))]
+    node = helper.make_node(op_type, names, ["y"])
+    model = model_of([node], {"in0": arrays[0]}, ["y"], dict(zip(names[1:], arrays[1:], strict=True)), 11)
+    y, expected = (run(model, {"in0": arrays[0]})["y"] for run in (lambda m, x: from_onnx(m).run(x), by_runtime))
+    assert (y.shape, y.dtype) == (expected.shape, expected.dtype)

@@ -236,6 +236,26 @@ def test_layer_normalization():
     same_bits(recurra.to_keras(layer), theirs)
     with pytest.raises(ValueError, match="expected LayerNormalization over the last axis"):
         recurra.from_keras(randomised(K.LayerNormalization(center=False), (None, 5)))
+    with pytest.raises(ValueError, match="expected LayerNormalization over the last axis"):
+        recurra.from_keras(randomised(K.LayerNormalization(axis=1), (None, 5, 5)))
+    last = randomised(K.LayerNormalization(axis=2), (None, 3, 5))
+    x = drawn((2, 3, 5))
+    close(recurra.from_keras(last)(x), last(x))
+
+
+def test_quantized_weights_are_refused():
+    theirs = randomised(K.Dense(3), (None, 4))
+    theirs.quantize("int8")
+    with pytest.raises(ValueError, match="quantization_mode: expected None"):
+        recurra.from_keras(theirs)
+
+
+def test_dropout_of_one_direction_is_told_too():
+    backward = K.LSTM(4, go_backwards=True, dropout=0.5)
+    theirs = randomised(K.Bidirectional(K.LSTM(4), backward_layer=backward), (None, None, 3))
+    with pytest.raises(ValueError, match=r"dropout: expected none, got 0\.5"):
+        recurra.from_keras(theirs)
+    close(recurra.from_keras(theirs, leave_out=["dropout"])(drawn((2, 5, 3))), theirs(drawn((2, 5, 3))))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -203,77 +203,33 @@ def test_any_value_may_be_loaded(make, value):
     assert_same_bits(layer.state_dict(), state)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_network_over_borrowed_arrays(dtype):
-    """It reads them where they are, packs them once a version, and never writes to them."""
-    layer = recurra.LSTM(3, 5, num_layers=2, dtype=dtype, seed=0)
-    arrays = layer.state_dict()
-    network = layer._core.borrow(arrays, 7)
-    views = network.parameters.views()
-    assert all(np.shares_memory(views[name], array) for name, array in arrays.items())
-    assert network.parameters.version == 7
-    x = np.random.default_rng(1).standard_normal((4, 2, 3)).astype(dtype)
-
-    def run():
-        return network.call(x, None, None, None, False, None, None, None, None)[0]
-
-    expected = layer(x)[0]
-    assert_same_bits(run(), expected)
-    arrays["weight_ih_l0"] *= 2  # without a new version the packed weights stay
-    assert_same_bits(run(), expected)
-    network.parameters.lend(arrays, 8)
-    layer.load_state_dict(arrays)
-    assert_same_bits(run(), layer(x)[0])
-    borrowed = network.parameters
-    for change in (
-        lambda: borrowed.load(arrays),
-        lambda: _core.load_all([(borrowed, arrays)], "state_dict"),
-        lambda: _core.sgd([(borrowed, layer.grads, None, -1)], [0], [(0.1, 0.0, 0.0, False)]),
-    ):
-        with pytest.raises(RuntimeError, match="borrowed"):
-            change()
-    del views["weight_hh_l0"]
-    borrowed.lend({name: array.copy() for name, array in arrays.items()}, 9)
-    assert_same_bits(views["weight_ih_l0"], arrays["weight_ih_l0"])  # the old array is there as long as its view
-    with pytest.raises(RuntimeError, match="expected borrowed ones"):
-        layer._parameters.lend(arrays, 10)
-
-
-def test_borrowed_arrays_live_as_long_as_the_network_and_its_tapes():
-    layer = recurra.GRU(3, 5, seed=0)
-    network = layer._core.borrow({name: array.copy() for name, array in layer.params.items()}, 0)
-    x = np.random.default_rng(1).standard_normal((4, 2, 3), np.float32)
-    y, _, tape = network.forward(x, None, None, False, None, None, None, None, None)
-    grads = {name: np.zeros_like(array) for name, array in layer.params.items()}
-    dx, _ = network.backward(tape, np.ones_like(y), None, None, None, None, True, grads, True, None)
-    own = layer.forward(x)
-    assert_same_bits(dx, layer.backward(own[2], np.ones_like(y))[0])
-    assert_same_bits(grads, layer.grads)
-    network.parameters.lend(layer.state_dict(), 1)
-    with pytest.raises(RuntimeError, match="present weights"):
-        network.backward(tape, np.ones_like(y), None, None, None, None, True, grads, True, None)
-
-
-def test_borrowed_arrays_that_do_not_lie_in_order_are_copied():
-    layer = recurra.RNN(3, 5, seed=0)
-    arrays = {name: np.asfortranarray(array) for name, array in layer.state_dict().items()}
-    x = np.random.default_rng(1).standard_normal((4, 2, 3), np.float32)
-    y, _ = layer._core.borrow(arrays, 0).call(x, None, None, None, False, None, None, None, None)
-    assert_same_bits(y, layer(x)[0])
-    with pytest.raises(ValueError, match="no weight_hh_l0"):
-        layer._core.borrow({name: array for name, array in arrays.items() if name != "weight_hh_l0"}, 0)
-
-
-def test_views_of_borrowed_arrays_outlive_them():
-    layer = recurra.RNN(400, 400, seed=0)
-    given = layer.state_dict()
-    network = layer._core.borrow(given, 0)
-    view = network.parameters.views()["weight_hh_l0"]
-    network.parameters.lend(layer.state_dict(), 1)
-    del given
-    assert_same_bits(view, layer.params["weight_hh_l0"])
-    del network
-    assert_same_bits(view, layer.params["weight_hh_l0"])
+@pytest.mark.parametrize("lent", [_core.lent32, _core.lent64])
+def test_lent_arrays_are_changed_in_place(lent):
+    dtype = np.float32 if lent is _core.lent32 else np.float64
+    arrays = {"w": np.ones((3, 5), dtype), "b": np.zeros(300, dtype)}
+    grads = {name: np.ones_like(array) for name, array in arrays.items()}
+    parameters = lent(arrays)
+    views = parameters.views()
+    assert all(
+        np.shares_memory(views[name], array) and not views[name].flags.writeable for name, array in arrays.items()
+    )
+    others = {name: array.copy() for name, array in arrays.items()}
+    for given in (arrays, others):
+        before = parameters.version
+        parameters.lend(given)
+        assert parameters.version > before
+        _core.sgd([(parameters, grads, None, -1)], [0], [(0.5, 0.0, 0.0, False)])
+        assert (given["w"] == 0.5).all()
+        assert (given["b"] == -0.5).all()
+    parameters.load(grads)
+    assert_same_bits(others, grads)
+    assert_same_bits(parameters.snapshot(), grads)
+    del arrays
+    assert (views["b"] == -0.5).all()  # the old array is there as long as its view
+    with pytest.raises(ValueError, match="read-only"):
+        parameters.lend({name: others[name] if name == "w" else views[name] for name in others})
+    with pytest.raises(RuntimeError, match="expected lent ones"):
+        recurra.GRU(3, 5)._parameters.lend(others)
 
 
 def test_a_cell_of_a_cell_is_refused():

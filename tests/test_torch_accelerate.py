@@ -104,6 +104,10 @@ def test_what_is_left_as_it_is():
     assert "meta" in done.left["elsewhere"]
     assert "computed" in done.left
     single = torch.nn.LSTM(3, 4)
+    restored = torch.nn.GRU(3, 4)
+    recurra.torch.accelerate(restored)
+    torch.nn.utils.parametrizations.weight_norm(restored, "weight_hh_l0")
+    assert "ParametrizedGRU" in recurra.torch.restore(restored).left[""]
     assert recurra.torch.accelerate(single).swapped == {"": "LSTM"}
     assert type(single) is recurra.torch.LSTM
     for function in (recurra.torch.accelerate, recurra.torch.restore):

@@ -272,3 +272,28 @@ def test_threads_with_weights_of_their_own():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("kind", ["GRU", "GRUCell"])
+@pytest.mark.parametrize("grad", [True, False])
+def test_tangents_are_refused_instead_of_dropped(kind, grad):
+    module = getattr(recurra.torch, kind)(3, 4).requires_grad_(False)
+    x = torch.ones(5, 2, 3)[0] if kind == "GRUCell" else torch.ones(5, 2, 3)
+    with torch.autograd.forward_ad.dual_level(), torch.set_grad_enabled(grad):
+        flat(module(x))
+        with pytest.raises(NotImplementedError, match="forward mode AD"):
+            module(torch.autograd.forward_ad.make_dual(x, x))
+
+
+def test_tensors_that_are_negated_lazily():
+    theirs, ours = pair("LSTM", 3, 4)
+    x = torch.view_as_complex(normal(generator(9), (5, 2, 3, 2)).detach()).conj().imag.requires_grad_()
+    assert x.is_neg()
+
+    def run(module):
+        x.grad = None
+        y, _ = module(x)
+        torch.complex(y, y).conj().imag.pow(2).sum().backward()  # hands over a gradient of that kind
+        return [y.detach(), x.grad.clone()]
+
+    assert_close(run(ours), run(theirs))

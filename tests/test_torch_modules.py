@@ -115,6 +115,14 @@ def test_lengths_and_resets_are_those_of_the_layers_of_recurra(kind):
         assert torch.equal(module(x, lengths=list(lengths), resets=resets.tolist())[0], y)
 
 
+@pytest.mark.parametrize("name", ["lengths", "resets", "inputs"])
+def test_packed_sequences_have_nothing_beside_them(name):
+    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.zeros(5, 3, 2), [2, 5, 3], enforce_sorted=False)
+    given = {"lengths": torch.ones(3), "resets": torch.zeros(5, 3, dtype=torch.bool), "inputs": {}}[name]
+    with pytest.raises(ValueError, match=f"{name}: expected None with a PackedSequence, got"):
+        recurra.torch.LSTM(2, 4)(packed, **{name: given})
+
+
 @DTYPES
 @pytest.mark.parametrize("kind", CELLS)
 def test_cells(kind, dtype):

@@ -26,7 +26,7 @@ class Embedding {
   // y[n] = weight[tokens[n]]; false if interrupted.
   bool forward(Index count, const Index *tokens, T *y, Signalled signalled) const {
     std::unique_lock<std::mutex> lock(parameters->mutex);
-    return long_read(lock, parameters->version, parameters->unless_borrowed(signalled), [&](Worker *worker) {
+    return long_read(lock, parameters->version, signalled, [&](Worker *worker) {
       for (Index n = 0; n < count; ++n) {
         std::copy_n(parameters->data(0) + tokens[n] * width, width, y + n * width);
         if (stops(*worker, width + kTokenWork)) return false;

@@ -40,7 +40,7 @@ bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long 
       return kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to,
                                          worker);
     };
-    packed = parameters->packed[{0, 0}].forward.get(lock, parameters->version, parameters->unless_borrowed(signalled),
+    packed = parameters->packed[{0, 0}].forward.get(lock, parameters->version, signalled,
                                                     kernels.linear_packed(in, out), pack);
   }
   if (!packed) return false;
@@ -76,8 +76,8 @@ PackedPtr<T> Linear<T>::packed_backward(long long version, Signalled signalled, 
   const auto pack = [&](T *to, Worker *worker) {
     return kernels.pack_linear_backward(in, out, parameters->data(0), to, worker);
   };
-  PackedPtr<T> packed = parameters->packed[{0, 0}].backward.get(
-      lock, parameters->version, parameters->unless_borrowed(signalled), kernels.linear_packed(in, out), pack);
+  PackedPtr<T> packed = parameters->packed[{0, 0}].backward.get(lock, parameters->version, signalled,
+                                                                kernels.linear_packed(in, out), pack);
   outdated = packed && packed->version != version;  // changed while Python was asked for signals
   return outdated ? nullptr : packed;
 }

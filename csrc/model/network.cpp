@@ -181,8 +181,8 @@ PackedPtr<T> Network<T>::packed_forward(Parameters<T> &parameters, Signalled sig
     }
     return true;
   };
-  return parameters.packed[{shape.part, shape.variant}].forward.get(
-      lock, parameters.version, parameters.unless_borrowed(signalled), forward_at_.back(), pack);
+  return parameters.packed[{shape.part, shape.variant}].forward.get(lock, parameters.version, signalled,
+                                                                    forward_at_.back(), pack);
 }
 
 template <class T>
@@ -200,8 +200,8 @@ PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long ve
     }
     return true;
   };
-  PackedPtr<T> packed = parameters.packed[{shape.part, shape.variant}].backward.get(
-      lock, parameters.version, parameters.unless_borrowed(signalled), backward_at_.back(), pack);
+  PackedPtr<T> packed = parameters.packed[{shape.part, shape.variant}].backward.get(lock, parameters.version, signalled,
+                                                                                    backward_at_.back(), pack);
   outdated = packed && packed->version != version;  // changed while Python was asked for signals
   return outdated ? nullptr : packed;
 }

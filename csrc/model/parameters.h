@@ -102,8 +102,7 @@ struct PackedCaches {
 // them holds the mutex and counts the version up, so a call sees the weights before a change or after it, but no
 // mixture.
 //
-// The arrays lie in one block of the object's own, or they are somebody else's, who says by a new version that they
-// have changed. Nothing here writes to those, unless they are lent for that.
+// The arrays lie in one block of the object's own, or they are somebody else's, lent to be changed in place.
 template <class T>
 class Parameters {
  public:
@@ -125,22 +124,18 @@ class Parameters {
     ForkGate::instance().add(&mutex);
   }
   // Of somebody else's arrays, each contiguous, which `keeper` keeps alive.
-  Parameters(TablePtr of, const std::vector<const T *> &arrays, std::shared_ptr<void> keeper, long long given_version,
-             bool to_write = false)
-      : table(std::move(of)), entries(table->entries), borrowed_(true), to_write_(to_write) {
-    lend(arrays, keeper, given_version);
+  Parameters(TablePtr of, std::vector<T *> arrays, std::shared_ptr<void> keeper)
+      : table(std::move(of)), entries(table->entries), lent_(true) {
+    lend(std::move(arrays), keeper);
     ForkGate::instance().add(&mutex);
   }
   ~Parameters() { ForkGate::instance().remove(&mutex); }
   Parameters(const Parameters &) = delete;
   Parameters &operator=(const Parameters &) = delete;
 
-  bool borrowed() const { return borrowed_; }
-  bool may_be_written() const { return !borrowed_ || to_write_; }
-  // What keeps the borrowed arrays alive; with the mutex held.
+  bool lent() const { return lent_; }
+  // What keeps the lent arrays alive; with the mutex held.
   const std::shared_ptr<void> &keeper() const { return keeper_; }
-  // For long_read: arrays that are lent may be others when the lock has been given up, and the old ones gone.
-  Signalled unless_borrowed(Signalled signalled) const { return borrowed() ? nullptr : signalled; }
   T *data(std::size_t entry) { return arrays_[entry]; }
   const T *data(std::size_t entry) const { return arrays_[entry]; }
 
@@ -166,7 +161,7 @@ class Parameters {
   bool copy_to(const std::vector<T *> &to, Signalled signalled) {
     constexpr Index kPiece = 64 << 10;
     std::unique_lock<std::mutex> lock(mutex);
-    return long_read(lock, version, unless_borrowed(signalled), [&](Worker *worker) {
+    return long_read(lock, version, signalled, [&](Worker *worker) {
       for (std::size_t i = 0; i < entries.size(); ++i) {
         for (Index first = 0, size = entries[i].size; first < size; first += kPiece) {
           std::copy_n(data(i) + first, std::min(kPiece, size - first), to[i] + first);
@@ -177,13 +172,12 @@ class Parameters {
     });
   }
 
-  // Other arrays of the same shapes in the place of the borrowed ones. With the mutex held, unless under construction;
-  // so what kept the old ones alive is handed out, to be released without it.
-  void lend(const std::vector<const T *> &arrays, std::shared_ptr<void> &keeper, long long new_version) {
-    arrays_.resize(arrays.size());
-    for (std::size_t i = 0; i < arrays.size(); ++i) arrays_[i] = const_cast<T *>(arrays[i]);
+  // Other arrays of the same shapes in the place of the lent ones. With the mutex held, unless under construction; so
+  // what kept the old ones alive is handed out, to be released without it.
+  void lend(std::vector<T *> arrays, std::shared_ptr<void> &keeper) {
+    arrays_ = std::move(arrays);
     keeper_.swap(keeper);
-    version = new_version;
+    ++version;
   }
 
   const TablePtr table;
@@ -193,7 +187,7 @@ class Parameters {
   std::map<PackedFor, PackedCaches<T>> packed;
 
  private:
-  const bool borrowed_ = false, to_write_ = false;
+  const bool lent_ = false;
   Buffer<T> memory_;
   std::vector<T *> arrays_;
   std::shared_ptr<void> keeper_;

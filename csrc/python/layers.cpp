@@ -161,7 +161,6 @@ class Layers {
   template <class T>
   Layer<T> collected(const py::tuple &tuple, std::initializer_list<Kind> kinds) const {
     Layer<T> layer{self_of<Parameters<T>>(tuple[0]), {}, {}, -1, count()};
-    check_own(*layer.parameters);
     std::size_t member = 1;
     for (const Kind &kind : kinds) {
       layer.arrays[member - 1].collect(*layer.parameters, tuple[member], kind);
@@ -192,7 +191,7 @@ class Layers {
   void check_apart() {
     std::vector<std::pair<std::uintptr_t, std::uintptr_t>> lent;
     each([&](auto &layer) {
-      if (!layer.parameters->borrowed()) return;
+      if (!layer.parameters->lent()) return;
       const std::lock_guard<std::mutex> lock(layer.parameters->mutex);
       for (std::size_t i = 0; i < layer.parameters->entries.size(); ++i) {
         const auto *begin = layer.parameters->data(i), *end = begin + layer.parameters->entries[i].size;

@@ -50,12 +50,4 @@ template <class T>
 std::vector<T *> gradient_targets(const Parameters<T> &parameters, const std::vector<py::object> &objects,
                                   Arguments<T> &arguments);
 
-// Refuses parameters that are somebody else's arrays, which are only read unless they are lent to be changed.
-template <class T>
-void check_own(const Parameters<T> &parameters);
-
-// Parameters that are the caller's arrays, from a mapping with one for every entry of the table.
-template <class T>
-ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, long long version);
-
 }  // namespace recurra

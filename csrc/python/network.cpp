@@ -59,12 +59,6 @@ class PyNetwork {
 
   ParametersPtr<T> parameters() const { return parameters_; }
 
-  // The same network over the caller's arrays: themselves, where they are contiguous, else copies.
-  std::shared_ptr<PyNetwork> borrow(py::handle arrays, long long version) const {
-    return std::make_shared<PyNetwork>(
-        PyNetwork(network_, borrowed_parameters<T>(network_->table, arrays, version), integers_));
-  }
-
   // Whether the parameters are these arrays to the byte, which are given in the table's order.
   bool holds(py::handle arrays) const {
     const auto given = listed_arrays<T>(*network_->table, arrays);
@@ -274,7 +268,6 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def("cell", &Network::cell, py::arg("layer"), py::arg("direction"))
       .def("with_cell", &Network::with_cell, py::arg("cell"))
       .def_property_readonly("parameters", &Network::parameters)
-      .def("borrow", &Network::borrow, py::arg("params"), py::arg("version"))
       .def("holds", &Network::holds, py::arg("arrays"))
       .def("holding", &Network::holding, py::arg("arrays"))
       .def("tape_bytes", &Network::tape_bytes, py::arg("steps"), py::arg("batch"))

@@ -22,18 +22,18 @@ py::handle key_of(const ParameterTable::Entry &entry) {
   return static_cast<PyObject *>(entry.key);
 }
 
-// What borrowed parameters hold on to.
+// What lent parameters hold on to.
 using Lent = std::vector<py::array>;
 
 template <class T>
 std::shared_ptr<Lent> lent_by(const ParametersPtr<T> &parameters) {
-  if (!parameters->borrowed()) return nullptr;
+  if (!parameters->lent()) return nullptr;
   const std::lock_guard<std::mutex> lock(parameters->mutex);
   return std::static_pointer_cast<Lent>(parameters->keeper());
 }
 
 // dict name -> read-only view; numpy finds no way to make them writeable. They keep the parameters alive, or, of
-// borrowed ones, the array that is lent now.
+// lent ones, the array that is lent now.
 template <class T>
 py::dict views(const ParametersPtr<T> &parameters) {
   py::dict result;
@@ -155,12 +155,6 @@ std::vector<T *> targets_of(const ParameterTable &table, const std::vector<py::a
 }
 
 template <class T>
-void check_own(const Parameters<T> &parameters) {
-  if (!parameters.may_be_written())
-    throw std::runtime_error("parameters: expected ones to be written to, got borrowed arrays");
-}
-
-template <class T>
 std::vector<T *> gradient_targets(const Parameters<T> &parameters, const std::vector<py::object> &objects,
                                   Arguments<T> &arguments) {
   const std::vector<py::array> arrays = arrays_of<T>(*parameters.table, objects);
@@ -191,7 +185,6 @@ py::dict snapshot(const ParametersPtr<T> &parameters) {
 
 template <class T>
 void load(const ParametersPtr<T> &parameters, py::handle state, const std::string &what) {
-  check_own(*parameters);
   std::vector<py::array> arrays = arrays_of<T>(*parameters->table, objects_of(*parameters->table, state, what));
   const auto snapshots = detach_from_parameters<T>(arrays);
   for (py::array &array : arrays) {
@@ -203,18 +196,11 @@ void load(const ParametersPtr<T> &parameters, py::handle state, const std::strin
   parameters->replace(pointers.data());
 }
 
-// Contiguous arrays for every entry, the caller's own where they are, and in any case if they are lent to be written
-// to; the second keeps them alive.
+// The arrays of every entry, which may be written to, and what keeps them alive.
 template <class T>
-std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const ParameterTable &table, py::handle given,
-                                                                     bool to_write) {
+std::pair<std::vector<T *>, std::shared_ptr<void>> lent_arrays(const ParameterTable &table, py::handle given) {
   std::vector<py::array> arrays = arrays_of<T>(table, objects_of(table, given, "params"));
-  if (to_write) targets_of<T>(table, arrays, "params");
-  std::vector<const T *> pointers;
-  for (py::array &array : arrays) {
-    if (!contiguous<T>(array)) array = copied(array);
-    pointers.push_back(pointer<T>(array));
-  }
+  std::vector<T *> pointers = targets_of<T>(table, arrays, "params");
   const auto release = [](Lent *held) {
     if (finalizing()) return;  // nobody can have the GIL any more
     const PyGILState_STATE state = take_gil();
@@ -225,12 +211,12 @@ std::pair<std::vector<const T *>, std::shared_ptr<void>> lent_arrays(const Param
 }
 
 template <class T>
-void lend(const ParametersPtr<T> &parameters, py::handle given, long long version) {
-  if (!parameters->borrowed()) throw std::runtime_error("parameters: expected borrowed ones, got ones of a layer");
-  auto [pointers, keeper] = lent_arrays<T>(*parameters->table, given, parameters->may_be_written());
+void lend(const ParametersPtr<T> &parameters, py::handle given) {
+  if (!parameters->lent()) throw std::runtime_error("parameters: expected lent ones, got ones of a layer");
+  auto [pointers, keeper] = lent_arrays<T>(*parameters->table, given);
   const WithoutGil released;
   const std::lock_guard<std::mutex> lock(parameters->mutex);
-  parameters->lend(pointers, keeper, version);
+  parameters->lend(std::move(pointers), keeper);
 }
 
 // Parameters that are the caller's arrays, a dict of them by name, to be changed in place.
@@ -245,8 +231,8 @@ py::object lent_parameters(py::handle given) {
     entries.push_back({name, {array.shape(), array.shape() + array.ndim()}, "the parameter's shape"});
   }
   const auto table = std::make_shared<ParameterTable>(std::move(entries));
-  auto [pointers, keeper] = lent_arrays<T>(*table, dict, true);
-  return wrap(std::make_shared<Parameters<T>>(table, pointers, std::move(keeper), 0, true));
+  auto [pointers, keeper] = lent_arrays<T>(*table, dict);
+  return wrap(std::make_shared<Parameters<T>>(table, std::move(pointers), std::move(keeper)));
 }
 
 template <class T>
@@ -270,28 +256,20 @@ void bind(py::module_ &module, const std::string &suffix) {
   module.def(("vectors" + suffix).c_str(), vectors<T>, py::arg("names"), py::arg("size"));
   bound.def("views", views<T>)
       .def_property_readonly("version", version<T>)
-      .def("lend", lend<T>, py::arg("params"), py::arg("version"))
+      .def("lend", lend<T>, py::arg("params"))
       .def("snapshot", snapshot<T>)
       .def("load", load<T>, py::arg("state"), py::arg("what") = "state_dict");
 }
 
 }  // namespace
 
-template <class T>
-ParametersPtr<T> borrowed_parameters(const TablePtr &table, py::handle arrays, long long version) {
-  auto [pointers, keeper] = lent_arrays<T>(*table, arrays, false);
-  return std::make_shared<Parameters<T>>(table, pointers, std::move(keeper), version);
-}
-
-#define RECURRA_INSTANTIATE(T)                                                                                        \
-  template py::array array_of<T>(const ParameterTable::Entry &, py::handle);                                          \
-  template std::vector<py::array> arrays_of<T>(const ParameterTable &, const std::vector<py::object> &);              \
-  template T *target_of(const ParameterTable::Entry &, const py::array &, Name);                                      \
-  template std::vector<T *> targets_of(const ParameterTable &, const std::vector<py::array> &, Name);                 \
-  template std::vector<py::array> listed_arrays<T>(const ParameterTable &, py::handle);                               \
-  template std::vector<T *> gradient_targets(const Parameters<T> &, const std::vector<py::object> &, Arguments<T> &); \
-  template void check_own(const Parameters<T> &);                                                                     \
-  template ParametersPtr<T> borrowed_parameters(const TablePtr &, py::handle, long long);
+#define RECURRA_INSTANTIATE(T)                                                                           \
+  template py::array array_of<T>(const ParameterTable::Entry &, py::handle);                             \
+  template std::vector<py::array> arrays_of<T>(const ParameterTable &, const std::vector<py::object> &); \
+  template T *target_of(const ParameterTable::Entry &, const py::array &, Name);                         \
+  template std::vector<T *> targets_of(const ParameterTable &, const std::vector<py::array> &, Name);    \
+  template std::vector<py::array> listed_arrays<T>(const ParameterTable &, py::handle);                  \
+  template std::vector<T *> gradient_targets(const Parameters<T> &, const std::vector<py::object> &, Arguments<T> &);
 RECURRA_INSTANTIATE(float)
 RECURRA_INSTANTIATE(double)
 #undef RECURRA_INSTANTIATE

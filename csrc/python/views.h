@@ -37,7 +37,7 @@ std::vector<std::pair<ParametersPtr<T>, Buffer<T>>> detach_from_parameters(std::
   std::vector<std::pair<ParametersPtr<T>, Buffer<T>>> copies;
   for (py::array &array : arrays) {
     const auto owner = parameters_behind<T>(array);
-    if (!owner || owner->borrowed()) continue;  // borrowed arrays are their owner's to keep still
+    if (!owner || owner->lent()) continue;  // lent arrays are their owner's to keep still
     auto copy = std::find_if(copies.begin(), copies.end(), [&](const auto &made) { return made.first == owner; });
     if (copy == copies.end()) {
       Buffer<T> memory(owner->table->size);

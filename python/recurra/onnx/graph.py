@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .limits import Budget
 
 
-def initializers_of(graph: Any, folder: Path | None) -> dict[str, Array]:
+def initializers_of(graph: Any, folder: Path | None, budget: Budget) -> dict[str, Array]:
     """The tensors that are stored with a graph, by name."""
     constants: dict[str, Array] = {}
     for tensor in graph.initializer:
@@ -30,6 +30,7 @@ def initializers_of(graph: Any, folder: Path | None) -> dict[str, Array]:
         if not name or name in constants:
             raise FormatError(f"model: expected initializers with names, each of its own, got {name[:80]!r}")
         constants[name] = array_of(tensor, f"initializer {name[:80]!r}", folder)
+        budget.add_stored(constants[name].nbytes)
     return constants
 
 
@@ -70,9 +71,10 @@ def steps_of(graph: Any, reading: Reading, scope: Scope) -> list[Step]:
             if name not in known:
                 node.refuse("inputs that the graph or a node before it makes", f"{name[:80]!r}")
         fresh = [name for name in node.outputs if name]
-        if len(set(fresh)) != len(fresh) or not known.isdisjoint(fresh):
+        if len(set(fresh)) != len(fresh) or not reading.names.isdisjoint(fresh):
             node.refuse("outputs with names of their own", ", ".join(fresh)[:200])
         known.update(fresh)
+        reading.names.update(fresh)
         if biases.is_taken(node):
             continue
         node = biases.joined(node, constants)
@@ -88,7 +90,7 @@ def steps_of(graph: Any, reading: Reading, scope: Scope) -> list[Step]:
 
 
 def _fold(step: Step, constants: dict[str, Array], budget: Budget) -> None:
-    """Computes a node of constants; views of other arrays cost nothing."""
+    """Computes a node of constants: what it makes takes memory, but for views, and for what the node itself holds."""
     node = step.node
     values = {name: constants[name] for name in node.inputs if name}
     try:
@@ -98,7 +100,9 @@ def _fold(step: Step, constants: dict[str, Array], budget: Budget) -> None:
         raise FormatError(str(error) or f"{node.label}: expected constants that fit into memory, got others") from error
     for name in filter(None, node.outputs):
         value = values[name]
-        if value.flags.owndata:
+        if not node.inputs:
+            budget.add_stored(value.nbytes)
+        elif not any(np.may_share_memory(value, constants[other]) for other in node.inputs if other):
             budget.spend(value.nbytes, node.label)
         value.flags.writeable = False
         constants[name] = value

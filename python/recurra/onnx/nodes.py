@@ -32,11 +32,12 @@ class Reading(NamedTuple):
     folder: Path | None
     budget: Budget
     made: dict[Any, Any]  # layers by what they were made of, so that tied weights stay tied
+    names: set[str]  # of all values so far, those within bodies too, which differ in the whole model
     inside: bool = False  # of a body
 
 
 class Scope(NamedTuple):
-    """What the nodes of a graph may read: the names of all values so far, and those that are known already."""
+    """What the nodes of a graph may read: the names of its values so far, and those that are known already."""
 
     known: set[str]
     constants: dict[str, Array]

@@ -42,7 +42,7 @@ class Leaf:
         """
         if self._lent is None:
             return self.own
-        self._lent.lend(self.layer.params, self._lent.version + 1)
+        self._lent.lend(self.layer.params)
         return self._lent
 
     @property

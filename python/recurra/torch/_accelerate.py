@@ -73,12 +73,14 @@ def accelerate(model: Any) -> Accelerated:
                 done.swapped[name] = kind.__name__
                 module.__class__ = MODULES[kind]
         elif isinstance(module, RECURRENT) and kind not in ORIGINALS:
-            done.left[name] = f"its class, {kind.__name__}, is derived from torch.nn's"
+            done.left[name] = derived(kind)
     return done
 
 
 def restore(model: Any) -> Accelerated:
     """Undoes `accelerate`: `recurra.torch`'s modules become torch.nn's of these names, in place.
+
+    Left as they are: modules of classes derived from them, such as torch's parametrizations make.
 
     Raises:
         TypeError: `model` isn't a torch.nn.Module.
@@ -90,7 +92,14 @@ def restore(model: Any) -> Accelerated:
             done.swapped[name] = kind.__name__
             module.__dict__.pop("_held", None)
             module.__class__ = ORIGINALS[kind]
+        elif isinstance(module, tuple(ORIGINALS)):
+            done.left[name] = derived(kind)
     return done
+
+
+def derived(kind: type) -> str:
+    """Why a module isn't swapped whose class isn't the very one."""
+    return f"its class, {kind.__name__}, is derived from that of a layer"
 
 
 def modules_of(model: Any) -> list[tuple[str, Any]]:

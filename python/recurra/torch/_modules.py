@@ -109,7 +109,8 @@ class Sequences(CoreModule):
         Args:
             input: (T, B, input_size), with `batch_first` (B, T, input_size), (T, input_size), or a PackedSequence.
             hx: the initial state (L*D, B, P), or a tuple of the cell's states; None is zeros.
-            lengths: (B,) integers in 0..T, the steps of each sequence, in the place of a PackedSequence.
+            lengths: (B,) integers in 0..T, the steps of each sequence, in the place of a PackedSequence, with which
+                neither this nor the following may be given.
             inputs: what a formula's cell reads besides `input`: tensors by name, (T, B, H), (T, B) or (B, H).
             resets: (T, B) of bool, laid out as `input`: before which steps the state becomes zero.
 
@@ -139,6 +140,7 @@ class Sequences(CoreModule):
             packed = input if isinstance(input, PackedSequence) else None
             x = input if packed is None else packed.data
             if packed is not None:
+                check_packed(lengths=lengths, inputs=inputs, resets=resets)
                 call.batch_sizes, call.batch_first = packed.batch_sizes, False
                 states = permuted(states, packed.sorted_indices)
             if x.dtype is not parameters[0].dtype and torch._C._is_any_autocast_enabled():
@@ -173,6 +175,15 @@ class Sequences(CoreModule):
             mask = mask.div_(1 - rate) if rate < 1 else mask
             masks.append((mask if batch_sizes is None else padded_steps(mask, batch_sizes)[0]).numpy())
         return masks, None
+
+
+def check_packed(**others: Any) -> None:
+    """Refuses what is given by sequence or by step, whose order and layout a PackedSequence doesn't tell."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(
+                f"{name}: expected None with a PackedSequence, got {type(value).__name__}: give padded sequences"
+            )
 
 
 def permuted(states: Any, order: Any) -> Any:

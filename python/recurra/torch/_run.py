@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 from torch.autograd.function import Function
 
 from ._networks import network_of
@@ -133,7 +134,9 @@ class Call:
 
 
 def array_of(tensor: Any) -> Any:
-    """The tensor's own memory as an array."""
+    """The tensor's own memory as an array; of one that torch negates lazily, as parts of complex ones, a copy."""
+    if tensor.is_neg():
+        tensor = tensor.resolve_neg()
     return (tensor.detach() if tensor.requires_grad else tensor).numpy()
 
 
@@ -187,6 +190,8 @@ def outputs_of(call: Call, tensors: Sequence[Any], parameters: Sequence[Any]) ->
     if torch._C._are_functorch_transforms_active():
         outputs: tuple[Any, ...] = TransformedRun.apply(call, *tensors, *parameters)
         return outputs
+    if forward_ad._current_level >= 0:  # tangents don't need requires_grad; Function refuses them
+        return apply_run(call, *tensors, *parameters)  # type: ignore[no-any-return]
     if torch.is_grad_enabled():
         for tensor in (*parameters, *tensors):
             if tensor is not None and tensor.requires_grad:

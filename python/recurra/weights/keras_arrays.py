@@ -55,8 +55,8 @@ def ours_from_keras(
 
 def _layer_norm(layer: Any, dtype: np.dtype[Any]) -> Any:
     axis = list(layer.axis) if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-    ndim = layer.gamma.ndim if layer.scale else 1
-    if not layer.center or not layer.scale or getattr(layer, "rms_scaling", False) or len(axis) != 1 or ndim != 1:
+    last = len(layer.get_build_config()["input_shape"]) - 1
+    if not layer.center or not layer.scale or getattr(layer, "rms_scaling", False) or axis not in ([-1], [last]):
         raise refuse("model", layer.get_config(), "LayerNormalization over the last axis, with center and scale")
     return recurra.LayerNorm(layer.gamma.shape[0], eps=layer.epsilon, dtype=dtype)
 

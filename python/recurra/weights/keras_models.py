@@ -147,6 +147,8 @@ class _Reader:
             raise ValueError(f"{layer.name}: expected a layer that is built, got one without weights: call it once")
         if getattr(layer, "lora_enabled", False):
             raise refuse("lora_rank", "low-rank additions", f"none in {layer.name}")
+        if mode := getattr(layer, "quantization_mode", None):
+            raise refuse("quantization_mode", mode, f"None of {layer.name}, whose weights are scaled")
         if getattr(layer, "stateful", False):
             self._omit("stateful", "stateful", f"True of {layer.name}")
         parts = [f"{part}_{what}" for part in REGULAR for what in ("regularizer", "constraint")]
@@ -197,8 +199,9 @@ class _Reader:
         if gated and self._name(cell.recurrent_activation) != "sigmoid":
             other = self._name(cell.recurrent_activation)
             raise refuse("recurrent_activation", other, "sigmoid; a formula can have another (recurra.formula)")
-        if cell.dropout:
-            self._omit("dropout", "dropout", f"{cell.dropout} on the inputs of {cell.name}")
+        for one in directions or [cell]:
+            if one.dropout:
+                self._omit("dropout", "dropout", f"{one.dropout} on the inputs of {one.name}")
         if cell.recurrent_dropout and (gated or directions is None):
             self._omit("dropout", "recurrent_dropout", f"{cell.recurrent_dropout} of {cell.name}, a mask for each gate")
         kind = {"SimpleRNNCell": "RNN", "LSTMCell": "LSTM", "GRUCell": "GRU"}[type(cell).__name__]

@@ -10,7 +10,7 @@ from recurra.recurrent import Recurrent
 from recurra.single_steps import SingleStep
 
 from .keras_arrays import arrays_for_keras
-from .refusals import refuse
+from .refusals import check_neutral, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Writer:
     def _stack(self, layer: Any) -> list[Any]:
         if type(layer) not in KINDS:
             raise TypeError(f"model: expected layers that Keras has, got {shown(layer)}")
-        self._check(layer, NEUTRAL)
+        check_neutral(layer, NEUTRAL, "Keras")
         if layer.recurrent_dropout and type(layer) is not recurra.RNN:
             raise refuse("recurrent_dropout", layer.recurrent_dropout, "0, as Keras draws a mask for each gate")
         made = []
@@ -95,15 +95,6 @@ class Writer:
         kind = type(layer).__name__.removesuffix("Cell")
         return arrays_for_keras(kind, layer.state_dict(), suffix, getattr(layer, "reset_after", False))
 
-    @staticmethod
-    def _check(layer: Any, neutral: dict[str, object]) -> None:
-        for option, value in neutral.items():
-            own = getattr(layer, option, value)
-            if own != value and not (isinstance(own, dict) and not any(own.values())):
-                raise refuse(option, own, f"{value}, as Keras has no such option")
-        if getattr(layer, "tokens", None):
-            raise refuse("tokens", True, "features, as Keras's layers read no tokens; put an Embedding before it")
-
     def _other(self, layer: Any) -> Any:
         kinds, kind = self.keras.layers, type(layer)
         if kind in ELEMENTWISE:
@@ -118,7 +109,7 @@ class Writer:
             made.build((None, layer.in_features))
             made.set_weights([state["weight"].T, *([state["bias"]] if layer.bias else [])])
         elif kind is recurra.Embedding:
-            self._check(layer, {"padding_idx": None})
+            check_neutral(layer, {"padding_idx": None}, "Keras")
             made = kinds.Embedding(
                 layer.num_embeddings, layer.embedding_dim, embeddings_initializer="zeros", dtype=layer.dtype.name
             )
@@ -129,7 +120,7 @@ class Writer:
             made.build((None, layer.features))
             made.set_weights([state["weight"], state["bias"]])
         elif isinstance(layer, SingleStep) and kind in CELLS:
-            self._check(layer, NEUTRAL)
+            check_neutral(layer, NEUTRAL, "Keras")
             made = getattr(kinds, CELLS[kind])(**self._options(layer))
             made.build((None, layer.input_size))
             made.set_weights(self._arrays(layer, ""))

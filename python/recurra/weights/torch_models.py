@@ -11,7 +11,7 @@ import recurra
 from recurra._checks import shown
 from recurra.single_steps import SingleStep
 
-from .refusals import refuse
+from .refusals import check_neutral, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,12 +183,7 @@ def _made_module(layer: Any, done: dict[int, Any]) -> Any:
 
 def _options(name: str, layer: Any) -> dict[str, Any]:
     """The arguments of the module, or the refusal of a layer that no module is like."""
-    for option, neutral in OURS_ONLY.items():
-        value = getattr(layer, option, neutral)
-        if value != neutral and not (isinstance(value, dict) and not any(value.values())):
-            raise refuse(option, value, f"{neutral}, as a torch.nn.{name} has no such option")
-    if getattr(layer, "tokens", None):
-        raise refuse("tokens", True, f"features, as a torch.nn.{name} reads no tokens; put an Embedding before it")
+    check_neutral(layer, OURS_ONLY, f"a torch.nn.{name}")
     if isinstance(layer, SingleStep) and layer.proj_size:
         raise refuse("proj_size", layer.proj_size, f"0, as a torch.nn.{name} has no projection")
     return {option: getattr(layer, option) for option in SHARED[name]}

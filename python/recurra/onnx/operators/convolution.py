@@ -68,8 +68,9 @@ def _conv(node: Node) -> Computation:
         out = windows.shape[2 : 2 + axes]
         check_made((*windows.shape[:2], *out, *kernel))
         order = (0, *range(2, 2 + axes), 1, *range(2 + axes, 2 + 2 * axes))  # channels beside the kernel
-        columns = windows.transpose(order).reshape(len(v), math.prod(out), group, -1)
-        rows = w.reshape(group, w.shape[0] // group, -1)
+        reads = math.prod(w.shape[1:])
+        columns = windows.transpose(order).reshape(len(v), math.prod(out), group, reads)
+        rows = w.reshape(group, w.shape[0] // group, reads)
         y = np.matmul(rows[None], columns.transpose(0, 2, 3, 1)).reshape(len(v), w.shape[0], *out)
         return y if shift is None else y + shift.reshape(-1, *(1,) * axes)
 

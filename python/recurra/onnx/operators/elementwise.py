@@ -47,7 +47,8 @@ def _divide(v: Array, w: Array) -> Any:
         return v / w
     if not np.all(w):
         raise ValueError("divisor: expected integers other than 0, got 0")
-    return np.sign(v) * np.sign(w) * (abs(v) // abs(w)) if v.dtype.kind == "i" else v // w
+    quotient = v // w
+    return quotient + ((quotient < 0) & (quotient * w != v))  # towards 0; of negative ones NumPy's goes down
 
 
 def _mean(*values: Array) -> Any:

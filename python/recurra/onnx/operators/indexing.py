@@ -91,7 +91,12 @@ def _gather_elements(node: Node) -> Computation:
     axis = node.attributes["axis"]
 
     def run(v: Array, indices: Array) -> Any:
-        return np.take_along_axis(v, np.where(indices < 0, indices + v.shape[axis], indices), axis)
+        own = list(indices.shape)
+        own[axis] = v.shape[axis]
+        if indices.ndim != v.ndim or any(n > size for n, size in zip(own, v.shape, strict=True)):
+            raise ValueError(f"indices: expected a shape within {v.shape} but for axis {axis}, got {indices.shape}")
+        wrapped = np.where(indices < 0, indices + v.shape[axis], indices)
+        return np.take_along_axis(v[tuple(map(slice, own))], wrapped, axis)
 
     return Computation(run)
 

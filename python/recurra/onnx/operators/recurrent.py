@@ -168,7 +168,7 @@ def _recurrent(node: Node) -> Computation:
         for d, layer in enumerate(layers):
             own = initial if len(layers) == 1 else [None if h is None else h[d : d + 1] for h in initial]
             y, state = layer(x, tuple(own) if has_memory else own[0], lengths=lengths)
-            outputs.append(y.reshape(*y.shape[:2], -1, hidden))  # (T, B, D, H)
+            outputs.append(y.reshape(*y.shape[:2], y.shape[2] // hidden, hidden))  # (T, B, D, H)
             states.append(state if has_memory else (state,))
         y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, 2)
         final = [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*states, strict=True)]

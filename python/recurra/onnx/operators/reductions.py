@@ -91,7 +91,7 @@ def _softmax_rule(logarithm: bool) -> Callable[[Node], Computation]:
             at = axis + v.ndim if axis < 0 else axis
             if not 0 <= at <= v.ndim:
                 raise ValueError(f"axis: expected one in {-v.ndim}..{v.ndim}, got {axis}")
-            return _softmax(v.reshape(math.prod(v.shape[:at]), -1), 1, logarithm).reshape(v.shape)
+            return _softmax(v.reshape(math.prod(v.shape[:at]), math.prod(v.shape[at:])), 1, logarithm).reshape(v.shape)
 
         return Computation(run)
 
@@ -117,7 +117,7 @@ def _layer_normalization(node: Node) -> Computation:
     return Computation(run)
 
 
-@operator("BatchNormalization", "epsilon momentum spatial")
+@operator("BatchNormalization", "epsilon momentum")
 def _batch_normalization(node: Node) -> Computation:
     """With the mean and variance that it is given."""
     if len(node.outputs) > 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.onnx.graph import check_different, initializers_of, port_of, steps_of
-from recurra.onnx.limits import MOST_NODES
+from recurra.onnx.limits import MOST_NODES, MOST_SCANS
 from recurra.onnx.network import compute, plan_of
 from recurra.onnx.nodes import Computation, Node, Scope, operator
 
@@ -25,15 +25,18 @@ class Body:
             node.refuse("no Scan within a Scan", "one")
         if len(graph.node) > MOST_NODES:
             node.refuse(f"a body of at most {MOST_NODES:,} nodes", f"{len(graph.node):,}")
+        reading.made["scans"] = reading.made.get("scans", 0) + 1
+        if reading.made["scans"] > MOST_SCANS:
+            node.refuse(f"at most {MOST_SCANS} Scans in a model", "another one")
         outer = node.scope
-        own = initializers_of(graph, reading.folder)
+        own = initializers_of(graph, reading.folder, reading.budget)
         self.inputs = [port_of(value, optional=False).name for value in graph.input]
         self.outputs = [port_of(value, optional=False).name for value in graph.output]
         check_different([*self.inputs, *own], f"a body of {node.label}")
-        if not outer.known.isdisjoint((*self.inputs, *own)):
-            node.refuse("a body whose values have names of their own", "one of the graph around it")
-        constants = outer.constants | own
-        scope = Scope(outer.known | set(self.inputs) | own.keys(), dict(constants))
+        if not reading.names.isdisjoint((*self.inputs, *own)):
+            node.refuse("a body whose values have names of their own", "one of another graph")
+        reading.names.update(self.inputs, own)
+        scope = Scope(outer.known | set(self.inputs) | own.keys(), outer.constants | own)
         self.steps: list[Step] = steps_of(graph, reading._replace(inside=True), scope)
         made = {name for step in self.steps for name in step.node.outputs}
         read = {name for step in self.steps for name in step.inputs if name} | set(self.outputs)
@@ -43,7 +46,6 @@ class Body:
         rest = read - made - set(self.inputs)
         self.constants = {name: scope.constants[name] for name in rest if name in scope.constants}
         self.outer = tuple(sorted(rest - self.constants.keys()))
-        outer.known.update(scope.known - outer.known)  # so that names stay different in the whole model
         self.plan = plan_of(self.steps, self.outputs)
 
     def run(self, values: dict[str, Array]) -> list[Array]:
