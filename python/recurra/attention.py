@@ -152,7 +152,7 @@ class Attention(Attending):
         tape = AttentionTape(self._parts_key, versions, kept) if taped else None
         out = by_layout(weights, self.batch_first, ndim == 3)
         if tape is not None:
-            tape.weights = out
+            tape.weights = out = out.copy() if np.shares_memory(out, weights) else out  # the caller's to change
         return by_layout(context, self.batch_first, ndim == 3), out, tape
 
     def _scores(self, asked: Array, keys: Array) -> tuple[Array, Any]:
