@@ -43,7 +43,7 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
             series that return to one.
         quantiles: None, or as for `RecurrentRegressor`: what `predict_quantiles` returns.
         loss: as for `RecurrentRegressor`.
-        early_stopping: whether windows are held out, namely the latest, those with the fewest steps of their series left.
+        early_stopping: whether windows are held out, the latest: those with the fewest steps of their series left.
         cell, hidden_size, num_layers, bidirectional, dropout, cell_options, standardize, optimizer, learning_rate,
             schedule, weight_decay, batch_size, max_epochs, clip_norm, validation_fraction, n_iter_no_change, tol,
             random_state, verbose, dtype: as for `RecurrentClassifier`.
