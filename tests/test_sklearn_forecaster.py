@@ -184,6 +184,15 @@ def test_the_window_fits_the_series(steps, horizon, window):
     assert quick(horizon, None).fit(np.arange(steps, dtype=float)).window_ == window
 
 
+def test_what_fit_saw_is_kept_of_its_own():
+    series, known = np.sin(np.arange(40.0)), np.arange(40.0)[:, None] % 7
+    model = quick().fit(series, known=known)
+    before = model.predict(known=np.zeros((3, 1)))
+    series[:], known[:] = 0, 0
+    assert_same_bits(model.predict(known=np.zeros((3, 1))), before)
+    assert all(one.base is None for one in (*model._seen.values, *model._seen.known))
+
+
 def test_cross_validation():
     series = sine(np.random.default_rng(0), 200)
     assert cross_val_score(quick(), series, cv=TimeSeriesSplit(3)).shape == (3,)

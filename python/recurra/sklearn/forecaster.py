@@ -236,11 +236,11 @@ def _examples(series: Series, window: int, horizon: int, stride: int, level: flo
 
 
 def _tail(series: Series, window: int, horizon: int = 0) -> Series:
-    """The last `window` steps, and what is known of them and of the horizon."""
+    """The last `window` steps, and what is known of them and of the horizon: copies, of the whole nothing is kept."""
     return Series(
-        [values[-window:] for values in series.values],
-        [past[-window:] for past in series.past],
-        [known[-window - horizon :] for known in series.known],
+        [values[-window:].copy() for values in series.values],
+        [past[-window:].copy() for past in series.past],
+        [known[-window - horizon :].copy() for known in series.known],
         series.single,
     )
 
