@@ -228,6 +228,20 @@ def test_a_layer_like_any_other(kind, batch_first):
             layer.backward(tape, dcontext)
 
 
+@every_layout
+def test_what_it_returns_is_the_callers(batch_first):
+    """Changing the weights changes no gradient."""
+    case = CASES[1]
+    attention = attention_of("dot", 4, 4, batch_first=batch_first)
+    q, m = draw(case, np.float64, batch_first=batch_first)[:2]
+    gradients = []
+    for factor in (1, 0):
+        context, weights, tape = attention.forward(q, m)
+        weights *= factor
+        gradients.append(attention.backward(tape, np.ones_like(context)))
+    assert_same_bits(*gradients)
+
+
 def test_what_attention_refuses():
     for error, name, options in (
         (ValueError, "query_size", {"query_size": 0}),

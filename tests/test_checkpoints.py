@@ -346,6 +346,8 @@ MISFITS = {  # what is other, options, and what the message says
     "schedule": (other_schedule, {}, r"ReduceLROnPlateau, as in the call, got one with no schedule"),
     "no rng": (nothing, {"rng": None}, r"without rng, as in the call, got one with it"),
     "other rng": (nothing, {"rng": np.random.Generator(MT(0))}, r"with rng of MT19937, .*got 'PCG64'"),
+    "no clipping": (nothing, {"clip_norm": None}, r"no clip_norm, as in the call, got one with clip_norm"),
+    "no validation": (nothing, {"validation": None, "patience": None}, r"no validation, .* with validation"),
     "metrics": (nothing, {"metrics": {"a": print}}, r"metrics \['a'\], as in the call, got \['largest'\]"),
     "no metrics": (nothing, {"metrics": None}, r"metrics \[\], as in the call, got \['largest'\]"),
 }

@@ -124,6 +124,12 @@ def test_grouping_pads_less():
     assert [lengths.max() for _, _, lengths in shuffled] != sizes
 
 
+def test_the_longest_are_not_left_out():
+    """What is dropped is chosen before sorting: with shuffle, every sequence has its turn."""
+    data = recurra.batches(numbered(10), None, 4, shuffle=True, group_by_length=True, drop_last=True)
+    assert {i for epoch in range(30) for batch in numbers(data(epoch)) for i in batch} == set(range(10))
+
+
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_targets_by_step(batch_first):
     sequences = ragged()

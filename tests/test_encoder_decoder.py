@@ -280,6 +280,22 @@ def test_dropout_draws_from_one_generator():
     assert_same_bits(decoder.forward(x[1], [h], rng=rng)[0], y[..., :4].copy())
 
 
+def test_a_refused_gradient_changes_nothing():
+    model = recurra.EncoderDecoder(*parts("additive"))
+    state = recurra.encoder_decoder.DecoderState
+    y, tape = model.forward((draw(TS, B, 2), draw(TT, B, 3)))
+    wrong = np.zeros((2, B + 1, 4))
+    for dstate, name in (
+        (state(None, None, [(wrong, wrong)]), "dstate"),
+        (state(np.ones((1, 1, 4)), None, [None]), "dstate.memory"),
+        (state(np.ones((TS, B, 4), np.float32), None, [None]), "dstate.memory"),
+    ):
+        with refused((ValueError, TypeError), name):
+            model.backward(tape, y, dstate)
+        assert all(not gradient.any() for gradient in model.grads.values())
+    model.backward(tape, y)
+
+
 def test_what_is_refused():
     gru, other = recurra.GRU(2, 4, seed=0), recurra.GRU(2, 4, seed=1)
     for error, name, arguments, options in (

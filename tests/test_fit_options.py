@@ -187,6 +187,25 @@ def test_accumulated_gradients_of_equal_batches():
     assert_same_bits(seen, {name: value / 4 for name, value in sums.items()})
 
 
+def test_accumulated_gradients_of_several_outputs():
+    """Batches of different sizes, whose losses return a tuple of gradients, one of them perhaps None."""
+
+    def loss(y, target):
+        value, gradient = recurra.mse(y[0], target)
+        return value, (gradient, None)
+
+    def model():
+        return recurra.Parallel(recurra.Linear(F, 2, seed=1), recurra.Linear(F, 1, seed=2), join="tuple")
+
+    rng = np.random.default_rng(0)
+    x, target = rng.standard_normal((7, F)).astype(np.float32), rng.standard_normal((7, 2)).astype(np.float32)
+    one, other = model(), model()
+    recurra.fit(one, [(x[:5], target[:5]), (x[5:], target[5:])], loss, recurra.SGD(one, 0.1), accumulate=2)
+    recurra.fit(other, [(x, target)], loss, recurra.SGD(other, 0.1))
+    for name, value in one.params.items():
+        np.testing.assert_allclose(value, other.params[name], atol=1e-6)
+
+
 def test_accumulated_lengths_and_counts_of_ones_own():
     """Batches count by their real steps, or by what a loss says its mean is of."""
     lengths = [np.array([6, 2, 0, 5]), np.array([1, 1, 2, 0])]

@@ -255,6 +255,31 @@ def test_residual_is_what_it_says(lengths, batch_first):
         assert np.abs(dx - numeric).max() <= 1e-8
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_residuals_gradients_are_of_real_steps(batch_first):
+    """Also where a layer after the recurrent one gives something beyond the ends, which y has not."""
+    model = recurra.Residual(
+        recurra.GRU(I, 4, batch_first=batch_first, seed=1, **F64),
+        recurra.Linear(4, I, seed=2, **F64),
+        recurra.LayerNorm(I, **F64),
+    )
+    x = draw(*((B, T) if batch_first else (T, B)), I)
+    y, tape = model.forward(x, lengths=LENGTHS)
+    dy = draw(*y.shape, seed=2)
+    given = dy.copy()
+    dx = model.backward(tape, dy)
+    assert_same_bits(dy, given)
+    state = model.state_dict()
+
+    def value():
+        model.load_state_dict(state)
+        return float(np.vdot(model(x, lengths=LENGTHS), dy))
+
+    assert np.abs(dx - numeric_gradient(value, x)).max() <= 1e-8
+    for name in ("1.weight", "1.bias", "2.weight", "2.bias"):
+        assert np.abs(model.grads[name] - numeric_gradient(value, state[name])).max() <= 1e-8, name
+
+
 def test_residual_within_and_after_last():
     """lengths go to all members; after Last there are no steps that could be beyond an end."""
     model = recurra.Sequential(

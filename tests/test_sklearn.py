@@ -143,6 +143,17 @@ def test_sequence_scaler_may_change_the_features(data):
     assert model.predict(X).shape == (40,)
 
 
+def test_sequence_scaler_takes_back_what_has_fewer_features():
+    X = np.random.default_rng(0).standard_normal((6, 5, 3))
+    scaler = SequenceScaler(PCA(2)).fit(X)
+    restored = scaler.inverse_transform(scaler.transform(X))
+    pca = scaler.scaler_
+    np.testing.assert_allclose(restored, pca.inverse_transform(pca.transform(X.reshape(-1, 3))).reshape(X.shape))
+    assert scaler.n_features_in_ == 3
+    with pytest.raises(ValueError, match=r"^X has 3 features, but SequenceScaler is expecting 2"):
+        scaler.inverse_transform(X)
+
+
 def test_searches_in_workers_give_the_parents_bits(data):
     """Also where the parent has had threads before."""
     X, y = data

@@ -166,9 +166,31 @@ def test_the_latest_windows_are_held_out():
     assert held_out.tolist() == [19, 20, 21, 43, 44, 45]
 
 
+def test_the_latest_windows_of_long_and_short_series_are_held_out():
+    seen = []
+    model = quick(early_stopping=True, validation_fraction=0.4, batch_size=100, standardize=False, center=False)
+
+    def loss(prediction, target):
+        seen.append(target[:, 0])
+        return 0.0, np.zeros_like(prediction)
+
+    model.set_params(loss=loss, max_epochs=1).fit([np.arange(20.0), 100 + np.arange(10.0)])
+    level = (np.arange(20).sum() + 1000 + np.arange(10).sum()) / 30
+    assert np.sort(np.round(seen[1] + level)).tolist() == [14, 15, 16, 17, 106, 107]
+
+
 @pytest.mark.parametrize(("steps", "horizon", "window"), [(100, 10, 30), (100, 2, 20), (15, 4, 11), (3, 2, 1)])
 def test_the_window_fits_the_series(steps, horizon, window):
     assert quick(horizon, None).fit(np.arange(steps, dtype=float)).window_ == window
+
+
+def test_what_fit_saw_is_kept_of_its_own():
+    series, known = np.sin(np.arange(40.0)), np.arange(40.0)[:, None] % 7
+    model = quick().fit(series, known=known)
+    before = model.predict(known=np.zeros((3, 1)))
+    series[:], known[:] = 0, 0
+    assert_same_bits(model.predict(known=np.zeros((3, 1))), before)
+    assert all(one.base is None for one in (*model._seen.values, *model._seen.known))
 
 
 def test_cross_validation():

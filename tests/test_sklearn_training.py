@@ -270,6 +270,7 @@ def test_schedules_are_stepped_every_epoch(digits):
     plateau = partial(recurra.schedules.ReduceLROnPlateau, patience=0, threshold=10.0, factor=0.1)
     model = RecurrentClassifier(max_epochs=3, schedule=plateau).fit(X[:50], y[:50])
     assert model._optimizer.lr == pytest.approx(0.01 * 0.1**3)
+    assert model.history_.rates == pytest.approx([0.01, 0.001, 0.0001])
 
 
 def test_lines_and_bars(digits, capfd):

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import _openmp, formula, functional  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
 from ._lazy import lazy, listed
-from .attention import Attention
-from .attention_pooling import AttentionPooling
+from .attention import Attention, AttentionPooling
 from .composite import Composite
 from .data import batches, pad
 from .embedding import Embedding

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._checks import shown
 from ._own_layer import check_leaf, dtypes_of, missing_of_layer
-from .attention_pooling import AttentionPooling
+from .attention import AttentionPooling
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .linear import Linear

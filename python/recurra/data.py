@@ -75,7 +75,7 @@ def batches(
             a training that is resumed sees the same batches.
         group_by_length: whether sequences of similar lengths go together, so that less is padded: sorted by length,
             with `shuffle` within each 50 batches of the order drawn, and the batches are then drawn in another one.
-        drop_last: leave out the sequences that don't fill a batch.
+        drop_last: leave out the sequences that don't fill a batch, the last ones of the order, whatever their lengths.
         batch_first: arrays are (B, T, …) instead of (T, B, …).
         aligned: False for N arrays of targets whose lengths aren't the sequences', such as labels for `ctc`: a batch
             has a list of them, not padded.
@@ -150,9 +150,11 @@ class Batches:
         count, size = len(self._sequences), self._batch_size
         rng = np.random.default_rng([self._seed, epoch]) if self._shuffle else None
         order = np.arange(count) if rng is None else rng.permutation(count)
+        if self._drop_last:  # before they are sorted, or the longest would be left out of every epoch
+            order = order[: len(self) * size]
         if self._group:
             span = count if rng is None else GROUP * size
-            parts = [order[begin : begin + span] for begin in range(0, count, span)]
+            parts = [order[begin : begin + span] for begin in range(0, len(order), span)]
             order = np.concatenate([part[np.argsort(self._lengths[part], kind="stable")] for part in parts])
         chosen = [order[i * size : (i + 1) * size] for i in range(len(self))]
         if self._group and rng is not None:

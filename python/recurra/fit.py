@@ -170,7 +170,8 @@ def fit(
     )
     saving = Saving(checkpoint, checkpoint_every, resume)
     bar = _import_tqdm() if check_flag("progress", progress) else None
-    run = Run(model, optimizer, schedule, generator, best)
+    measured = {"validation": judged is not None, "clip_norm": clip_norm is not None}
+    run = Run(model, optimizer, schedule, generator, best, measured)
     history = saving.begin(run, list(training.metrics))
     try:
         ended = _reason(history, epochs, best)

@@ -33,10 +33,10 @@ def accuracy(
         position_weights, lengths, batch_first: as for the losses; the axes are the target's.
 
     Returns:
-        `Σ w right / Σ w`; NaN if nothing counts.
+        `Σ w right / Σ w`; NaN if there is nothing, or `ignore_index` leaves nothing that counts.
 
     Raises:
-        TypeError, ValueError: the arrays don't match.
+        TypeError, ValueError: the arrays don't match, or by position_weights or lengths nothing counts.
     """
     prediction = check_array("prediction", prediction)
     target = plain_array("target", target, "biuf", "numbers", "int64")

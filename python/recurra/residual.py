@@ -60,13 +60,20 @@ class Residual(Sequential):
         grads: Mapping[str, Array] | None = None,
         retain: bool = False,
     ) -> Array | None:
-        """From dy the gradient of x: dy plus what comes back through the layers."""
+        """From dy the gradient of x: dy plus what comes back through the layers.
+
+        Beyond a sequence's end, where y is zero whatever the layers make of it, dy isn't looked at and dx is zero.
+        """
+        beyond = getattr(tape, "beyond", None)
+        if beyond is not None and isinstance(dy, np.ndarray) and dy.shape[:2] == beyond.shape:
+            dy = dy.copy()
+            dy[beyond] = 0
         dx = super().backward(tape, dy, dstate, need_dx=need_dx, grads=grads, retain=retain)
         if dx is None or dy is None:
             return dx
         dx = dx + dy
-        if tape.beyond is not None:
-            dx[tape.beyond] = 0
+        if beyond is not None:
+            dx[beyond] = 0
         return dx
 
     def _sum(self, x: Any, y: Any, lengths: Array | None) -> Array:

@@ -17,7 +17,7 @@ from recurra.fit import fit
 from recurra.history import History
 
 from .inputs import read
-from .network import check_parameters, make_model, make_optimizer, step_schedule
+from .network import check_parameters, make_model, make_optimizer
 from .objective import Weighted
 from .scaling import scaling_of
 from .sequences import Samples, Sequences
@@ -138,7 +138,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
             return _Lazy(samples, rng.permutation(chosen), size)
 
         printed = len(self.history_.losses) if self.verbose == 1 else None
-        after = _AfterEpoch(float(self.tol), int(self.n_iter_no_change), printed, self._schedule)
+        after = _AfterEpoch(float(self.tol), int(self.n_iter_no_change), printed)
         history = fit(
             self.model_,
             batches,
@@ -149,6 +149,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
             patience=int(self.n_iter_no_change) if len(held_out) else None,
             clip_norm=self.clip_norm,
             callback=after,
+            schedule=self._schedule,
             progress=self.verbose in {2, "bar"},
             rng=rng,
         )
@@ -157,7 +158,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
     def _note(self, history: History) -> None:
         """Adds epochs to the history, and says what the user has to know of how they ended."""
         whole = self.history_
-        for name in ("losses", "validation", "seconds", "norms"):
+        for name in ("losses", "validation", "seconds", "norms", "rates"):
             getattr(whole, name).extend(getattr(history, name))
         whole.stopped, whole.best = history.stopped, history.best
         self.loss_curve_ = list(whole.losses)
@@ -228,17 +229,16 @@ class _Lazy:
 
 
 class _AfterEpoch:
-    """Prints it, steps the schedule, and ends the training where the loss hasn't become smaller by `tol` for a while.
+    """Prints it, and ends the training where the loss hasn't become smaller by `tol` for a while.
 
     Args:
         tol: by how much it has to.
         patience: for how many epochs it needn't.
         printed: how many epochs have been printed before; None to print none.
-        schedule: of the learning rate, or None.
     """
 
-    def __init__(self, tol: float, patience: int, printed: int | None, schedule: Any) -> None:
-        self.tol, self.patience, self.printed, self.schedule = tol, patience, printed, schedule
+    def __init__(self, tol: float, patience: int, printed: int | None) -> None:
+        self.tol, self.patience, self.printed = tol, patience, printed
         self.best, self.waited = float("inf"), 0
 
     def __call__(self, history: History) -> bool:
@@ -247,7 +247,6 @@ class _AfterEpoch:
         if self.printed is not None:
             validation = f"  validation {history.validation[-1]:.6g}" if history.validation else ""
             print(f"epoch {self.printed + len(history.losses)}  loss {loss:.6g}{validation}", flush=True)  # noqa: T201
-        step_schedule(self.schedule, history.validation[-1] if history.validation else loss)
         if history.validation:
             return False
         self.waited = 0 if loss < self.best - self.tol else self.waited + 1

@@ -43,7 +43,7 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
             series that return to one.
         quantiles: None, or as for `RecurrentRegressor`: what `predict_quantiles` returns.
         loss: as for `RecurrentRegressor`.
-        early_stopping: whether windows are held out, namely those that begin last in their series.
+        early_stopping: whether windows are held out, the latest: those with the fewest steps of their series left.
         cell, hidden_size, num_layers, bidirectional, dropout, cell_options, standardize, optimizer, learning_rate,
             schedule, weight_decay, batch_size, max_epochs, clip_norm, validation_fraction, n_iter_no_change, tol,
             random_state, verbose, dtype: as for `RecurrentClassifier`.
@@ -137,14 +137,14 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         decodes = series.inputs[1] > 0
         own = {name: value for name, value in self.get_params(deep=False).items() if name not in OWN}
         regressor = WindowRegressor(**own, output="steps" if decodes else "last")
-        regressor.ages = windows.ages
+        regressor.left = windows.left
         if decodes:
             nothing = np.zeros((len(targets), window))
             weights = np.concatenate([nothing, np.ones_like(targets)], axis=1)
             regressor.fit(windows.x, np.concatenate([nothing, targets], axis=1), sample_weight=weights)
         else:
             regressor.fit(windows.x, targets)
-        del regressor.ages
+        del regressor.left
         self.regressor_, self.window_, self._horizon = regressor, window, horizon
         self._level, self._inputs, self._seen = level, series.inputs, _tail(series, window)
         for name in ("model_", "history_", "loss_curve_", "loss_", "n_iter_"):
@@ -216,10 +216,10 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
 class WindowRegressor(RecurrentRegressor):
     """A regressor of windows, of which the latest are held out, as they are nearest to what is to be forecast."""
 
-    ages: Array
+    left: Array
 
     def _held_out(self, samples: Samples, chosen: Array, count: int, rng: np.random.Generator) -> Array:  # noqa: ARG002
-        return chosen[np.argsort(self.ages[chosen], kind="stable")[-count:]]
+        return chosen[np.argsort(self.left[chosen], kind="stable")[:count]]
 
 
 def _examples(series: Series, window: int, horizon: int, stride: int, level: float | None) -> tuple[Windows, Array]:
@@ -236,11 +236,11 @@ def _examples(series: Series, window: int, horizon: int, stride: int, level: flo
 
 
 def _tail(series: Series, window: int, horizon: int = 0) -> Series:
-    """The last `window` steps, and what is known of them and of the horizon."""
+    """The last `window` steps, and what is known of them and of the horizon: copies, of the whole nothing is kept."""
     return Series(
-        [values[-window:] for values in series.values],
-        [past[-window:] for past in series.past],
-        [known[-window - horizon :] for known in series.known],
+        [values[-window:].copy() for values in series.values],
+        [past[-window:].copy() for past in series.past],
+        [known[-window - horizon :].copy() for known in series.known],
         series.single,
     )
 

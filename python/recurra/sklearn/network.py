@@ -14,7 +14,6 @@ from recurra.layers import GRU, LSTM, RNN
 from recurra.linear import Linear
 from recurra.optim import SGD, Adam, AdamW
 from recurra.recurrent import Recurrent
-from recurra.schedules import ReduceLROnPlateau
 from recurra.sequential import Sequential
 
 if TYPE_CHECKING:
@@ -117,11 +116,3 @@ def make_optimizer(estimator: Any, model: Sequential) -> Any:
     kind = optimizer_type(estimator.optimizer)
     decay = {"weight_decay": float(estimator.weight_decay)} if estimator.weight_decay else {}
     return kind(model, lr=float(estimator.learning_rate), **decay)
-
-
-def step_schedule(schedule: Any, loss: float) -> None:
-    """After an epoch, whose loss is of interest to one kind of schedule only."""
-    if isinstance(schedule, ReduceLROnPlateau):
-        schedule.step(loss)
-    elif schedule is not None:
-        schedule.step()

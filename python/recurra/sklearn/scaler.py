@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class SequenceScaler(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         sequences = read(self, X, reset=True)
         self.scaler_ = clone(self.scaler) if self.scaler is not None else StandardScaler()
         self.scaler_.fit(sequences.flat)
+        self._columns = np.asarray(self.scaler_.transform(sequences.flat[:1])).shape[1]
         return self
 
     def transform(self, X: Any) -> Any:
@@ -55,7 +57,10 @@ class SequenceScaler(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def inverse_transform(self, X: Any) -> Any:
         """The steps before the transformation, in the form of X."""
         check_is_fitted(self, "scaler_")
-        return _with_steps(sequences := read(self, X), self.scaler_.inverse_transform(sequences.flat))
+        reader = copy(self)
+        if self._form != "table":
+            reader.n_features_in_ = self._columns  # which may be fewer, as of a PCA
+        return _with_steps(sequences := read(reader, X), self.scaler_.inverse_transform(sequences.flat))
 
 
 def _with_steps(sequences: Sequences, steps: Any) -> Any:

@@ -99,12 +99,12 @@ class Windows:
     Attributes:
         x: (N, steps, features).
         level: (N, 1), what was subtracted.
-        ages: (N,), at which step of its series each window begins.
+        left: (N,), how many steps of its series are left where each window begins.
     """
 
     x: Array
     level: Array
-    ages: Array
+    left: Array
 
 
 def cut(series: Series, window: int, horizon: int, stride: int, level: float | None) -> Windows:
@@ -122,8 +122,8 @@ def cut(series: Series, window: int, horizon: int, stride: int, level: float | N
         _cut_one(values, past, known, window, horizon, stride, level)
         for values, past, known in zip(series.values, series.past, series.known, strict=True)
     ]
-    x, levels, ages = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Windows(x, levels, ages)
+    x, levels, left = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Windows(x, levels, left)
 
 
 def _cut_one(
@@ -132,13 +132,13 @@ def _cut_one(
     read = sliding_window_view(values, window)[::stride]
     levels = read.mean(axis=1, keepdims=True) if level is None else np.full((len(read), 1), level)
     x = np.concatenate([(read - levels)[..., None], _by_window(past, window)[::stride]], axis=2)
-    ages = np.arange(len(read)) * stride
+    left = len(values) - np.arange(len(read)) * stride
     if not known.shape[1]:
-        return x, levels, ages
+        return x, levels, left
     ahead = _by_window(known, window + horizon)[::stride]
     flag = np.broadcast_to((np.arange(window + horizon) >= window)[:, None], (*ahead.shape[:2], 1))
     blank = np.zeros((len(x), horizon, x.shape[2]))
-    return np.concatenate([np.concatenate([x, blank], axis=1), ahead, flag], axis=2), levels, ages
+    return np.concatenate([np.concatenate([x, blank], axis=1), ahead, flag], axis=2), levels, left
 
 
 def _by_window(rows: Array, window: int) -> Array:

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Run:
-    """What changes during a training, but for its history."""
+    """What changes during a training, but for its history; `measured` says which arguments the latter depends on."""
 
     model: Any
     optimizer: Any
     schedule: Any
     generator: np.random.Generator | None
     best: Best
+    measured: Mapping[str, bool]
 
     def check(self, name: str) -> None:
         """Raises TypeError, about the argument of that name, if something can't be saved."""
@@ -64,8 +65,13 @@ class Run:
             raise
 
     def kinds(self) -> dict[str, str | None]:
-        """Names of the parts' classes, whose states may have the same names and shapes and mean something else."""
+        """What has to be the same in a training that goes on.
+
+        Names of the parts' classes, whose states may have the same names and shapes and mean something else; and those
+        of arguments without which a list of the history would end.
+        """
         schedule = None if self.schedule is None else type(self.schedule).__name__
         layers = self.model.leaves() if hasattr(self.model, "leaves") else [self.model]
         model = " ".join(type(layer).__name__ for layer in layers)
-        return {"model": model, "optimizer": type(self.optimizer).__name__, "schedule": schedule}
+        kinds = {"model": model, "optimizer": type(self.optimizer).__name__, "schedule": schedule}
+        return kinds | {name: name if given else None for name, given in self.measured.items()}

@@ -139,8 +139,7 @@ class Training:
                 self.model.zero_grad()
                 unit = count or 1
             if count != unit:
-                with np.errstate(all="ignore"):
-                    gradient = gradient * (count / unit)
+                gradient = _scaled(gradient, count / unit)
             measured = [metric(y, item.target, item.x, item.lengths) for metric in self.metrics.values()]
             self.model.backward(tape, gradient, need_dx=False)
             values.append([(value, count), *measured])
@@ -199,3 +198,11 @@ class Training:
             return values
         counts = [mean.sums()[1] for mean in scores.means]
         return [value for value, _ in self.reduction.values(list(zip(values, counts, strict=True)))]
+
+
+def _scaled(gradient: Any, factor: float) -> Any:
+    """The same times a number: an array, or, of several outputs, a tuple or list of such and of None."""
+    if isinstance(gradient, (tuple, list)):
+        return [_scaled(one, factor) for one in gradient]
+    with np.errstate(all="ignore"):
+        return None if gradient is None else gradient * factor

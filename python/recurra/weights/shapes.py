@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recurra.attention import Attention
-from recurra.attention_pooling import AttentionPooling
+from recurra.attention import Attention, AttentionPooling
 from recurra.embedding import Embedding
 from recurra.feedforward import Stateless
 from recurra.formula.operations import Role

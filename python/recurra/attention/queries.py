@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from . import _core
-from ._attend import attend, attend_back, by_layout, by_sequence, product, within
-from ._attending import Attending, AttentionTape
-from ._checks import check_array, check_dtype, check_flag, check_lengths, check_rng, check_size
-from ._quiet import quiet
-from ._tapes import versions_of
-from .linear import Linear
+from recurra import _core
+from recurra._checks import check_array, check_dtype, check_flag, check_lengths, check_rng, check_size
+from recurra._quiet import quiet
+from recurra._tapes import versions_of
+from recurra.linear import Linear
+
+from .base import Attending, AttentionTape
+from .weighing import attend, attend_back, by_layout, by_sequence, product, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .module import Array
-    from .recurrent import Seed
+    from recurra.module import Array
+    from recurra.recurrent import Seed
 
 F32 = np.dtype(np.float32)
 
@@ -152,7 +153,7 @@ class Attention(Attending):
         tape = AttentionTape(self._parts_key, versions, kept) if taped else None
         out = by_layout(weights, self.batch_first, ndim == 3)
         if tape is not None:
-            tape.weights = out
+            tape.weights = out = out.copy() if np.shares_memory(out, weights) else out  # the caller's to change
         return by_layout(context, self.batch_first, ndim == 3), out, tape
 
     def _scores(self, asked: Array, keys: Array) -> tuple[Array, Any]:

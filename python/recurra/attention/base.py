@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_array, check_flag, check_size, shown
-from ._tapes import PartsTape, check_tape, versions_of
-from .composite import Composite, check_arrays
-from .module import Module
+from recurra._checks import check_array, check_flag, check_size, shown
+from recurra._tapes import PartsTape, check_tape, versions_of
+from recurra.composite import Composite, check_arrays
+from recurra.module import Module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .module import Array
+    from recurra.module import Array
 
 F32 = np.dtype(np.float32)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
-from .linear import CORES
+from recurra import _core
+from recurra.linear import CORES
 
 if TYPE_CHECKING:
-    from .module import Array
+    from recurra.module import Array
 
 
 def product(x: Array, w: Array) -> Array:

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from . import _core
-from ._attend import attend, attend_back, by_layout, by_sequence, within
-from ._attending import Attending, AttentionTape
-from ._checks import check_array, check_dtype, check_flag, check_lengths, check_rng, check_size
-from ._quiet import quiet
-from ._tapes import versions_of
-from .linear import Linear
+from recurra import _core
+from recurra._checks import check_array, check_dtype, check_flag, check_lengths, check_rng, check_size
+from recurra._quiet import quiet
+from recurra._tapes import versions_of
+from recurra.linear import Linear
+
+from .base import Attending, AttentionTape
+from .weighing import attend, attend_back, by_layout, by_sequence, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .module import Array
-    from .recurrent import Seed
+    from recurra.module import Array
+    from recurra.recurrent import Seed
 
 F32 = np.dtype(np.float32)
 
