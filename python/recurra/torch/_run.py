@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.autograd.function import Function
 
-from ._networks import network_of
+from ._networks import array_of, network_of
 from ._packed import packed_rows, padded_steps
 
 if TYPE_CHECKING:
@@ -130,11 +130,6 @@ class Call:
             *[torch.from_numpy(dinputs[name]) if name in dinputs else None for name in self.inputs],
             *[None if part is None else torch.from_numpy(part) for part in dparameters],
         )
-
-
-def array_of(tensor: Any) -> Any:
-    """The tensor's own memory as an array."""
-    return (tensor.detach() if tensor.requires_grad else tensor).numpy()
 
 
 class Run(Function):  # type: ignore[misc]
