@@ -107,6 +107,8 @@ def _check_own(layer: Any) -> None:
     names = [name for name in layer.params if not isinstance(name, str)]
     if names:
         raise TypeError(f"params: expected names that are strings, got {shown(names[0])}")
+    if not list(layer.params):
+        raise ValueError(f"model: expected leaves() to be layers with parameters, got none in {shown(layer)}")
 
 
 def _lent(params: Any) -> Any:
