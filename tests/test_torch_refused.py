@@ -44,6 +44,9 @@ def test_memory_that_has_been_freed_is_not_read(left):
     ):
         with refused(RuntimeError, r"\S+"):
             call()
+    for name, given in (("lengths", freed(4, left=left)), ("resets", freed(5, 4, left=left))):
+        with refused((RuntimeError, TypeError), name):
+            lstm(x, **{name: given})
     lstm = recurra.torch.LSTM(2, 3)  # that holds no view of its weights yet, which torch then wouldn't free
     lstm.weight_ih_l0.data.untyped_storage().resize_(left)
     with refused(RuntimeError, r"LSTM\.weight_ih_l0"):
@@ -109,3 +112,10 @@ def test_options_that_modules_lack_may_be_given_as_none():
         with refused(TypeError, "zoneout"):
             module(2, 3, zoneout=value)
     module(2, 3, zoneout=0.0, tokens=False, seed=None)
+
+
+def test_a_nested_tensor_in_a_parameter_ends_no_process():
+    gru = recurra.torch.GRU(2, 3)
+    gru.bias_ih_l0.data = torch.nested.nested_tensor([torch.zeros(2, 3)], layout=torch.jagged)
+    with refused(ValueError, r"GRU\.bias_ih_l0"):
+        gru(torch.zeros(5, 4, 2))

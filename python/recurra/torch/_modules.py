@@ -80,7 +80,11 @@ def plain_array(name: str, value: Any, what: str) -> Any:
     try:
         return array_of(torch.as_tensor(value), name)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise TypeError(f"{name}: expected a tensor of {what} on the CPU, got {shown(value)}") from error
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(f"{name}: expected a tensor of {what}, got {shown(value)}") from error
+        check_memory(name, value)  # torch's repr of one without memory ends the process
+        got = f"one of {value.dtype} and {value.layout} on {value.device}"
+        raise TypeError(f"{name}: expected a dense tensor of {what} on the CPU, got {got}") from error
 
 
 def named_inputs(inputs: Any) -> tuple[tuple[str, ...], tuple[Any, ...]]:

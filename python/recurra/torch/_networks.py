@@ -193,6 +193,8 @@ def check_memory(name: str, tensor: Any) -> None:
 
     torch's `numpy` makes an array of it all the same, which would be read beyond its end.
     """
+    if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
+        return  # which has no such storage, and no array either
     size, held = tensor.nbytes, tensor.untyped_storage().nbytes()
     if size <= held and tensor.is_contiguous() and not tensor.storage_offset():
         return

@@ -183,6 +183,9 @@ def outputs_of(call: Call, tensors: Sequence[Any], parameters: Sequence[Any]) ->
         outputs: tuple[Any, ...] = TransformedRun.apply(call, *tensors, *parameters)
         return outputs
     if torch.is_grad_enabled():
+        for tensor in parameters:
+            if tensor.is_nested:  # assigned to its `data`: autograd would end the process
+                raise TypeError("parameters: expected dense tensors, got a nested one")
         for tensor in (*parameters, *tensors):
             if tensor is not None and tensor.requires_grad:
                 return apply_run(call, *tensors, *parameters)  # type: ignore[no-any-return]
