@@ -312,7 +312,7 @@ def test_wrong_arguments_change_nothing(tmp_path):
         (TypeError, "optimizer: expected True", lambda: recurra.load(path, optimizer="adam")),
         (ValueError, "optimizer: expected True, or into=", lambda: recurra.load(path, optimizer=recurra.Adam(layer))),
         (FileNotFoundError, "No such file", lambda: recurra.load(tmp_path / "none")),
-        (FileNotFoundError, "No such file", lambda: recurra.save(tmp_path / "none" / "a", layer)),
+        (FileNotFoundError, "folder that is there", lambda: recurra.save(tmp_path / "none" / "a", layer)),
         (IsADirectoryError, "directory|folder", lambda: recurra.load(tmp_path)),
         (IsADirectoryError, "directory|folder", lambda: recurra.save(tmp_path, layer)),
     ]:

@@ -167,6 +167,12 @@ class Layers {
       ++member;
     }
     if (member < tuple.size()) layer.frozen = py::cast<Index>(tuple[member++]);
+    for (const auto &entry : layer.parameters->entries) {
+      const Index rows = entry.shape.empty() ? 0 : entry.shape[0];
+      if (layer.frozen != -1 && (layer.frozen < 0 || layer.frozen >= rows)) {
+        throw std::runtime_error("layers: expected a row that every parameter has, or -1");
+      }
+    }
     layer.groups =
         groups_of(member < tuple.size() ? py::object(tuple[member]) : py::int_(0), layer.parameters->entries.size());
     return layer;

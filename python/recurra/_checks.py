@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -36,6 +37,11 @@ def check_index(name: str, value: object, what: str) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{name}: expected {what}, got {shown(value)}") from None
+
+
+def is_listed(value: object) -> bool:
+    """Whether it has members to go through: an array of no axes says that it has."""
+    return isinstance(value, Iterable) and not (isinstance(value, np.ndarray) and np.asarray(value).ndim == 0)
 
 
 def check_size(name: str, value: object, most: int = 2**62) -> int:
@@ -73,7 +79,7 @@ def check_dtype(value: object) -> np.dtype[Any]:
     """float32 or float64."""
     try:
         dtype: np.dtype[Any] = np.dtype(value)  # type: ignore[call-overload]
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError: a text that isn't UTF-8
         raise TypeError(f"dtype: expected float32 or float64, got {shown(value)}") from error
     if value is None or dtype not in FLOATS or not dtype.isnative:
         raise TypeError(f"dtype: expected float32 or float64, got {shown(value)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._checks import shown
+from ._checks import is_listed, shown
 from ._own_layer import check_leaf, dtypes_of, missing_of_layer
 from .attention import AttentionPooling
 from .embedding import Embedding
@@ -43,6 +43,8 @@ def check_kind(layer: Any) -> None:
             "layers: expected layers over sequences or single values, or objects with their methods, such as those of "
             f"a subclass of recurra.Composite, got {shown(layer)}{lacks}"
         )
+    if not is_listed(leaves := layer.leaves()):
+        raise TypeError(f"layers: expected leaves() to return a list, got {shown(leaves)} of {type(layer).__name__}")
 
 
 def check_parameters(layers: Sequence[Any]) -> None:

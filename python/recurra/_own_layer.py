@@ -181,10 +181,22 @@ def load_leaves(states: Iterable[tuple[Any, Mapping[str, Array]]]) -> None:
     plain: list[tuple[Any, Mapping[str, Array]]] = []
     for leaf, state in states:
         (able if hasattr(leaf, "load_state_dict") else plain).append((leaf, state))
+    for own in [leaf for leaf, _ in plain] + [leaf for layer, _ in able for leaf in layer.leaves()]:
+        _check_writeable(own)  # before the first one changes
     load_all(able)
     for leaf, state in plain:
         for name, array in leaf.params.items():
             array[...] = loadable(state[name])
+
+
+def _check_writeable(leaf: Any) -> None:
+    """Raises unless a leaf has arrays that can be changed, or a way of its own to change them."""
+    if isinstance(leaf, Module) or hasattr(leaf, "load_state_dict"):
+        return
+    for name, array in leaf.params.items():
+        if not isinstance(array, np.ndarray) or not np.asarray(array).flags.writeable:
+            got = "a read-only one" if isinstance(array, np.ndarray) else type(array).__name__
+            raise ValueError(f"params[{name!r}]: expected a writeable numpy.ndarray, got {got}")
 
 
 def keywords_of(function: Callable[..., Any]) -> frozenset[str]:

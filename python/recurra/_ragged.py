@@ -27,12 +27,12 @@ def check_sequences(name: str, value: Any) -> list[Array]:
     """At least one array of numbers (t, …), all of one dtype and of the same shape behind the first axis."""
     if not isinstance(value, (list, tuple, np.ndarray)):
         raise TypeError(f"{name}: expected a list of arrays (t, …), got {shown(value)}")
-    if not len(value):
-        raise ValueError(f"{name}: expected at least one, got none")
     if isinstance(value, np.ndarray):
         value = plain_array(name, value, "biuf", "numbers", "float32")
         if value.ndim < 2:
             raise ValueError(f"{name}: expected (B, t, …), got {value.shape}")
+    if not len(value):
+        raise ValueError(f"{name}: expected at least one, got none")
     arrays = [plain_array(f"{name}[{i}]", one, "biuf", "numbers", "float32") for i, one in enumerate(value)]
     first = arrays[0]
     for i, array in enumerate(arrays):

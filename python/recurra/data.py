@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_flag, check_size, plain_array
+from ._checks import check_flag, check_index, check_size, plain_array
 from ._ragged import check_from_0, check_length, check_sequences, check_value, padded
 
 if TYPE_CHECKING:
@@ -201,6 +201,9 @@ class Epoch:
         return len(self._order)
 
     def __getitem__(self, index: int) -> tuple[Array, Any, Array]:
+        index = check_index("index", index, "the number of a batch")
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index: expected a number of one of {len(self)} batches, got {index}")
         return self._source._batch(self._order[index])
 
     def __iter__(self) -> Iterator[tuple[Array, Any, Array]]:

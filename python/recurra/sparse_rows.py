@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_array, check_dtype, plain_array, shown
+from ._checks import check_array, check_dtype, check_size, plain_array, shown
 
 if TYPE_CHECKING:
     from .module import Array
@@ -21,14 +21,22 @@ class SparseRows:
     Args:
         shape: the table's, (count, features).
         dtype: float32 or float64.
+
+    Raises:
+        TypeError, ValueError: it is no table's shape, or another dtype.
     """
 
     # The core reads `_parts`, a pair, and puts `_none` in its place: so both always change together.
     __slots__ = ("_none", "_parts", "dtype", "shape")
 
     def __init__(self, shape: tuple[int, int], dtype: object = np.float32) -> None:
-        self.shape, self.dtype = shape, check_dtype(dtype)
-        self._none = (np.empty(0, np.int64), np.empty((0, shape[1]), self.dtype))
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(f"shape: expected (count, features), got {shown(shape)}")
+        if len(shape) != 2:
+            raise ValueError(f"shape: expected (count, features), got {shown(shape)}")
+        count, features = (check_size("shape", size) for size in shape)
+        self.shape, self.dtype = (count, features), check_dtype(dtype)
+        self._none = (np.empty(0, np.int64), np.empty((0, features), self.dtype))
         self._parts = self._none
 
     @property

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from recurra._files import checked_path
 from recurra.weights.errors import FormatError
 
 from .limits import MOST_BYTES, MOST_NODES, MOST_TENSORS
@@ -27,7 +28,7 @@ def model_of(source: object) -> tuple[Any, Path | None]:
     elif isinstance(source, bytes):
         model, folder = _parsed(onnx, source, "model"), None
     elif isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = Path(checked_path("model", source))
         model, folder = _parsed(onnx, _read(path), path.name), path.parent
     else:
         raise TypeError(f"model: expected a path, bytes or an onnx.ModelProto, got {type(source).__name__}")

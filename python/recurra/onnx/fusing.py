@@ -35,8 +35,10 @@ class Biases:
 
     def joined(self, node: Node, constants: Mapping[str, Array]) -> Node:
         """A MatMul with the bias as a third input and the sum as its output, if there is one; else the same node."""
+        if node.op_type != "MatMul":  # others may have no outputs at all
+            return node
         weight, adder = node.constant(1), self._adders.get(node.outputs[0])
-        if node.op_type != "MatMul" or weight is None or weight.ndim != 2 or adder is None:
+        if weight is None or weight.ndim != 2 or adder is None:
             return node
         (name,) = (other for other in adder.input if other != node.outputs[0])
         bias = constants.get(name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recurra._checks import shown
+from recurra._checks import is_listed, shown
 
 from .nodes import defaults_of
 
@@ -143,7 +143,7 @@ class Network:
         return results
 
     def _wanted(self, outputs: Sequence[str]) -> tuple[str, ...]:
-        if isinstance(outputs, str) or not all(isinstance(name, str) for name in outputs):
+        if isinstance(outputs, str) or not is_listed(outputs) or not all(isinstance(name, str) for name in outputs):
             raise TypeError(f"outputs: expected a list of names, got {shown(outputs)}")
         known = [port.name for port in self.outputs]
         for name in outputs:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import recurra
 from recurra._checks import check_dtype, check_flag, check_index
+from recurra._files import checked_target, replace_file
 from recurra.formula.operations import InputShape
 from recurra.recurrent import Recurrent
 from recurra.single_steps import SingleStep
@@ -67,8 +67,10 @@ def to_onnx(
         ImportError: the package onnx is missing.
         TypeError: the model, or a member of it, is something else; or an argument is.
         ValueError: an argument is out of range, or the model is of float64 and `dtype` isn't said.
+        OSError: the file can't be written; what was there still is.
     """
     onnx = onnx_package("to_onnx")
+    target = None if path is None else checked_target("path", path)
     members = _members(model)
     opset = check_index("opset", opset, "an integer")
     newest = min(NEWEST, onnx.defs.onnx_opset_version())
@@ -88,8 +90,8 @@ def to_onnx(
         producer_name="recurra",
         producer_version=recurra.__version__,
     )
-    if path is not None:
-        Path(path).write_bytes(made.SerializeToString(deterministic=True))
+    if target is not None:
+        replace_file(target[0], made.SerializeToString(deterministic=True), target[1])
     return made
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from recurra._checks import check_number, shown
+from recurra._checks import check_number, is_listed, shown
 from recurra.module import address, identity_of
 
 from .leaves import leaves_of, models_of
@@ -103,7 +103,7 @@ def places_of(model: Any, names: Names | None) -> list[Place]:
     if callable(names):
         chosen = [name for name in named if names(name)]
     else:
-        patterns = [names] if isinstance(names, str) else list(names) if isinstance(names, Iterable) else [names]
+        patterns: list[Any] = [names] if isinstance(names, str) or not is_listed(names) else list(names)
         for pattern in patterns:
             if not isinstance(pattern, str):
                 raise TypeError(f"names: expected names, patterns or a function of a name, got {shown(pattern)}")

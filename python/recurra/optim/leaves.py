@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recurra import _core
-from recurra._checks import shown
+from recurra._checks import is_listed, shown
 from recurra.embedding import Embedding
 from recurra.module import Module, identity_of
 
@@ -86,7 +86,7 @@ def leaves_of(model: Any) -> list[Any]:
 
 def models_of(model: Any) -> list[Any]:
     """A model in a list, or those of several."""
-    several = not _has_leaves(model) and hasattr(model, "__iter__")
+    several = not _has_leaves(model) and is_listed(model)
     models = list(model) if several else [model]
     if not models or not all(_has_leaves(one) for one in models):
         raise TypeError(f"model: expected a layer or several, or an object with leaves(), got {shown(model)}")
@@ -107,6 +107,8 @@ def _check_own(layer: Any) -> None:
     names = [name for name in layer.params if not isinstance(name, str)]
     if names:
         raise TypeError(f"params: expected names that are strings, got {shown(names[0])}")
+    if not list(layer.params):
+        raise ValueError(f"model: expected leaves() to be layers with parameters, got none in {shown(layer)}")
 
 
 def _lent(params: Any) -> Any:

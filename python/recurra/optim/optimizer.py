@@ -162,6 +162,8 @@ class Optimizer(Attributes):
             return moments
         missing = [i for i, group in enumerate(self._groups) if i not in self._made[name] and needed(group)]
         if missing:
+            for leaf in self._leaves:
+                _ = leaf.parameters  # which are looked at before moments of their shapes are made
             for leaf, of, arrays in zip(self._leaves, self._places, moments, strict=True):
                 for key, p in leaf.layer.params.items():
                     if of[key] in missing:

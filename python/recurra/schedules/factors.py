@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from recurra._checks import check_number, shown
+from recurra._checks import check_number, is_listed, shown
 
 from .schedule import FROM_0, Schedule, check_count, check_factor, check_optimizer, per_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class Factor(Schedule):
@@ -161,7 +160,7 @@ def check_gamma(value: object) -> float:
 
 def check_milestones(value: Any) -> list[int]:
     """Integers from 0 up."""
-    if not isinstance(value, Iterable):
+    if not is_listed(value):
         raise TypeError(f"milestones: expected integers from 0 up, in a list, got {shown(value)}")
     return [check_count("milestones", one) for one in value]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from recurra._checks import shown
+from recurra._checks import is_listed, shown
 
 from .factors import check_milestones
 from .schedule import RateSetter, Schedule
@@ -76,7 +76,7 @@ class SequentialLR(Schedule):
 
 
 def _check_schedules(value: Any, optimizer: Any) -> list[Schedule]:
-    schedules = list(value) if hasattr(value, "__iter__") else [value]
+    schedules = list(value) if is_listed(value) else [value]
     if not schedules:
         raise ValueError("schedulers: expected at least one, got none")
     for schedule in schedules:

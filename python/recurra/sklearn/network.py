@@ -84,9 +84,9 @@ def check_parameters(estimator: Any) -> None:
             f"schedule: expected None or a function of the optimizer, such as recurra.schedules.StepLR with arguments, "
             f"got {shown(estimator.schedule)}"
         )
-    if estimator.output not in OUTPUTS:
+    if not isinstance(estimator.output, str) or estimator.output not in OUTPUTS:
         raise ValueError(f"output: expected 'last' or 'steps', got {shown(estimator.output)}")
-    if not any(estimator.verbose == value for value in (0, 1, 2, "bar")):
+    if not (isinstance(estimator.verbose, (int, str)) and estimator.verbose in (0, 1, 2, "bar")):
         raise ValueError(f"verbose: expected 0, 1, 2 or 'bar', got {shown(estimator.verbose)}")
     if estimator.cell_options is not None and not hasattr(estimator.cell_options, "keys"):
         raise TypeError(f"cell_options: expected a dict of a layer's arguments, got {shown(estimator.cell_options)}")

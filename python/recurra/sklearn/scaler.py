@@ -10,6 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from recurra._checks import shown
+
 from .inputs import read
 from .sequences import Sequences, of_lengths
 
@@ -44,6 +46,8 @@ class SequenceScaler(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None) -> SequenceScaler:  # noqa: ARG002
         """Fits the scaler to all steps; y is ignored."""
         sequences = read(self, X, reset=True)
+        if self.scaler is not None and not (hasattr(self.scaler, "fit") and hasattr(self.scaler, "transform")):
+            raise TypeError(f"scaler: expected a transformer of tables, got {shown(self.scaler)}")
         self.scaler_ = clone(self.scaler) if self.scaler is not None else StandardScaler()
         self.scaler_.fit(sequences.flat)
         self._columns = np.asarray(self.scaler_.transform(sequences.flat[:1])).shape[1]

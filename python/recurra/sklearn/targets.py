@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from recurra._checks import shown
+
 if TYPE_CHECKING:
     from recurra._checks import Array
 
@@ -27,6 +29,8 @@ def per_sample(name: str, value: Any, sequences: Sequences, steps: bool) -> Arra
         return _of_rows(name, value, sequences, steps)
     if not steps:
         array = _as_array(value)
+        if not array.ndim:
+            raise TypeError(f"{name}: expected one for each sequence, got {shown(value)}")
         if len(array) != len(sequences):
             raise _inconsistent(name, len(sequences), len(array))
         return array

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils.validation import check_array
 
+from recurra._checks import is_listed, shown
+
 if TYPE_CHECKING:
     from recurra._checks import Array
 
@@ -41,6 +43,8 @@ def read_series(X: Any, past: Any, known: Any, more: int) -> Series:
     Raises:
         TypeError, ValueError: there is no series, or NaN in one, or there are inputs for more or fewer steps.
     """
+    if not is_listed(X):
+        raise TypeError(f"X: expected a series or several, got {shown(X)}")
     array = np.asarray(X) if hasattr(X, "__array__") else None
     single = array.ndim == 1 and array.dtype.kind != "O" if array is not None else _is_numbers(X)
     rows = [X] if single else list(X) if array is None else list(array)
@@ -76,6 +80,8 @@ def _inputs(name: str, given: Any, single: bool, lengths: list[int]) -> list[Arr
     """(steps, columns) for each series; without columns where nothing is given."""
     if given is None:
         return [np.empty((length, 0)) for length in lengths]
+    if not is_listed(given):
+        raise TypeError(f"{name}: expected an array, or a list of one for each series, got {shown(given)}")
     rows = [given] if single else list(given.to_numpy() if hasattr(given, "iloc") else given)
     if len(rows) != len(lengths):
         raise ValueError(f"{name}: expected inputs of {len(lengths)} series, got {len(rows)}")
@@ -83,6 +89,8 @@ def _inputs(name: str, given: Any, single: bool, lengths: list[int]) -> list[Arr
         check_array(row, dtype=np.float64, ensure_2d=False, ensure_min_samples=0, input_name=name) for row in rows
     ]
     arrays = [array[:, None] if array.ndim == 1 else array for array in arrays]
+    if not arrays[0].ndim:
+        raise ValueError(f"{name}: expected (steps, columns) for each series, got a number")
     for i, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
         if array.shape != (length, arrays[0].shape[1]):
             raise ValueError(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from ._networks import check_parameters, check_tensor, names_of, tensors_of
+from recurra._checks import shown
+
+from ._networks import array_of, check_memory, check_parameters, check_tensor, shapes_of, tensors_of
 from ._packed import padded_steps
 from ._run import Call, outputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ._networks import Held, Kind
 
 TRACED = "expected a module of torch.nn's RNN, LSTM, GRU or their cells without further arguments where it is traced"
@@ -57,19 +59,41 @@ class CoreModule:
             raise NotImplementedError(f"{type(self).__name__}: {TRACED}, got {', '.join(given)}")
         return self._own_forward(input, hx)
 
-    def _refuse(self, error: Exception, input: Any, hx: Any) -> None:  # noqa: A002
-        """For arguments that the core refuses: raises torch's own error where it has one, or says what is wrong."""
-        names = names_of(self)
-        check_parameters(self, names, tensors_of(self, names))
-        try:
-            with torch.no_grad():
+    def _refuse(self, error: Exception, input: Any, hx: Any, plain: bool) -> None:  # noqa: A002
+        """For arguments that the core refuses: raises torch's own error where it has one, or says what is wrong.
+
+        torch has none where the call isn't `plain`, but has arguments that torch.nn doesn't know.
+        """
+        shapes = shapes_of(self)
+        check_parameters(self, shapes, tensors_of(self, shapes))
+        if plain:
+            with torch.no_grad(), suppress(NotImplementedError):
                 self._own_forward(input, hx)
-        except NotImplementedError:
-            pass
         x = input.data if isinstance(input, PackedSequence) else input
         for name, tensor in (("input", x), *[("hx", part) for part in self._parts(hx) if part is not None]):
             check_tensor(name, tensor)
         raise error
+
+
+def plain_array(name: str, value: Any, what: str) -> Any:
+    """What has no gradients, a tensor or what torch makes one of, as an array."""
+    try:
+        return array_of(torch.as_tensor(value), name)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(f"{name}: expected a tensor of {what}, got {shown(value)}") from error
+        check_memory(name, value)  # torch's repr of one without memory ends the process
+        got = f"one of {value.dtype} and {value.layout} on {value.device}"
+        raise TypeError(f"{name}: expected a dense tensor of {what} on the CPU, got {got}") from error
+
+
+def named_inputs(inputs: Any) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """The names and the tensors of what a formula's cell reads."""
+    if not isinstance(inputs, Mapping):
+        raise TypeError(f"inputs: expected a dict of tensors by name, got {type(inputs).__name__}")
+    for name, tensor in inputs.items():
+        check_tensor(f"inputs[{name!r}]", tensor)
+    return tuple(inputs), tuple(inputs.values())
 
 
 @partial(torch.compiler.disable, recursive=True)
@@ -135,31 +159,30 @@ class Sequences(CoreModule):
     ) -> Any:
         call = Call(self, batch_first=self.batch_first)
         try:
-            parameters = tensors_of(self, names_of(self))
+            parameters = tensors_of(self, shapes_of(self))
             states = self._parts(hx)
             packed = input if isinstance(input, PackedSequence) else None
             x = input if packed is None else packed.data
             if packed is not None:
                 check_packed(lengths=lengths, inputs=inputs, resets=resets)
+                check_memory("input.data", x)
                 call.batch_sizes, call.batch_first = packed.batch_sizes, False
                 states = permuted(states, packed.sorted_indices)
             if x.dtype is not parameters[0].dtype and torch._C._is_any_autocast_enabled():
                 x = cast(x, parameters[0].dtype)
                 states = tuple([cast(state, parameters[0].dtype) for state in states])
             if lengths is not None:
-                call.lengths = torch.as_tensor(lengths).numpy()
+                call.lengths = plain_array("lengths", lengths, "integers")
             if resets is not None:
-                call.resets = torch.as_tensor(resets).numpy()
+                call.resets = plain_array("resets", resets, "bool")
             values = ()
-            if inputs:
-                call.inputs, values = tuple(inputs), tuple(inputs.values())
+            if inputs is not None:
+                call.inputs, values = named_inputs(inputs)
             if self.training and self.dropout and self.num_layers > 1:
                 call.draw = partial(self._draw, x, call.batch_sizes)
             y, *state = outputs_of(call, (x, *states, *values), parameters)
         except (TypeError, ValueError, AttributeError) as error:
-            if lengths is not None or inputs is not None or resets is not None:
-                raise
-            return self._refuse(error, input, hx)
+            return self._refuse(error, input, hx, lengths is None and inputs is None and resets is None)
         if packed is not None:
             y = PackedSequence(y, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
             state = permuted(state, packed.unsorted_indices)
@@ -214,16 +237,14 @@ class Steps(CoreModule):
     def _run(self, input: Any, hx: Any, inputs: Mapping[str, Any] | None = None) -> Any:  # noqa: A002
         call = Call(self, single=True)
         try:
-            parameters = tensors_of(self, names_of(self))
+            parameters = tensors_of(self, shapes_of(self))
             x, states, values = input, self._parts(hx), ()
             if x.dtype is not parameters[0].dtype and torch._C._is_any_autocast_enabled():
                 x = cast(x, parameters[0].dtype)
                 states = tuple([cast(state, parameters[0].dtype) for state in states])
-            if inputs:
-                call.inputs, values = tuple(inputs), tuple(inputs.values())
+            if inputs is not None:
+                call.inputs, values = named_inputs(inputs)
             state = outputs_of(call, (x, *states, *values), parameters)
         except (TypeError, ValueError, AttributeError) as error:
-            if inputs is not None:
-                raise
-            return self._refuse(error, input, hx)
+            return self._refuse(error, input, hx, inputs is None)
         return state[0] if self._states == 1 else state

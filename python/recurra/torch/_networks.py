@@ -16,7 +16,7 @@ import torch
 from recurra.recurrent import NETWORKS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from recurra import _core
     from recurra.formula import Formula
@@ -62,9 +62,9 @@ def empty_network(kind: Kind, dtype: Any) -> Network:
 class Held:
     """A network, and where the tensors lay whose values it has."""
 
-    __slots__ = ("arrays", "dtype", "names", "network", "places")
+    __slots__ = ("arrays", "dtype", "network", "places", "shapes")
 
-    names: tuple[str, ...]  # of the parameters, in the order of the core's table
+    shapes: dict[str, tuple[int, ...]]  # of the parameters by name, in the order of the core's table
     network: Network
     dtype: torch.dtype
     places: tuple[tuple[int, torch.Size], ...]  # of contiguous tensors: address and shape
@@ -81,7 +81,7 @@ def nothing() -> None:
     """What is in a pickle in the place of a network."""
 
 
-def tensors_of(module: Any, names: Sequence[str]) -> list[Any]:
+def tensors_of(module: Any, names: Collection[str]) -> list[Any]:
     """The tensors that are the module's parameters now: whatever has been put in their place, too."""
     own = module._parameters
     try:
@@ -116,46 +116,53 @@ def network_of(module: Any, tensors: Sequence[Any]) -> Network:
         held = moved(module, held, tensors)
     if not held.network.holds(held.arrays):
         fresh = Held()
-        fresh.names, fresh.dtype, fresh.places, fresh.arrays = held.names, held.dtype, held.places, held.arrays
+        fresh.shapes, fresh.dtype, fresh.places, fresh.arrays = held.shapes, held.dtype, held.places, held.arrays
         fresh.network = held.network.holding(held.arrays)
         module.__dict__["_held"] = held = fresh
     return held.network
 
 
-def names_of(module: Any) -> tuple[str, ...]:
-    """The names of the module's parameters in the order of the core's table."""
+def shapes_of(module: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of the module's parameters by name, in the order of the core's table."""
     held: Held | None = module.__dict__.get("_held")
     if held is None:
         held = Held()
         kind: Kind = module._kind()
         held.network = empty_network(kind, "float32")
-        held.names, held.dtype, held.places, held.arrays = tuple(held.network.parameters.views()), torch.float32, (), ()
+        held.shapes = {name: view.shape for name, view in held.network.parameters.views().items()}
+        held.dtype, held.places, held.arrays = torch.float32, (), ()
         module.__dict__["_held"] = held
-    return held.names
+    return held.shapes
 
 
 def moved(module: Any, held: Held, tensors: Sequence[Any]) -> Held:
     """The same network, or one of another dtype, beside other tensors."""
-    check_parameters(module, held.names, tensors)
+    check_parameters(module, held.shapes, tensors)
     dtype = tensors[0].dtype
     fresh = Held()
-    fresh.names, fresh.dtype, fresh.network = held.names, dtype, held.network
+    fresh.shapes, fresh.dtype, fresh.network = held.shapes, dtype, held.network
     if dtype is not held.dtype:
         fresh.network = empty_network(module._kind(), DTYPES[dtype])
     lying = [tensor.detach().contiguous() for tensor in tensors]
-    fresh.arrays = tuple(tensor.numpy() for tensor in lying)
+    fresh.arrays = tuple(array_of(tensor) for tensor in lying)
     fresh.places = tuple((tensor.data_ptr(), tensor.shape) for tensor in lying)
     module.__dict__["_held"] = fresh
     return fresh
 
 
-def check_parameters(module: Any, names: Sequence[str], tensors: Sequence[Any]) -> None:
-    """Tensors that the core can read, all of one dtype."""
-    title, dtype = type(module).__name__, tensors[0].dtype
-    for name, tensor in zip(names, tensors, strict=True):
+def check_parameters(module: Any, shapes: dict[str, tuple[int, ...]], tensors: Sequence[Any]) -> None:
+    """Tensors that the core can read, of the module's shapes and all of one dtype.
+
+    Before torch.nn's forward sees them, too, which reads beyond the end of a weight that is too small.
+    """
+    title, first = type(module).__name__, next(iter(shapes))
+    for (name, shape), tensor in zip(shapes.items(), tensors, strict=True):
         check_tensor(f"{title}.{name}", tensor)
-        if tensor.dtype is not dtype:
-            raise TypeError(f"{title}.{name}: expected {dtype}, as of {names[0]}, got {tensor.dtype}")
+        if tensor.dtype is not tensors[0].dtype:
+            raise TypeError(f"{title}.{name}: expected {tensors[0].dtype}, as of {first}, got {tensor.dtype}")
+        if tensor.shape != shape:
+            raise ValueError(f"{title}.{name}: expected {shape}, got {tuple(tensor.shape)}")
+        check_memory(f"{title}.{name}", tensor)
 
 
 def check_tensor(name: str, tensor: Any) -> None:
@@ -170,3 +177,28 @@ def check_tensor(name: str, tensor: Any) -> None:
         )
     if tensor.layout is not torch.strided:
         raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout}")
+
+
+def array_of(tensor: Any, name: str = "tensor") -> Any:
+    """The tensor's own memory as an array."""
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    if not torch.compiler.is_compiling():  # which traces what comes after a break in its graph, and not this
+        check_memory(name, tensor)
+    return tensor.resolve_neg().numpy()
+
+
+def check_memory(name: str, tensor: Any) -> None:
+    """A tensor whose storage hasn't been freed or cut under it, as `untyped_storage().resize_` does.
+
+    torch's `numpy` makes an array of it all the same, which would be read beyond its end.
+    """
+    if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
+        return  # which has no such storage, and no array either
+    size, held = tensor.nbytes, tensor.untyped_storage().nbytes()
+    if size <= held and tensor.is_contiguous() and not tensor.storage_offset():
+        return
+    last = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    needed = (tensor.storage_offset() + last + 1) * tensor.element_size()
+    if size and held < needed:
+        raise RuntimeError(f"{name}: expected a tensor with a storage of {needed} bytes, got one of {held}")

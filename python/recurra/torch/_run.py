@@ -9,7 +9,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.autograd.function import Function
 
-from ._networks import network_of
+from ._networks import array_of, network_of
 from ._packed import packed_rows, padded_steps
 
 if TYPE_CHECKING:
@@ -133,13 +133,6 @@ class Call:
         )
 
 
-def array_of(tensor: Any) -> Any:
-    """The tensor's own memory as an array; of one that torch negates lazily, as parts of complex ones, a copy."""
-    if tensor.is_neg():
-        tensor = tensor.resolve_neg()
-    return (tensor.detach() if tensor.requires_grad else tensor).numpy()
-
-
 class Run(Function):  # type: ignore[misc]
     """Forward with a tape, backward through time: `apply(call, *tensors)`."""
 
@@ -193,6 +186,9 @@ def outputs_of(call: Call, tensors: Sequence[Any], parameters: Sequence[Any]) ->
     if forward_ad._current_level >= 0:  # tangents don't need requires_grad; Function refuses them
         return apply_run(call, *tensors, *parameters)  # type: ignore[no-any-return]
     if torch.is_grad_enabled():
+        for tensor in parameters:
+            if tensor.is_nested:  # assigned to its `data`: autograd would end the process
+                raise TypeError("parameters: expected dense tensors, got a nested one")
         for tensor in (*parameters, *tensors):
             if tensor is not None and tensor.requires_grad:
                 return apply_run(call, *tensors, *parameters)  # type: ignore[no-any-return]

@@ -33,8 +33,9 @@ class FormulaModule(CoreModule, torch.nn.Module):  # type: ignore[misc]
     def __init__(self, *args: Any, device: Any = None, dtype: Any = None, **options: Any) -> None:
         super().__init__()
         for name in REFUSED:
-            if options.get(name):
-                raise TypeError(f"{name}: expected none, as modules don't have it, got {shown(options[name])}")
+            value = options.pop(name, None)
+            if value is not None and not (isinstance(value, (bool, int, float)) and not value):
+                raise TypeError(f"{name}: expected none, as modules don't have it, got {shown(value)}")
         like = torch.empty((), device=device, dtype=dtype)
         check_tensor(type(self).__name__, like)
         layer = self._drawn(args, like.dtype, options)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recurra._checks import shown
+from recurra._checks import is_listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,6 +35,8 @@ class Carried(NamedTuple):
 
 def unpacked(name: str, items: Iterable[Any]) -> Iterator[Item]:
     """Each batch in its parts."""
+    if not is_listed(items):
+        raise TypeError(f"{name}: expected an iterable of batches for each epoch, got {shown(items)}")
     empty = True
     for item in items:
         parts = len(item) if isinstance(item, (tuple, list)) else 0

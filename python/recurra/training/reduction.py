@@ -72,11 +72,12 @@ class Reduction:
     def _summed(self, buffer: Array, size: int, values: Sequence[tuple[float, float]]) -> Array:
         """What the function makes of a buffer, the last part of which is made here."""
         buffer[size:] = [number for value, count in values for number in (value * count, count)]
+        shape = buffer.shape
         result = self._function(buffer)
         if result is None:
-            return buffer
-        if not isinstance(result, np.ndarray) or result.shape != buffer.shape or result.dtype != buffer.dtype:
-            raise TypeError(f"reduce: expected to return None or {buffer.dtype} {buffer.shape}, got {shown(result)}")
+            result = buffer
+        if not isinstance(result, np.ndarray) or result.shape != shape or result.dtype != self._dtype:
+            raise TypeError(f"reduce: expected to return None or {self._dtype} {shape}, got {shown(result)}")
         return result
 
 

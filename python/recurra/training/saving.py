@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra._checks import check_size, shown
+from recurra._checks import check_size
+from recurra._files import checked_path, checked_target
 from recurra.history import History
 
 if TYPE_CHECKING:
@@ -29,10 +30,8 @@ class Saving:
         name = "checkpoint" if self._path is not None else "resume"
         if importlib.util.find_spec("safetensors") is None:
             raise ImportError(f"{name}: expected safetensors, which is missing: pip install 'recurra[safetensors]'")
-        if self._path is not None and not self._path.parent.is_dir():
-            raise FileNotFoundError(
-                f"checkpoint: expected a path in a folder that is there, got {shown(str(self._path))}"
-            )
+        if self._path is not None:
+            checked_target("checkpoint", self._path)  # before an epoch is lost
 
     def begin(self, run: Run, metrics: list[str]) -> History:
         """The history so far, the run being brought to where it was then."""
@@ -65,7 +64,4 @@ class Saving:
 def _check_path(name: str, value: str | os.PathLike[str]) -> Path:
     from pathlib import Path  # 3 ms, for those who save only
 
-    try:
-        return Path(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected a path, got {shown(value)}") from None
+    return Path(checked_path(name, value))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra._checks import shown
+from recurra._checks import is_listed, shown
 from recurra.composite import Composite
 from recurra.definitions import FORMULAS
 from recurra.formula_layer import FormulaLayer
@@ -36,7 +36,7 @@ def named_types(types: Iterable[type[Any]]) -> dict[str, type[Any]]:
     Raises:
         TypeError, ValueError: it isn't several classes, or two have one name.
     """
-    if isinstance(types, type) or not hasattr(types, "__iter__"):
+    if isinstance(types, type) or not is_listed(types):
         raise TypeError(f"types: expected a list of classes, got {shown(types)}")
     named: dict[str, type[Any]] = {}
     for kind in types:

@@ -52,7 +52,13 @@ def save(path: str | os.PathLike[str], model: Any, *, optimizer: Optimizer | Non
     description = Description()
     description.add(model)
     header: dict[str, Any] = {"version": VERSION, "package": recurra.__version__, "layers": description.layers}
-    arrays = dict(model.state_dict())
+    state = model.state_dict()
+    if not hasattr(state, "keys"):
+        raise TypeError(f"model: expected a dict of arrays from state_dict(), got {shown(state)}")
+    arrays = dict(state)
+    for name in arrays:
+        if not isinstance(name, str):
+            raise TypeError(f"model: expected names from state_dict() that are strings, got {shown(name)}")
     if any(name.startswith(OPTIMIZER) for name in arrays):
         raise ValueError(f"model: expected names of parameters that don't begin with {OPTIMIZER}, got such")
     if optimizer is not None:
@@ -89,7 +95,7 @@ def load(
         OSError: there is no such file, or it can't be read.
     """
     own = named_types(types)
-    if into is not None and not callable(getattr(into, "load_state_dict", None)):
+    if into is not None and (isinstance(into, type) or not callable(getattr(into, "load_state_dict", None))):
         raise TypeError(f"into: expected a model, got {shown(into)}")
     if not isinstance(optimizer, (bool, Optimizer)):
         raise TypeError(f"optimizer: expected True, False or an optimizer, got {shown(optimizer)}")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
-from errno import EINVAL, ELOOP
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra._checks import shown
+from recurra._files import checked_path, checked_target, replace_file
 
 from .errors import FormatError
 from .safetensors_header import DTYPES, MOST_HEADER, MOST_TENSORS, check_name, read_header
@@ -40,20 +38,8 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Array], me
         OSError: the file can't be written; what was there still is.
     """
     content = _serialized(tensors, metadata)
-    target = os.path.realpath(_checked_path(path))
-    mode = None
-    with suppress(FileNotFoundError):
-        found = os.lstat(target)
-        if stat.S_ISLNK(found.st_mode):
-            raise OSError(ELOOP, os.strerror(ELOOP), str(path))
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(f"path: expected a file, got a folder, {shown(str(path))}")
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(EINVAL, "path: expected a regular file", str(path))
-        if not os.access(target, os.W_OK):
-            raise PermissionError(f"path: expected a file that may be written to, got {shown(str(path))}")
-        mode = stat.S_IMODE(found.st_mode)
-    _replace(target, content, mode)
+    target, mode = checked_target("path", path)
+    replace_file(target, content, mode)
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
@@ -68,7 +54,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
         OSError: there is no such file, or it can't be read.
     """
     library = _library()
-    name = _checked_path(path)
+    name = checked_path("path", path)
     if not stat.S_ISREG(os.stat(name).st_mode) and not os.path.isdir(name):  # noqa: PTH112, PTH116 (a pipe would wait)
         raise FormatError(f"{name!r}: expected a regular file, got something else")
     with open(name, "rb") as file:  # noqa: PTH123
@@ -121,37 +107,6 @@ def _serialized(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> by
     if length > MOST_HEADER:
         raise ValueError(f"tensors, metadata: expected up to {MOST_HEADER} bytes of names and texts, got {length}")
     return content
-
-
-def _replace(target: str, content: bytes, mode: int | None) -> None:
-    """Puts a file of that content in the place of another, whose mode it gets; None: a new one's."""
-    folder = os.open(Path(target).parent, os.O_RDONLY)
-    try:
-        beside = str(Path(target).parent / f".{os.urandom(8).hex()}.recurra")
-        file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            with open(file, "wb") as stream:  # noqa: PTH123 (it closes the descriptor)
-                if mode is not None:
-                    os.fchmod(file, mode)
-                stream.write(content)
-                stream.flush()
-                os.fsync(file)
-            os.replace(beside, target)  # noqa: PTH105
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(beside)  # noqa: PTH108
-            raise
-        with suppress(OSError):  # some file systems can't; the file is in its place all the same
-            os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _checked_path(path: object) -> str:
-    try:
-        return os.fsdecode(os.fspath(path))  # type: ignore[call-overload]
-    except TypeError:
-        raise TypeError(f"path: expected a path, got {shown(path)}") from None
 
 
 def _library() -> Any:

@@ -149,6 +149,8 @@ def _converted(name: str, ours: type[Any], module: Any) -> Any:
 
 def _loaded(ours: type[Any], options: Mapping[str, Any], module: Any) -> Any:
     """Our layer of these options, with a module's numbers."""
+    from recurra.torch._networks import check_memory
+
     tensors = {key: tensor.detach().cpu() for key, tensor in module.state_dict().items()}
     if not tensors:
         return ours(**options)
@@ -157,7 +159,9 @@ def _loaded(ours: type[Any], options: Mapping[str, Any], module: Any) -> Any:
         raise TypeError(f"module: expected float32 or float64, got {', '.join(kinds)}: convert it with module.float()")
     seed = {"seed": 0} if "seed" in signature(ours).parameters else {}
     layer = ours(**options, dtype=np.dtype(kinds.pop()), **seed)
-    layer.load_state_dict({key: np.array(tensor.numpy(), order="C") for key, tensor in tensors.items()})
+    for key, tensor in tensors.items():
+        check_memory(f"module.{key}", tensor)
+    layer.load_state_dict({key: np.array(tensor.resolve_neg().numpy(), order="C") for key, tensor in tensors.items()})
     return layer
 
 
