@@ -183,9 +183,7 @@ def test_what_lacks_a_method_is_refused():
 
     with refused(TypeError, "layers", form=r": expected .*Composite, got .*has no backward, leaves"):
         recurra.Sequential(recurra.Tanh(), Half())
-    with refused(
-        TypeError, "layers", form=r": expected one argument for each, got a list: write Sequential\(\*layers\)"
-    ):
+    with refused(TypeError, "layers", form=r": expected one argument for each, got a list: write \*layers"):
         recurra.Sequential([recurra.Tanh(), recurra.Tanh()])
 
 

@@ -49,10 +49,30 @@ py::dict views(const ParametersPtr<T> &parameters) {
   return result;
 }
 
+// What is to be taken off the names of a part of a larger model so that they fit, or "".
+std::string prefix_of(const ParameterTable &table, const py::dict &given) {
+  if (table.entries.empty()) return "";
+  const std::string first = "." + table.entries.front().name;
+  for (const auto &[key, value] : given) {
+    const std::string name = py::str(key);
+    if (name.size() < first.size() || name.compare(name.size() - first.size(), first.size(), first) != 0) continue;
+    const std::string prefix = name.substr(0, name.size() - first.size() + 1);
+    if (std::all_of(table.entries.begin(), table.entries.end(),
+                    [&](const auto &entry) { return given.contains(py::str(prefix + entry.name)); })) {
+      return prefix;
+    }
+  }
+  return "";
+}
+
 // Says which names are missing, and which are too many.
 [[noreturn]] void refuse_names(const ParameterTable &table, const py::dict &given, Name what) {
+  constexpr std::size_t kMost = 8;  // quoted; a large model has hundreds
   std::string got;
-  const auto add = [&](const char *kind, const std::string &name) { got += (got.empty() ? "" : ", ") + (kind + name); };
+  std::size_t count = 0;
+  const auto add = [&](const char *kind, const std::string &name) {
+    if (++count <= kMost) got += (got.empty() ? "" : ", ") + (kind + name);
+  };
   for (const auto &entry : table.entries) {
     if (!given.contains(key_of(entry))) add("no ", entry.name);
   }
@@ -61,6 +81,10 @@ py::dict views(const ParametersPtr<T> &parameters) {
     const bool known =
         std::any_of(table.entries.begin(), table.entries.end(), [&](const auto &entry) { return entry.name == name; });
     if (!known) add("also ", name);
+  }
+  if (count > kMost) got += " and " + std::to_string(count - kMost) + " more";
+  if (const std::string prefix = prefix_of(table, given); !prefix.empty()) {
+    got += ": take '" + prefix + "' off the names that begin with it, and leave the others out";
   }
   refuse_value(what, "the names of the parameters", got);
 }

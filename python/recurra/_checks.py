@@ -21,6 +21,17 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def converter(value: object) -> str:
+    """What makes a layer of another package's, as an error advises it; begins with a colon, or is empty."""
+    for kind in type(value).__mro__:
+        match kind.__module__.partition(".")[0], kind.__name__:
+            case "torch", "Module":
+                return ": recurra.from_torch makes a layer of PyTorch's modules"
+            case "keras", "Layer":
+                return ": recurra.from_keras makes a layer of Keras's"
+    return ""
+
+
 def caller_level() -> int:
     """The `stacklevel` by which a function of the package that calls this warns its first caller outside of it."""
     frame, level = sys._getframe(1), 1

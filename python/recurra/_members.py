@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._checks import is_listed, shown
+from ._checks import converter, is_listed, shown
 from ._own_layer import check_leaf, dtypes_of, missing_of_layer
 from .attention import AttentionPooling
 from .embedding import Embedding
@@ -25,9 +25,7 @@ POOLING = (AttentionPooling, Last)  # (T, B, F) -> (B, F)
 def check_kind(layer: Any) -> None:
     """Raises unless it is a layer that takes x alone, which a cell doesn't, or has the methods of one."""
     if isinstance(layer, (list, tuple)):
-        raise TypeError(
-            f"layers: expected one argument for each, got a {type(layer).__name__}: write Sequential(*layers)"
-        )
+        raise TypeError(f"layers: expected one argument for each, got a {type(layer).__name__}: write *layers")
     if isinstance(layer, SingleStep):
         raise TypeError(f"layers: expected layers over sequences or single values, got a cell, {shown(layer)}")
     if is_layer_type(type(layer)) and layer.formula.declared.inputs:
@@ -41,7 +39,7 @@ def check_kind(layer: Any) -> None:
         lacks = f", which has no {', '.join(missing)}" if missing and not isinstance(layer, type) else ""
         raise TypeError(
             "layers: expected layers over sequences or single values, or objects with their methods, such as those of "
-            f"a subclass of recurra.Composite, got {shown(layer)}{lacks}"
+            f"a subclass of recurra.Composite, got {shown(layer)}{lacks}{converter(layer)}"
         )
     if not is_listed(leaves := layer.leaves()):
         raise TypeError(f"layers: expected leaves() to return a list, got {shown(leaves)} of {type(layer).__name__}")
@@ -143,8 +141,11 @@ def _begins_with_last(branch: Any) -> bool:
     return isinstance(first, Last) and first.bidirectional is None
 
 
-def check_features(layers: Sequence[Any]) -> None:
-    """Raises ValueError unless each takes as many features as the one before it gives, as far as both are known."""
+def check_features(layers: Sequence[Any]) -> int | None:
+    """Raises ValueError unless each takes as many features as the one before it gives, as far as both are known.
+
+    Returns how many the last one gives; None if that isn't known.
+    """
     given: int | None = None
     for i, layer in enumerate(layers):
         kind = type(layer)
@@ -165,3 +166,4 @@ def check_features(layers: Sequence[Any]) -> None:
             given = (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
         elif kind not in (*ELEMENTWISE, Last):
             given = None  # somebody's own
+    return given

@@ -14,6 +14,8 @@ from .sparse_rows import SparseRows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+MOST_NAMES = 8  # in an error
+
 
 class Composite(Module):
     """Base class of layers that consist of others: `params`, `grads`, copies and pickles are those of its parts.
@@ -145,7 +147,9 @@ def check_arrays(what: str, given: Mapping[str, Array], params: Mapping[str, Arr
     missing = ["no " + name for name in params if name not in given]
     surplus = ["also " + shown(name) for name in given if name not in params]
     if missing or surplus:
-        raise ValueError(f"{what}: expected the names of the parameters, got {', '.join(missing + surplus)}")
+        wrong = [*missing, *surplus]
+        more = f" and {len(wrong) - MOST_NAMES} more" if len(wrong) > MOST_NAMES else ""
+        raise ValueError(f"{what}: expected the names of the parameters, got {', '.join(wrong[:MOST_NAMES])}{more}")
     for name, like in params.items():
         array = loadable(given[name]) if what == "state_dict" else given[name]
         if what == "grads" and type(array) is SparseRows:

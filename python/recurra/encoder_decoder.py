@@ -9,7 +9,7 @@ import numpy as np
 from ._branches import as_branch, branch_grads
 from ._bridge import Bridge
 from ._checks import check_array, check_flag, check_rng, shown
-from ._members import batch_first_of, check_kind, check_parameters
+from ._members import batch_first_of, check_features, check_kind, check_parameters
 from ._own_layer import as_member
 from ._tapes import PartsTape, check_tape, versions_of
 from .attention import Attention
@@ -93,6 +93,8 @@ class EncoderDecoder(Composite):
         self._given = {"encoder": encoder, "decoder": decoder}
         self._encoder, self._decoder, self._attention = as_branch(encoder), as_branch(decoder), attention
         self._hand_over = check_flag("hand_over", hand_over)
+        if attention is not None:
+            _check_sizes(attention, self._encoder, self._decoder)
         parts = [self._encoder, self._decoder, *([] if attention is None else [attention])]
         check_parameters(parts)
         self._batch_first = batch_first_of(parts)
@@ -273,6 +275,14 @@ class EncoderDecoder(Composite):
             yield f"{name}.", as_member(layer)
         if self._attention is not None:
             yield "attention.", self._attention
+
+
+def _check_sizes(attention: Attention, encoder: Any, decoder: Any) -> None:
+    """Raises ValueError unless it takes the features that both give, as far as these are known."""
+    for name, part, giver in (("query_size", decoder, "decoder"), ("memory_size", encoder, "encoder")):
+        given, taken = check_features(list(part)), getattr(attention, name)
+        if given not in (None, taken):
+            raise ValueError(f"attention: expected {name} = {given}, what the {giver} gives, got {taken}")
 
 
 def _looks_ahead(layer: Recurrent) -> bool:

@@ -43,6 +43,13 @@ class History:
     validation_metrics: dict[str, list[float]] = field(default_factory=dict)
     rates: list[float] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        """In a line, however many epochs there were."""
+        lists = {"losses": self.losses, "validation": self.validation, **self.metrics}
+        lists |= {f"validation {name}": values for name, values in self.validation_metrics.items()}
+        ends = [f"{name} {values[0]:.4g} to {values[-1]:.4g}" for name, values in lists.items() if values]
+        return f"History({', '.join([f'epochs={len(self.losses)}', *ends, f'stopped={self.stopped!r}'])})"
+
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended it."""

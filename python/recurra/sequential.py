@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from ._arguments import MODEL, PLAIN, RECURRENT, SOME, Arguments, kind_of, options_of
-from ._checks import check_flag, check_rng, shown
+from ._checks import check_flag, check_rng, converter, shown
 from ._members import (
     batch_first_of,
     check_features,
@@ -307,7 +307,7 @@ def as_model(model: Any) -> Any:
         return model
     if is_layer(model):
         return Sequential(model)
-    raise TypeError(f"model: expected a layer or a Sequential, got {shown(model)}")
+    raise TypeError(f"model: expected a layer or a Sequential, got {shown(model)}{converter(model)}")
 
 
 def _flatten(layers: Sequence[Any]) -> Iterator[tuple[str, Any]]:

@@ -126,8 +126,8 @@ class Network:
             TypeError: an input isn't an array, or of another dtype.
             ValueError: an input is missing, unknown, or of another shape; or a node can't compute what it is given.
         """
-        wanted = tuple(port.name for port in self.outputs) if outputs is None else self._wanted(outputs)
         values = self._given(inputs)
+        wanted = tuple(port.name for port in self.outputs) if outputs is None else self._wanted(outputs)
         borrowed = {id(value) for value in values.values()}
         with np.errstate(all="ignore"):
             for step, last in self._plan(wanted):
@@ -154,7 +154,9 @@ class Network:
     def _given(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Constants and inputs, checked."""
         if not hasattr(inputs, "keys"):
-            raise TypeError(f"inputs: expected a dict of arrays by name, got {type(inputs).__name__}")
+            raise TypeError(
+                f"inputs: expected a dict of arrays by name, as the first argument, got {type(inputs).__name__}"
+            )
         names = [port.name for port in self.inputs]
         for name in inputs:
             if name not in names:

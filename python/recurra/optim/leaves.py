@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recurra import _core
-from recurra._checks import is_listed, shown
+from recurra._checks import converter, is_listed, shown
 from recurra.embedding import Embedding
 from recurra.module import Module, identity_of
 
@@ -89,7 +89,9 @@ def models_of(model: Any) -> list[Any]:
     several = not _has_leaves(model) and is_listed(model)
     models = list(model) if several else [model]
     if not models or not all(_has_leaves(one) for one in models):
-        raise TypeError(f"model: expected a layer or several, or an object with leaves(), got {shown(model)}")
+        raise TypeError(
+            f"model: expected a layer or several, or an object with leaves(), got {shown(model)}{converter(model)}"
+        )
     return models
 
 

@@ -105,6 +105,11 @@ class Optimizer(Attributes):
         """The same as plain numbers."""
         return rates | {name: check_number(name, rates[name], FROM_0, 0, math.inf) for name in ("lr", "weight_decay")}
 
+    def __repr__(self) -> str:
+        rates = [", ".join(f"{name}={value}" for name, value in group._rates.items()) for group in self._groups]
+        groups = [f"group {i}: {one}" for i, one in enumerate(rates)] if len(rates) > 1 else rates
+        return f"{type(self).__name__}({'; '.join(groups)})"
+
     @property
     def layers(self) -> list[Any]:
         """The layers with parameters."""

@@ -27,6 +27,9 @@ class RateSetter:
         self.last_epoch = 0
         self._last_lr = self._rates()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(last_epoch={self.last_epoch}, last_lr={self._last_lr})"
+
     @property
     def last_lr(self) -> list[float]:
         """The rate of each group, as of the last step."""

@@ -265,4 +265,6 @@ def _check_lengths(series: Series, least: int, what: str) -> None:
     for i, values in enumerate(series.values):
         if len(values) < least:
             where = "" if series.single else f" in series {i}"
-            raise ValueError(f"X: expected {what} steps or more, got {len(values)}{where}")
+            many = len(series.values) >= least and {len(one) for one in series.values} == {len(values)}
+            turned = ": a table has a series in each row; of one with a series in each column give X.T" if many else ""
+            raise ValueError(f"X: expected {what} steps or more, got {len(values)}{where}{turned}")

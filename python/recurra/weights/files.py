@@ -123,6 +123,10 @@ def load(
 def _header(metadata: Mapping[str, str], needed: bool) -> dict[str, Any]:
     """The description in the metadata, or an empty one."""
     if KEY not in metadata:
+        if needed and "recurra.fit" in metadata:
+            raise FormatError(
+                "expected a file of recurra.save, got a checkpoint of recurra.fit, which goes on from it with resume="
+            )
         if needed:
             raise FormatError(
                 "expected a file of recurra.save, got one without its description; load(path, into=model) takes arrays "

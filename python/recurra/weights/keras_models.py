@@ -120,9 +120,12 @@ class _Reader:
         elif kind in {kinds.SimpleRNNCell, kinds.LSTMCell, kinds.GRUCell}:
             made = [self._recurrent(layer, None)]
         else:
+            chain = ""
+            if hasattr(layer, "layers"):
+                chain = "; of a functional model that is a chain make keras.Sequential(model.layers)"
             raise TypeError(
-                f"model: expected {', '.join(KNOWN)} or keras.Sequential, got {kind.__module__}.{kind.__name__}; "
-                "of a functional model that is a chain make keras.Sequential(model.layers)"
+                f"model: expected {', '.join(KNOWN)} or keras.Sequential, got {kind.__module__}.{kind.__name__}, "
+                f"{layer.name!r}{chain}"
             )
         return made
 

@@ -20,6 +20,11 @@ MOST_HEADER = 2**23  # bytes: ten thousand layers' names, and read in 0.2 s
 MOST_TENSORS = 2**15  # read in 0.5 s
 MOST_AXES = 32  # NumPy's limit before 2.0
 MOST_BYTES = 2**62
+OTHERS = {  # what files of other formats begin with: none could be a header's length, which is up to 2**23
+    b"PK\x03\x04": "a zip archive, as torch.save, numpy.savez and Keras write",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras writes",
+    b"\x93NUMPY": "an array of numpy.save",
+}
 DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(kind)
     for name, kind in {
@@ -51,6 +56,9 @@ def read_header(begin: bytes, size: int) -> Header:
     """
     if len(begin) < 8:
         raise FormatError(f"expected a safetensors file, got {len(begin)} bytes, less than the length of a header")
+    for magic, what in OTHERS.items():
+        if begin.startswith(magic):
+            raise FormatError(f"expected a safetensors file, got {what}")
     length = int.from_bytes(begin[:8], "little")
     if length > size - 8:
         raise FormatError(f"expected a header within the file's {size} bytes, got a length of {length}")

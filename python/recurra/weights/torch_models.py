@@ -126,8 +126,12 @@ def _made_layer(module: Any, done: dict[int, Any]) -> Any:
             return _converted(name, ours, module)
     if own and hasattr(kind, "layer_type"):  # of recurra.torch.as_module
         return _loaded(kind.layer_type, {name: getattr(module, name) for name in module.options}, module)
+    whole = ""
+    if next(module.children(), None) is not None:
+        whole = ": convert its parts, from_torch(module.part), or let recurra.torch.accelerate(module) compute them"
     raise TypeError(
-        f"module: expected one of torch.nn's {', '.join(_classes())}, Sequential, got {kind.__module__}.{kind.__name__}"
+        f"module: expected one of torch.nn's {', '.join(n for n in _classes() if n != 'Last')}, Sequential, got "
+        f"{kind.__module__}.{kind.__name__}{whole}"
     )
 
 
