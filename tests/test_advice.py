@@ -47,7 +47,7 @@ def test_a_batch_alone():
 def test_attention_of_other_sizes():
     decoder = recurra.Sequential(recurra.GRU(3, 5, seed=0))
     for sizes, name in (((4, 4), "query_size = 5, what the decoder"), ((5, 5), "memory_size = 4, what the encoder")):
-        attention = recurra.Attention(*sizes, kind="additive", attention_size=6, seed=0)
+        attention = recurra.Attention(*sizes, kind="additive", seed=0)
         text = message(ValueError, lambda attention=attention: recurra.EncoderDecoder(gru, decoder, attention))
         assert text.startswith(f"attention: expected {name} gives, got ")
 
