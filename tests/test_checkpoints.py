@@ -15,12 +15,13 @@ import pytest
 
 import recurra
 from configs import assert_same_bits
+from recurra import schedules
 from refused import refused
 from test_fit import F, make_batches, make_model
 
 pytest.importorskip("safetensors")
-schedules = pytest.importorskip("recurra.schedules")
-tensor_file = pytest.importorskip("recurra.weights.tensor_file")
+
+from recurra.weights import tensor_file
 
 EPOCHS = 7
 

@@ -111,7 +111,7 @@ RECIPES = {"distributed_torch", "distributed_mpi", "search_joblib"}  # to be quo
 @pytest.mark.parametrize("example", sorted(EXAMPLES - RECIPES))
 def test_help_says_what_each_option_is_by_default(example):
     """But for switches, and for those that stand for nothing by default."""
-    if example in {"digits", "draw_digit", "gan", "spikes", "word2vec"}:
+    if example in {"digits", "draw_digit", "forecast", "gan", "spikes", "word2vec"}:
         pytest.importorskip("sklearn")
     result = python(HELLO.with_name(f"{example}.py"), "--help")
     assert result.returncode == 0, result.stderr
@@ -136,7 +136,8 @@ def blocks(document, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
 
 
-NEIGHBOURS = {"torch": "import torch", "sklearn": "from sklearn"}  # module, and how a block that needs it says so
+# Module, and how a block that needs it says so.
+NEIGHBOURS = {"torch": "import torch", "sklearn": "from sklearn", "safetensors": "recurra.save("}
 
 
 def script(document, neighbour):

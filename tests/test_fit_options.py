@@ -11,10 +11,9 @@ import pytest
 
 import recurra
 from configs import assert_same_bits
+from recurra import schedules
 from refused import refused
 from test_fit import B, F, T, at_batch, make_batches, make_model, refuses, train
-
-schedules = pytest.importorskip("recurra.schedules")
 
 # ---- Metrics
 

@@ -327,7 +327,7 @@ def test_rates_of_zero_are_no_options():
 
 
 def test_modules_of_ours_in_torch():
-    own = pytest.importorskip("recurra.torch")
+    own = recurra.torch
     x = drawn((5, 2, 3), torch.float32)
     for name in ("RNN", "LSTM", "GRU"):
         module = randomised(getattr(own, name)(3, 4, 2, bidirectional=True))

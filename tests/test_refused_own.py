@@ -71,7 +71,8 @@ def test_leaves_are_a_list(leaves):
 
 
 def test_arguments_of_estimators_that_are_arrays_or_numbers():
-    estimators = pytest.importorskip("recurra.sklearn")
+    pytest.importorskip("sklearn")
+    estimators = recurra.sklearn
     X, y = np.ones((6, 4, 2)), np.array([0, 1] * 3)
     small = {"hidden_size": 2, "max_epochs": 1, "random_state": 0}
     for value in (np.zeros(3), np.zeros(()), [], None):
