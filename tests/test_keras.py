@@ -228,6 +228,22 @@ def test_masks_are_lengths():
     close(model(tokens, lengths=lengths), theirs(tokens))
 
 
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+def test_go_backwards(kind):
+    """What a reverse layer ends with, which is step 0."""
+    theirs = randomised(keras.Sequential([getattr(K, kind)(5, go_backwards=True), K.Dense(2)]), TIMES)
+    model = recurra.from_keras(theirs)
+    assert model[0].reverse
+    x = drawn((4, 6, 3))
+    close(model(x), theirs(x))
+    back = recurra.to_keras(model)
+    same_bits(back, theirs)
+    close(back.predict(x, verbose=0), model(x))
+    for wrong in (model[0], recurra.Sequential(model[0], recurra.Linear(5, 2))):
+        with pytest.raises(ValueError, match="reverse: expected False, or one layer before Last"):
+            recurra.to_keras(wrong)
+
+
 def test_layer_normalization():
     theirs = randomised(K.LayerNormalization(), (None, 5))
     layer = recurra.from_keras(theirs)
@@ -357,7 +373,16 @@ TIMES = (None, None, 3)
         (lambda: K.LSTM(4), ValueError, "expected a layer that is built"),
         (lambda: randomised(Subclass(4), TIMES), TypeError, "got .*Subclass"),
         (lambda: randomised(K.Conv1D(4, 2), TIMES), TypeError, "expected SimpleRNN, .*got .*Conv1D"),
-        (lambda: randomised(K.LSTM(4, go_backwards=True), TIMES), ValueError, "go_backwards: expected False"),
+        (
+            lambda: randomised(K.LSTM(4, go_backwards=True, return_sequences=True), TIMES),
+            ValueError,
+            "go_backwards: expected False, or the final output alone",
+        ),
+        (
+            lambda: randomised(K.LSTM(4, go_backwards=True, return_state=True), TIMES),
+            ValueError,
+            "go_backwards: expected False, or the final output alone",
+        ),
         (lambda: randomised(K.LSTM(4, activation="relu"), TIMES), ValueError, "activation: expected tanh; .*got relu"),
         (
             lambda: randomised(K.GRU(4, recurrent_activation="hard_sigmoid"), TIMES),
@@ -404,7 +429,7 @@ TIMES = (None, None, 3)
         (
             lambda: keras.Model(i := keras.Input((None, 3)), K.Dense(2)(i)),
             TypeError,
-            r"got .*Functional; of a functional model .*keras.Sequential\(model.layers\)",
+            r"got .*Functional, 'functional.*; of a functional model .*keras.Sequential\(model.layers\)",
         ),
     ],
 )

@@ -254,6 +254,40 @@ def test_last_says_what_it_takes_where_it_cannot_know():
     assert within[1][1] is readout
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_last_of_a_reverse_layer_is_its_final_state(batch_first):
+    gru = recurra.GRU(I, H, reverse=True, batch_first=batch_first, seed=0, **F64)
+    model = recurra.Sequential(gru, recurra.Tanh(), recurra.Last(batch_first))
+    assert repr(model[2]) == f"Last({'batch_first=True, ' * batch_first}reverse=True)"
+    x, dy = draw(B, T, I) if batch_first else draw(T, B, I), draw(B, H, seed=2)
+    for lengths in (None, LENGTHS):
+        _, h_n = gru(x, lengths=lengths)
+        y, tape = model.forward(x, lengths=lengths)
+        assert_same_bits(y, recurra.Tanh()(h_n[0]))
+        assert_same_bits(model(x, lengths=lengths), y)
+        dx = model.backward(tape, dy)
+        numeric = numeric_gradient(lambda lengths=lengths: float(np.vdot(model(x, lengths=lengths), dy)), x)
+        assert np.abs(dx - numeric).max() <= 1e-7
+    told = recurra.Sequential(gru, recurra.Last(batch_first, reverse=False))
+    steps = gru(x)[0]
+    assert_same_bits(told(x), (steps[:, -1] if batch_first else steps[-1]).copy())
+
+
+def test_last_of_a_reverse_layer_has_to_be_told_where_it_cannot_know():
+    reverse = recurra.GRU(I, H, reverse=True, seed=0)
+    with refused(ValueError, "layers", form=": expected a layer with reverse=True before Last"):
+        recurra.Sequential(recurra.GRU(I, H, seed=0), recurra.Last(reverse=True))
+    with refused(ValueError, "layers", form=": expected reverse=True, .*got"):
+        recurra.Sequential(reverse, scaled(recurra.Last)())
+    with refused(ValueError, "layers", form=r": expected Last\(reverse=True\)"):
+        recurra.Sequential(reverse, recurra.Parallel(recurra.Last(), recurra.AttentionPooling(H)))
+    recurra.Sequential(reverse, recurra.Parallel(recurra.Last(reverse=True), recurra.AttentionPooling(H)))
+    with refused(ValueError, "reverse"):
+        recurra.Last(bidirectional=True, reverse=True)
+    with refused(TypeError, "reverse"):
+        recurra.Last(reverse=1)
+
+
 def test_batch_first_is_everybodys_or_nobodys():
     first, steps = recurra.GRU(I, H, batch_first=True, seed=0), recurra.GRU(H, H, seed=1)
     form = r": expected all with batch_first=True or all without, got .* and .*"

@@ -278,6 +278,7 @@ def test_layers_without_states():
         (recurra.Sequential(recurra.Embedding(9, F), recurra.Linear(F, 3)), rng.integers(0, 9, 5)),
         (recurra.Tanh(), rng.standard_normal((7, 2)).astype(np.float32)),
         (recurra.Last(), rng.standard_normal((T, B, 6)).astype(np.float32)),
+        (recurra.Last(reverse=True), rng.standard_normal((T, B, 6)).astype(np.float32)),
         (recurra.Last(True, bidirectional=True), rng.standard_normal((B, T, 6)).astype(np.float32)),
         (recurra.Dropout(0.5), rng.standard_normal((7, 2)).astype(np.float32)),
     ):

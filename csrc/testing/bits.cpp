@@ -67,12 +67,15 @@ struct Trained {
     }
   }
   void step(long long count, bool adam) {
+    std::vector<Gradient<T>> given;
+    for (T *values : gradient_pointers) given.push_back({values});
+    const std::vector<Index> groups(given.size(), 0);
     const StepArrays<T> arrays{
-        &parameters, gradient_pointers.data(), {mean_pointers.data(), square_pointers.data()}, -1};
+        &parameters, given.data(), {mean_pointers.data(), square_pointers.data()}, groups.data(), -1};
     if (adam) {
-      adam_step(arrays, {0.01, 0.9, 0.999, 1e-8, 0.01, count % 2 == 0}, count);
+      adam_step(arrays, AdamTasks<T>({{0.01, 0.9, 0.999, 1e-8, 0.01}}, count % 2 == 0, count));
     } else {
-      sgd_step(arrays, {0.01, 0.9, 0.001, count % 2 == 0});
+      sgd_step(arrays, {{0.01, 0.9, 0.001, count % 2 == 0}});
     }
   }
   void add_to(Hash &hash) const {

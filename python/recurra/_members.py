@@ -93,7 +93,7 @@ def _has_recurrence(layer: Any) -> bool:
 
 
 def resolve_last(layers: Sequence[Any]) -> list[Any]:
-    """The layers, with Last(bidirectional=True) instead of a Last() that is after a layer of both directions.
+    """The layers, with a Last() after a layer of both directions or the reverse one told so.
 
     Raises:
         ValueError: a Last that isn't told and can't know what its features are, or that is told what can't be.
@@ -104,41 +104,53 @@ def resolve_last(layers: Sequence[Any]) -> list[Any]:
     result = list(layers)
     for i, layer in enumerate(layers):
         if isinstance(layer, Last):
-            if layer.bidirectional and halves is False:
-                raise ValueError(f"layers: expected a bidirectional layer before {layer!r}, got {shown(layers[i - 1])}")
-            if layer.bidirectional is None and (mixed or (halves and type(layer) is not Last)):
-                raise ValueError(
-                    f"layers: expected Last(bidirectional=True), for the final states of both directions, or "
-                    f"Last(bidirectional=False), for the last step, after {shown(layers[i - 1])}, got {layer!r}"
-                )
-            if layer.bidirectional is None and ends_first:
-                raise ValueError(
-                    f"layers: expected Last(bidirectional=False), for the last step, after {shown(layers[i - 1])}, "
-                    f"whose final state is that of step 0, got {layer!r}"
-                )
-            if layer.bidirectional is None and halves:
-                result[i] = Last(layer.batch_first, bidirectional=True)
+            result[i] = _resolved(layer, layers[i - 1] if i else None, halves, mixed, ends_first)
             halves, mixed, ends_first = False, False, False
-        elif any(_begins_with_last(branch) for branch in getattr(layer, "_branches", ())) and (halves or mixed):
+        elif (halves or mixed or ends_first) and any(map(_begins_with_last, getattr(layer, "_branches", ()))):
+            told = "reverse" if ends_first else "bidirectional"
             raise ValueError(
-                f"layers: expected Last(bidirectional=True), for the final states of both directions, or "
-                f"Last(bidirectional=False), for the last step, in {shown(layer)}, got Last()"
+                f"layers: expected Last({told}=True), for the final states, or Last({told}=False), for the last step, "
+                f"in {shown(layer)}, got Last()"
             )
         elif isinstance(layer, Recurrent):
             halves, mixed, ends_first = layer.bidirectional, False, layer.reverse
         elif type(layer) is Linear:
             halves, mixed = (None, True) if halves else (halves, mixed)
         elif type(layer) not in ELEMENTWISE:
-            both = any(leaf.bidirectional for leaf in layer.leaves() if isinstance(leaf, Recurrent))
+            recurrent = [leaf for leaf in layer.leaves() if isinstance(leaf, Recurrent)]
+            both = any(leaf.bidirectional or leaf.reverse or ends_first for leaf in recurrent)
             halves, mixed = None, both or mixed or bool(halves)
     return result
+
+
+def _resolved(layer: Last, before: Any, halves: bool | None, mixed: bool, ends_first: bool) -> Last:
+    """A Last that knows what its features are; see `resolve_last`, which the arguments are of."""
+    after = f"after {shown(before)}, got {layer!r}"
+    if layer.bidirectional and halves is False:
+        raise ValueError(f"layers: expected a bidirectional layer before {layer!r}, got {shown(before)}")
+    if layer.reverse and halves is not None and not ends_first:
+        raise ValueError(f"layers: expected a layer with reverse=True before {layer!r}, got {shown(before)}")
+    if layer.bidirectional is not None or layer.reverse is not None:
+        return layer
+    if mixed or (halves and type(layer) is not Last):
+        raise ValueError(
+            "layers: expected Last(bidirectional=True), for the final states of both directions, or "
+            f"Last(bidirectional=False), for the last step, {after}"
+        )
+    if ends_first and type(layer) is not Last:
+        raise ValueError(
+            f"layers: expected reverse=True, for the final state, or reverse=False, for the last step, {after}"
+        )
+    if halves or ends_first:
+        return Last(layer.batch_first, True if halves else None, True if ends_first else None)
+    return layer
 
 
 def _begins_with_last(branch: Any) -> bool:
     """Whether what it is handed comes to a Last that isn't told what the features are."""
     layers = [layer for _, layer in getattr(branch, "_members", ())]
     first = next((layer for layer in layers if type(layer) not in ELEMENTWISE), None)
-    return isinstance(first, Last) and first.bidirectional is None
+    return isinstance(first, Last) and first.bidirectional is None and first.reverse is None
 
 
 def check_features(layers: Sequence[Any]) -> int | None:

@@ -203,22 +203,30 @@ class Dropout(Stateless):
 class Last(Stateless):
     """What a sequence comes to, for many-to-one: x (T, B, F) -> y (B, F), or (T, F) -> (F,).
 
-    Of one direction that is the last step. Of both it is the final state of each: the first half of the features, which
-    is the forward direction's, from the last step, and the second half from step 0, where the reverse direction ends.
+    Of one direction that is the last step, or step 0 if it is the reverse one, which ends there. Of both it is the
+    final state of each: the first half of the features, which is the forward direction's, from the last step, and the
+    second half from step 0.
 
     Args:
         batch_first: x is (B, T, F).
         bidirectional: F is two halves, of both directions. None is False, but in a `Sequential` after a bidirectional
             layer it is True. False takes the last step of all features; of those the reverse direction's have seen
             that step only.
+        reverse: F is the reverse direction's. None is False, but in a `Sequential` after a layer with reverse=True it
+            is True, unless bidirectional says otherwise.
     """
 
-    _options: ClassVar[Mapping[str, object]] = {"batch_first": False, "bidirectional": None}
+    _options: ClassVar[Mapping[str, object]] = {"batch_first": False, "bidirectional": None, "reverse": None}
 
-    def __init__(self, batch_first: bool = False, bidirectional: bool | None = None) -> None:
+    def __init__(
+        self, batch_first: bool = False, bidirectional: bool | None = None, reverse: bool | None = None
+    ) -> None:
         super().__init__()
         self.batch_first = check_flag("batch_first", batch_first)
         self.bidirectional = None if bidirectional is None else check_flag("bidirectional", bidirectional)
+        self.reverse = None if reverse is None else check_flag("reverse", reverse)
+        if self.reverse and self.bidirectional:
+            raise ValueError("reverse: expected None or False beside bidirectional=True, got True")
 
     def __call__(self, x: Array, *, lengths: Array | None = None) -> Array:
         """x -> y, float32 or float64.
@@ -252,12 +260,16 @@ class Last(Stateless):
             y = np.zeros(steps.shape[1:], x.dtype)
             rows = np.flatnonzero(last >= 0)
             y[rows] = steps[last[rows], rows]
-        if self.bidirectional and len(steps):
-            half = x.shape[-1] // 2
+        half = self._forward_features(x.shape[-1])
+        if half < x.shape[-1] and len(steps):
             y[..., half:] = steps[0, ..., half:]
             if last is not None:
                 y[last < 0] = 0
         return y, last
+
+    def _forward_features(self, features: int) -> int:
+        """How many of them, which are the first ones, are the forward direction's."""
+        return 0 if self.reverse else features // 2 if self.bidirectional else features
 
     def _by_time(self, x: Array) -> Array:
         return x.swapaxes(0, 1) if self.batch_first and x.ndim == 3 else x
@@ -265,7 +277,7 @@ class Last(Stateless):
     def _reverse(self, kept: Any, dy: Array) -> Array:
         shape, last = kept
         dx = np.zeros(shape, dy.dtype)
-        steps, half = self._by_time(dx), shape[-1] // 2 if self.bidirectional else shape[-1]
+        steps, half = self._by_time(dx), self._forward_features(shape[-1])
         if last is None:
             steps[-1, ..., :half] = dy[..., :half]
             steps[0, ..., half:] = dy[..., half:]

@@ -33,8 +33,8 @@ def _write_embedding(flow: Flow, layer: Any, prefix: str) -> None:
 def _write_last(flow: Flow, layer: Any, _: str) -> None:
     """The last step: of each sequence its own, if there are lengths; of the reverse direction step 0."""
     graph, value = flow.graph, flow.value
-    if flow.lengths is None:
-        last = graph.node("Gather", value, graph.integer(-1), axis=0)
+    if flow.lengths is None or layer.reverse:
+        last = graph.node("Gather", value, graph.integer(0 if layer.reverse else -1), axis=0)
     else:
         lengths = graph.once("Cast", flow.lengths, to=7)
         at = graph.node("Max", graph.node("Sub", lengths, graph.integer(1)), graph.integer(0))

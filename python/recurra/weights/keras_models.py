@@ -49,7 +49,7 @@ def from_keras(model: Any, *, leave_out: Iterable[str] = ()) -> Any:
         ImportError: without keras (`pip install 'recurra[keras]'`).
         TypeError: it is no layer, or of another class, a subclass of these included.
         ValueError: it isn't built, or an option has no counterpart here: another activation, merge_mode or
-            go_backwards, which in Keras also reverses the outputs.
+            go_backwards with all outputs, which Keras hands on reversed.
     """
     keras = _keras()
     if not isinstance(model, keras.layers.Layer):
@@ -114,9 +114,10 @@ class _Reader:
         elif kind is kinds.Bidirectional:
             made = self._both(layer)
         elif kind in {kinds.SimpleRNN, kinds.LSTM, kinds.GRU}:
-            if layer.go_backwards:
-                raise refuse("go_backwards", True, "False, as Keras hands such outputs on reversed: flip x instead")
-            made = self._with_last(layer, self._recurrent(layer.cell, [layer.cell]), False)
+            if layer.go_backwards and (layer.return_sequences or layer.return_state):
+                allowed = "False, or the final output alone, as Keras hands outputs on reversed: flip x instead"
+                raise refuse("go_backwards", True, allowed)
+            made = self._with_last(layer, self._recurrent(layer.cell, [layer.cell], layer.go_backwards), False)
         elif kind in {kinds.SimpleRNNCell, kinds.LSTMCell, kinds.GRUCell}:
             made = [self._recurrent(layer, None)]
         else:
@@ -192,7 +193,7 @@ class _Reader:
             return [ours_from_keras("Embedding", layer)]
         return [ours_from_keras("LayerNorm", layer)]
 
-    def _recurrent(self, cell: Any, directions: list[Any] | None) -> Any:
+    def _recurrent(self, cell: Any, directions: list[Any] | None, reverse: bool = False) -> Any:
         """A layer of one direction or two whose cells have the options of the first; None: the cell itself."""
         name = self._name(cell.activation)
         gated = type(cell) is not self.keras.layers.SimpleRNNCell
@@ -214,7 +215,7 @@ class _Reader:
         if kind == "GRU":
             options["reset_after"] = cell.reset_after
         if directions is not None:
-            options |= {"batch_first": True, "bidirectional": len(directions) == 2}
+            options |= {"batch_first": True, "bidirectional": len(directions) == 2, "reverse": reverse}
             if not gated:
                 options["recurrent_dropout"] = cell.recurrent_dropout
         return ours_from_keras(kind, cell, options, directions)
@@ -242,6 +243,8 @@ class _Reader:
             raise refuse("return_state", True, f"False of {layer.name}, which is in a model")
         if layer.return_sequences or layer.return_state:
             return [recurrent]
+        if recurrent.reverse:
+            return [recurrent, recurra.Last(batch_first=True, reverse=True)]
         return [recurrent, recurra.Last(batch_first=True, bidirectional=bidirectional)]
 
 

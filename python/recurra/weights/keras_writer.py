@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import recurra
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 KINDS = {recurra.RNN: "SimpleRNN", recurra.LSTM: "LSTM", recurra.GRU: "GRU"}
 CELLS = {recurra.RNNCell: "SimpleRNNCell", recurra.LSTMCell: "LSTMCell", recurra.GRUCell: "GRUCell"}
-NEUTRAL: dict[str, object] = {"reverse": False, "zoneout": 0.0, "learned_state": False, "proj_size": 0}
+NEUTRAL: dict[str, object] = {"zoneout": 0.0, "learned_state": False, "proj_size": 0}
 ELEMENTWISE = {recurra.Tanh: "tanh", recurra.ReLU: "relu", recurra.Sigmoid: "sigmoid"}
 ZEROS = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}  # an orthogonal one takes long, for nothing
 
@@ -32,15 +33,17 @@ class Writer:
         """Of layers one after another; a Last is part of the recurrent layer before it."""
         made: list[Any] = []
         before: Any = None
-        for layer in layers:
+        for layer, after in zip_longest(layers, layers[1:]):
             if type(layer) is recurra.Sequential:
                 model = self.keras.Sequential(self.layers_of(layer._layers))
                 made.append(model)
             elif type(layer) is recurra.Last:
-                if not isinstance(before, Recurrent) or bool(layer.bidirectional) != before.bidirectional:
+                if not isinstance(before, Recurrent) or _directions(layer) != _directions(before):
                     raise refuse("model", layer, "Last behind a recurrent layer, taking its final states")
                 made[-1] = self._recurrent(before, before.num_layers - 1, return_sequences=False)
             elif isinstance(layer, Recurrent):
+                if layer.reverse and (layer.num_layers > 1 or type(after) is not recurra.Last):
+                    raise refuse("reverse", True, "False, or one layer before Last, as Keras hands outputs on reversed")
                 made += self._stack(layer)
             else:
                 made.append(self._other(layer))
@@ -69,7 +72,7 @@ class Writer:
             part = getattr(self.keras.layers, KINDS[type(layer)])(
                 **self._options(layer),
                 return_sequences=return_sequences,
-                go_backwards=suffix.endswith("reverse"),
+                go_backwards=suffix.endswith("reverse") or layer.reverse,
                 recurrent_dropout=layer.recurrent_dropout,
             )
             parts.append(part)
@@ -127,3 +130,8 @@ class Writer:
         else:
             raise TypeError(f"model: expected layers that Keras has, got {shown(layer)}")
         return made
+
+
+def _directions(layer: Any) -> tuple[bool, bool]:
+    """Whether there are both, and whether the one is the reverse one."""
+    return bool(layer.bidirectional), bool(layer.reverse)

@@ -33,7 +33,7 @@ SHARED: dict[str, tuple[str, ...]] = {
     "Tanh": (),
     "ReLU": (),
     "Sigmoid": (),
-    "Last": ("batch_first", "bidirectional"),
+    "Last": ("batch_first", "bidirectional", "reverse"),
 }
 # What one side alone has, and what that has to be: as if it weren't there.
 TORCH_ONLY: dict[str, dict[str, object]] = {
@@ -191,7 +191,8 @@ def _made_module(layer: Any, done: dict[int, Any]) -> Any:
 
 def _options(name: str, layer: Any) -> dict[str, Any]:
     """The arguments of the module, or the refusal of a layer that no module is like."""
-    check_neutral(layer, OURS_ONLY, f"a torch.nn.{name}")
+    if name != "Last":  # which is a module of ours, with all its options
+        check_neutral(layer, OURS_ONLY, f"a torch.nn.{name}")
     if isinstance(layer, SingleStep) and layer.proj_size:
         raise refuse("proj_size", layer.proj_size, f"0, as a torch.nn.{name} has no projection")
     return {option: getattr(layer, option) for option in SHARED[name]}
