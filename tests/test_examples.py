@@ -28,10 +28,12 @@ DOCUMENTS = [
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def python(*arguments, text=None):
+def python(*arguments, text=None, folder=None):
     """One thread: where others use the CPUs as well, two may wait for each other most of the time."""
     command, env = [sys.executable, *map(str, arguments)], os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False, env=env)
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=60, check=False, env=env, cwd=folder
+    )
 
 
 def hello(*arguments):
@@ -152,24 +154,24 @@ def script(document, neighbour):
 
 
 @every_document
-def test_blocks_run(document):
+def test_blocks_run(document, tmp_path):
     """In one session; and where all prints have what they show beside them, that is what they show."""
     if blocks(document, "python"):
-        run_blocks(document)
+        run_blocks(document, tmp_path)
 
 
 @every_document
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
-def test_blocks_run_with_a_neighbour(document, neighbour):
+def test_blocks_run_with_a_neighbour(document, neighbour, tmp_path):
     if any(NEIGHBOURS[neighbour] in block for block in blocks(document, "python")):
         if find_spec(neighbour) is None:
             pytest.skip(f"needs {neighbour}")
-        run_blocks(document, neighbour)
+        run_blocks(document, tmp_path, neighbour)
 
 
-def run_blocks(document, neighbour=None):
+def run_blocks(document, folder, neighbour=None):
     code = script(document, neighbour)
-    result = python("-", text=code)
+    result = python("-", text=code, folder=folder)
     assert result.returncode == 0, result.stderr
     shown = re.findall(r"^ *print\(.*?\)(?:  # (.*))?$", code, re.MULTILINE)
     if all(shown):
