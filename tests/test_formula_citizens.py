@@ -157,9 +157,7 @@ def test_what_a_sequential_refuses():
         recurra.Sequential(Leaky(3, 4), Leaky(5, 4))
     with refused(ValueError, "layers"):
         recurra.Sequential(ProjectedLSTM(3, 8, proj_size=2), Leaky(8, 4))
-    with refused(ValueError, "layers"):
-        recurra.Sequential(Leaky(3, 4, reverse=True), recurra.Last())
-    recurra.Sequential(Leaky(3, 4, reverse=True), recurra.Last(bidirectional=False))
+    assert recurra.Sequential(Leaky(3, 4, reverse=True), recurra.Last())[1].reverse
     both = recurra.Sequential(Leaky(3, 4, bidirectional=True), recurra.Last())
     assert both[1].bidirectional
     model = recurra.Sequential(Leaky(3, 4), recurra.cells.SLSTM(4, 4))
