@@ -37,8 +37,8 @@ bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long 
   {
     std::unique_lock<std::mutex> lock(parameters->mutex);
     const auto pack = [&](T *to, Worker *worker) {
-      return kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to,
-                                         worker);
+      return kernels.pack_linear_forward(in, out, parameters->data(0), nullptr, bias ? parameters->data(1) : nullptr,
+                                         to, worker);
     };
     packed = parameters->packed[{0, 0}].forward.get(lock, parameters->version, signalled,
                                                     kernels.linear_packed(in, out), pack);
@@ -46,7 +46,7 @@ bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long 
   if (!packed) return false;
   version = packed->version;
   const int most = threads(rows, 1);
-  const Index work = kernels.linear_work();
+  const Index work = kernels.linear_work(in);
   const Workspace memory(checked_product(most * work, sizeof(T)));
   Team team(signalled, most);
   team.run([&](Worker &worker) {
@@ -87,7 +87,7 @@ bool Linear<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, con
                          Signalled signalled) {
   const Kernels<T> &kernels = kernels_of<T>();
   const int most = threads(rows, 2);
-  const Index work = kernels.linear_work();
+  const Index work = kernels.linear_work(in);
   T *sums[2] = {}, *scratch = nullptr;
   const auto cut = [&](Cutter cutter) {
     for (std::size_t i = 0; i < parameters->entries.size(); ++i) sums[i] = cutter.take<T>(parameters->entries[i].size);
