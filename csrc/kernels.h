@@ -301,6 +301,7 @@ struct Kernels {
   Index (*mse)(const MseTask<T> *task, double *chains, Index counted);  // into kSquareChains chains
   void (*add_squares)(Index size, const T *x, double *chains);
   void (*scale)(Index size, double factor, T *x);
+  void (*widen)(Index size, const void *from, float scale, T *to);  // narrow weights, of int8 times their scale
 };
 
 // Forward passes with narrow weights; the entries for what else there is are null.

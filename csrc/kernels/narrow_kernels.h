@@ -7,6 +7,21 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
+// Weights as float32, each times a scale.
+template <class W>
+void widen(Index size, const void *from, float scale, float *to) {
+  constexpr Index V = Vec<float>::size;
+  using Storage = typename W::Storage;
+  const auto *weights = static_cast<const Storage *>(from);
+  for (Index i = 0; i < size; i += V) {
+    Storage tail[V] = {};
+    const Index lanes = smaller(V, size - i);
+    std::memcpy(tail, weights + i, static_cast<std::size_t>(lanes) * sizeof(Storage));
+    const Vec<float> values = W::widened(tail);
+    put(W::kIntegers ? values * Vec<float>::broadcast(scale) : values, to + i, lanes);
+  }
+}
+
 template <class W>
 constexpr Kernels<float> narrow_kernels() {
   Kernels<float> kernels{};
@@ -20,6 +35,7 @@ constexpr Kernels<float> narrow_kernels() {
   kernels.pack_linear_forward = pack_linear_forward<float, W>;
   kernels.linear_work = narrow_linear_work<float, W>;
   kernels.linear_forward = linear_forward<float, W>;
+  kernels.widen = widen<W>;
   return kernels;
 }
 

@@ -17,6 +17,13 @@ struct Int8Weights {
   // A product is told where in its panels to begin, since their scales come first.
   static RECURRA_INLINE const Storage *panel_at(const Storage *panel, Index, int) { return panel; }
 
+  static RECURRA_INLINE Vec<float> widened(const Storage *from) {
+    Vec<float> values;
+    for (Index lane = 0; lane < kOutputs; ++lane) {
+      values.raw[lane] = from[lane];
+    }
+    return values;
+  }
   static RECURRA_INLINE void one_hot(const float *from, const Storage *panel, int vectors, Index k, float *to) {
     integer_look_up(from, panel, vectors, k, to);
   }

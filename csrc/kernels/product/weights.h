@@ -56,6 +56,7 @@ struct HalfWeights {
   static RECURRA_INLINE const Storage *panel_at(const Storage *panel, Index k, int vectors) {
     return panel + panel_size(k, vectors);
   }
+  static RECURRA_INLINE Vec<float> widened(const Storage *from) { return Weights::load(from); }
   static RECURRA_INLINE void one_hot(const float *from, const Storage *panel, int vectors, Index k, float *to) {
     for (Index i = 0, width = vectors * kLanes; i < width; i += kLanes) {
       (Vec<float>::load(from + i) + Weights::load(panel + k * width + i)).store(to + i);
