@@ -94,14 +94,14 @@ RECURRA_INLINE void add_products(const Quantised *const (&row)[R], const std::in
       }
       next += ahead.every * kDepthGroup;
     }
-    ActivationGroup activations[R];
+    decltype(load_activations(row[0])) activations[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       activations[r] = load_activations(row[r] + k);
     }
 #pragma GCC unroll 4
     for (int c = 0; c < N; ++c) {
-      const WeightGroup column = load_weights(weights + c * kOutputs * kDepthGroup);
+      const auto column = load_weights(weights + c * kOutputs * kDepthGroup);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         accumulate(sums[r][c], column, activations[r]);
