@@ -66,22 +66,22 @@ constexpr Index kDepthGroup = 4;
 constexpr bool kByOutput = true, kBiased = true;
 constexpr int kSumParts = 2;
 struct Sums {
-  __m512i high, low;
+  Integers high, low;
 };
 struct ActivationGroup {
   __m512i high, low;
 };
-RECURRA_INLINE Sums sums_from(Integers begun) { return {_mm512_setzero_si512(), reinterpret_cast<__m512i>(begun)}; }
-RECURRA_INLINE Integers total(const Sums &sums) {
-  return (reinterpret_cast<Integers>(sums.high) << 7) + reinterpret_cast<Integers>(sums.low);
-}
+RECURRA_INLINE Sums sums_from(Integers begun) { return {Integers{}, begun}; }
+RECURRA_INLINE Integers total(const Sums &sums) { return (sums.high << 7) + sums.low; }
 RECURRA_INLINE __m512i load_weights(const std::int8_t *from) { return _mm512_loadu_si512(from); }
 RECURRA_INLINE ActivationGroup load_activations(const Quantised *from) {
   return {_mm512_set1_epi32(load_int32(from)), _mm512_set1_epi32(load_int32(from + 2))};
 }
 RECURRA_INLINE void accumulate(Sums &sums, __m512i weights, const ActivationGroup &activations) {
-  sums.high = _mm512_dpbusd_epi32(sums.high, activations.high, weights);
-  sums.low = _mm512_dpbusd_epi32(sums.low, activations.low, weights);
+  sums.high =
+      reinterpret_cast<Integers>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums.high), activations.high, weights));
+  sums.low =
+      reinterpret_cast<Integers>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums.low), activations.low, weights));
 }
 RECURRA_INLINE Integers weights_at(const std::int8_t *group, int i) {
   return load_integers(group) << (24 - 8 * i) >> 24;
@@ -100,19 +100,19 @@ RECURRA_INLINE void store_activations(Integers values, Quantised *to) {
 constexpr Index kDepthGroup = 2;
 constexpr bool kBiased = false;
 constexpr int kSumParts = 1;
+using Sums = Integers;
+RECURRA_INLINE Sums sums_from(Integers begun) { return begun; }
+RECURRA_INLINE Integers total(Sums sums) { return sums; }
 
 #if defined(__AVX512BW__)
 
 constexpr bool kByOutput = true;
-using Sums = __m512i;
-RECURRA_INLINE Sums sums_from(Integers begun) { return reinterpret_cast<__m512i>(begun); }
-RECURRA_INLINE Integers total(Sums sums) { return reinterpret_cast<Integers>(sums); }
 RECURRA_INLINE __m512i load_weights(const std::int8_t *from) {
   return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
 }
 RECURRA_INLINE __m512i load_activations(const Quantised *from) { return _mm512_set1_epi32(load_int32(from)); }
 RECURRA_INLINE void accumulate(Sums &sums, __m512i weights, __m512i activations) {
-  sums = _mm512_add_epi32(sums, _mm512_madd_epi16(weights, activations));
+  sums += reinterpret_cast<Integers>(_mm512_madd_epi16(weights, activations));
 }
 RECURRA_INLINE Integers weights_at(const std::int8_t *group, int i) {
   return reinterpret_cast<Integers>(load_weights(group)) << (16 - 16 * i) >> 16;
@@ -124,15 +124,12 @@ RECURRA_INLINE void store_activations(Integers values, Quantised *to) {
 #elif defined(__AVX2__)
 
 constexpr bool kByOutput = true;
-using Sums = __m256i;
-RECURRA_INLINE Sums sums_from(Integers begun) { return reinterpret_cast<__m256i>(begun); }
-RECURRA_INLINE Integers total(Sums sums) { return reinterpret_cast<Integers>(sums); }
 RECURRA_INLINE __m256i load_weights(const std::int8_t *from) {
   return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
 }
 RECURRA_INLINE __m256i load_activations(const Quantised *from) { return _mm256_set1_epi32(load_int32(from)); }
 RECURRA_INLINE void accumulate(Sums &sums, __m256i weights, __m256i activations) {
-  sums = _mm256_add_epi32(sums, _mm256_madd_epi16(weights, activations));
+  sums += reinterpret_cast<Integers>(_mm256_madd_epi16(weights, activations));
 }
 RECURRA_INLINE Integers weights_at(const std::int8_t *group, int i) {
   return reinterpret_cast<Integers>(load_weights(group)) << (16 - 16 * i) >> 16;
@@ -146,16 +143,13 @@ RECURRA_INLINE void store_activations(Integers values, Quantised *to) {
 #elif defined(__SSE2__)
 
 constexpr bool kByOutput = true;
-using Sums = __m128i;
-RECURRA_INLINE Sums sums_from(Integers begun) { return reinterpret_cast<__m128i>(begun); }
-RECURRA_INLINE Integers total(Sums sums) { return reinterpret_cast<Integers>(sums); }
 RECURRA_INLINE __m128i load_weights(const std::int8_t *from) {
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(from));
   return _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
 }
 RECURRA_INLINE __m128i load_activations(const Quantised *from) { return _mm_set1_epi32(load_int32(from)); }
 RECURRA_INLINE void accumulate(Sums &sums, __m128i weights, __m128i activations) {
-  sums = _mm_add_epi32(sums, _mm_madd_epi16(weights, activations));
+  sums += reinterpret_cast<Integers>(_mm_madd_epi16(weights, activations));
 }
 RECURRA_INLINE Integers weights_at(const std::int8_t *group, int i) {
   return reinterpret_cast<Integers>(load_weights(group)) << (16 - 16 * i) >> 16;
@@ -168,16 +162,13 @@ RECURRA_INLINE void store_activations(Integers values, Quantised *to) {
 #elif defined(__aarch64__)
 
 constexpr bool kByOutput = false;  // a product takes one depth of four outputs
-using Sums = int32x4_t;
-RECURRA_INLINE Sums sums_from(Integers begun) { return reinterpret_cast<int32x4_t>(begun); }
-RECURRA_INLINE Integers total(Sums sums) { return reinterpret_cast<Integers>(sums); }
 RECURRA_INLINE int16x8_t load_weights(const std::int8_t *from) { return vmovl_s8(vld1_s8(from)); }
 RECURRA_INLINE int16x4_t load_activations(const Quantised *from) {
   return vreinterpret_s16_s32(vdup_n_s32(load_int32(from)));
 }
 RECURRA_INLINE void accumulate(Sums &sums, int16x8_t weights, int16x4_t activations) {
-  sums = vmlal_lane_s16(sums, vget_low_s16(weights), activations, 0);
-  sums = vmlal_high_lane_s16(sums, weights, activations, 1);
+  const int32x4_t even = vmlal_lane_s16(reinterpret_cast<int32x4_t>(sums), vget_low_s16(weights), activations, 0);
+  sums = reinterpret_cast<Integers>(vmlal_high_lane_s16(even, weights, activations, 1));
 }
 RECURRA_INLINE Integers weights_at(const std::int8_t *group, int i) {
   const int16x8_t weights = load_weights(group);
@@ -190,12 +181,9 @@ RECURRA_INLINE void store_activations(Integers values, Quantised *to) {
 #else
 
 constexpr bool kByOutput = false;
-using Sums = Integers;
 struct WeightGroup {
   Integers depths[kDepthGroup];
 };
-RECURRA_INLINE Sums sums_from(Integers begun) { return begun; }
-RECURRA_INLINE Integers total(Sums sums) { return sums; }
 RECURRA_INLINE Integers weights_at(const std::int8_t *group, int i) {
   Integers weights;
   for (int lane = 0; lane < kOutputs; ++lane) {
