@@ -73,7 +73,11 @@ struct ActivationGroup {
 };
 RECURRA_INLINE Sums sums_from(Integers begun) { return {Integers{}, begun}; }
 RECURRA_INLINE Integers total(const Sums &sums) { return (sums.high << 7) + sums.low; }
-RECURRA_INLINE __m512i load_weights(const std::int8_t *from) { return _mm512_loadu_si512(from); }
+RECURRA_INLINE __m512i load_weights(const std::int8_t *from) {
+  __m512i weights = _mm512_loadu_si512(from);
+  __asm__("" : "+v"(weights));  // or GCC loads it for both products, 18 loads in 16 cycles: a quarter slower in L1
+  return weights;
+}
 RECURRA_INLINE ActivationGroup load_activations(const Quantised *from) {
   return {_mm512_set1_epi32(load_int32(from)), _mm512_set1_epi32(load_int32(from + 2))};
 }
