@@ -31,13 +31,20 @@ RECURRA_INLINE std::int32_t load_int32(const void *from) {
   return value;
 }
 
+// a + b modulo 2³².
+RECURRA_INLINE Integers wrapping_add(Integers a, Integers b) {
+  typedef std::uint32_t Unsigned __attribute__((vector_size(kVectorBytes)));
+  return reinterpret_cast<Integers>(reinterpret_cast<Unsigned>(a) + reinterpret_cast<Unsigned>(b));
+}
+
 // int32 as floats, rounded to nearest even.
 RECURRA_INLINE Vec<float> to_floats(Integers integers) { return {__builtin_convertvector(integers, Vec<float>::Raw)}; }
 
-// Floats of up to 2²² as integers, rounded to nearest even: adding 1.5 · 2²³ leaves no bits behind the point.
+// Floats of up to 2²² as integers, rounded to nearest even; of others, something. Adding 1.5 · 2²³ leaves no bits
+// behind the point.
 RECURRA_INLINE Integers to_integers(Vec<float> values) {
   const Vec<float> shift = Vec<float>::broadcast(12582912.0f);
-  return (values + shift).bits() - shift.bits();
+  return wrapping_add((values + shift).bits(), -shift.bits());
 }
 
 #if defined(__AVX512BW__)
@@ -91,7 +98,7 @@ RECURRA_INLINE Integers weights_at(const std::int8_t *group, int i) {
   return load_integers(group) << (24 - 8 * i) >> 24;
 }
 RECURRA_INLINE void store_activations(Integers values, Quantised *to) {
-  const Integers biased = values + repeat(2048);
+  const Integers biased = wrapping_add(values, repeat(2048));
   const __m256i bytes = low_halves(biased >> 7 | (biased & repeat(127)) << 8);
   const __m256i order =
       _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15));
