@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # what `__getattr__` below brings, where it is asked for
     from . import cells, reference, schedules
     from . import sklearn as sklearn
     from . import torch as torch
+    from .export.writer import export_c
     from .onnx.reader import from_onnx
     from .onnx.writer import to_onnx
     from .weights.files import load, save
@@ -104,6 +105,7 @@ __all__ = [
     "cross_entropy",
     "ctc",
     "ctc_decode",
+    "export_c",
     "fit",
     "formula",
     "from_keras",
