@@ -55,7 +55,7 @@ def compiled(models, folder, flags=(), inputs=()):
         recurra.export_c(model, folder / f"{name}.h", name=name)
         source.append(wrapper(name, inputs))
     (folder / "all.c").write_text("\n".join(source))
-    library = folder / f"all{abs(hash(tuple(flags)))}.so"
+    library = folder / f"all{len(list(folder.iterdir()))}.so"
     command = [COMPILER, *STRICT, "-O1", *flags, "-shared", "-fPIC", "all.c", "-o", library.name, "-lm"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert not result.returncode, result.stderr
