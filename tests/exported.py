@@ -8,70 +8,109 @@ import numpy as np
 import pytest
 
 import recurra
+from recurra.formula.operations import InputShape
 
 COMPILER = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow"]
-FUSED = recurra.build_info()["isa"] != "baseline"  # else recurra itself has no FMA, and bits of its own
-FMA = ["-mfma"] if FUSED and recurra.build_info()["isa"].startswith("avx") else []
+STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow"]
+# Where recurra has FMA, the machine has, and then the numbers of a header that uses it are recurra's to the bit.
+FUSED = recurra.build_info()["isa"] != "baseline"
+FMA = ["-mfma"] if recurra.build_info()["isa"].startswith("avx") else []
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 
+RUN = """
+#include "{name}.h"
 
-def wrapper(name, inputs=()):
-    """C that runs a sequence; inputs of a formula are (pointer, how far apart its steps are)."""
-    given = "".join(f", {'const float *' if size else 'const float *'}in{k}" for k, (_, size) in enumerate(inputs))
-    passed = "".join(
-        f", in{k}[t]" if kind == "step" else f", in{k} + t * {size}" for k, (kind, size) in enumerate(inputs)
-    )
-    tokens = f"""
-#ifdef {name.upper()}_TOKENS
-void run_{name}(const int *x, int steps, float *y{given})
+void run_{name}(const {of} *x, int steps, float *y{parameters});
+void run_{name}(const {of} *x, int steps, float *y{parameters})
 {{
   static {name}_state state;
   int t;
   {name}_reset(&state);
-  for (t = 0; t < steps; ++t) (void){name}_step(&state, x[t], y + t * {name.upper()}_OUTPUT_SIZE{passed});
+  for (t = 0; t < steps; ++t) {{
+    (void){name}_step(&state, {x}, y + t * {macro}_OUTPUT_SIZE{arguments});
+  }}
 }}
-#else
-void run_{name}(const float *x, int steps, float *y{given})
-{{
-  static {name}_state state;
-  int t;
-  {name}_reset(&state);
-  for (t = 0; t < steps; ++t)
-    {name}_step(&state, x + t * {name.upper()}_INPUT_SIZE, y + t * {name.upper()}_OUTPUT_SIZE{passed});
-}}
-#endif
-unsigned long size_of_{name}(void);
-unsigned long size_of_{name}(void) {{ return sizeof({name}_state); }}
 """
-    return f'#include "{name}.h"\n{tokens}'.replace("void run_", f"void run_", 1)
 
 
-def compiled(models, folder, flags=(), inputs=()):
-    """A library of all the models, by name."""
-    source = []
-    for name, model in models.items():
-        recurra.export_c(model, folder / f"{name}.h", name=name)
-        source.append(wrapper(name, inputs))
-    (folder / "all.c").write_text("\n".join(source))
-    library = folder / f"all{len(list(folder.iterdir()))}.so"
-    command = [COMPILER, *STRICT, "-O1", *flags, "-shared", "-fPIC", "all.c", "-o", library.name, "-lm"]
+def run_source(name, model, tokens):
+    """C that includes a header and runs a sequence from the beginning; inputs of a formula are arrays too."""
+    declared = model.formula.declared.inputs if hasattr(model, "formula") else {}
+    places = {
+        InputShape.PER_UNIT: "in{} + t * " + str(getattr(model, "hidden_size", 0)),
+        InputShape.PER_STEP: "in{}[t]",
+        InputShape.PER_ROW: "in{}",
+    }
+    return RUN.format(
+        name=name,
+        macro=name.upper(),
+        of="int" if tokens else "float",
+        x="x[t]" if tokens else f"x + t * {name.upper()}_INPUT_SIZE",
+        parameters="".join(f", const float *in{k}" for k in range(len(declared))),
+        arguments="".join(f", {places[shape]}".format(k) for k, shape in enumerate(declared.values())),
+    )
+
+
+def compile_c(folder, text, *options, compiler=COMPILER, language="-std=c99"):
+    """Compiles a text that includes headers of the folder; returns the path of what comes out."""
+    number = len(list(folder.iterdir()))
+    file, made = folder / f"source{number}.c", folder / f"made{number}"
+    file.write_text(text)
+    command = [compiler, language, *STRICT, *options, file.name, "-o", made.name]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert not result.returncode, result.stderr
     assert not result.stderr
-    return ctypes.CDLL(library)
+    return made
 
 
-def run(library, name, x, features, *inputs):
-    """y (T, features) of one sequence from the beginning."""
-    x = np.ascontiguousarray(x, np.int32 if x.dtype.kind in "iu" else np.float32)
-    y = np.full((len(x), features), np.nan, np.float32)
-    given = [np.ascontiguousarray(value, np.float32) for value in inputs]
-    getattr(library, f"run_{name}")(
-        x.ctypes.data_as(ctypes.c_void_p),
-        len(x),
-        y.ctypes.data_as(ctypes.c_void_p),
-        *(value.ctypes.data_as(ctypes.c_void_p) for value in given),
-    )
-    return y
+class Exported:
+    """Models as one library of C.
+
+    Args:
+        folder: where the files go.
+        models: by the names of their headers.
+        options: of the compiler.
+    """
+
+    def __init__(self, folder, models, *options):
+        self.models = models
+        self.folder = folder
+        texts = []
+        self.tokens = {}
+        for name, model in models.items():
+            recurra.export_c(model, folder / f"{name}.h", name=name)
+            self.tokens[name] = f"#define {name.upper()}_TOKENS " in (folder / f"{name}.h").read_text()
+            texts.append(run_source(name, model, self.tokens[name]))
+        self.text = "".join(texts)
+        self.library = self.built(*options)
+
+    def built(self, *options):
+        """The library, compiled with other options."""
+        return ctypes.CDLL(compile_c(self.folder, self.text, "-shared", "-fPIC", *options, "-lm"))
+
+    def run(self, name, x, *inputs, library=None):
+        """y (T, features) of a sequence x (T, features), or tokens (T,), and the arrays of a formula's inputs."""
+        features = int(self.macro(name, "OUTPUT_SIZE"))
+        x = np.ascontiguousarray(x, np.int32 if self.tokens[name] else np.float32)
+        y = np.full((len(x), features), np.nan, np.float32)
+        given = [np.ascontiguousarray(value, np.float32) for value in inputs]
+        pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (x, y, *given)]
+        getattr(library or self.library, f"run_{name}")(pointers[0], len(x), *pointers[1:])
+        return y
+
+    def macro(self, name, which):
+        """What a macro of a header says."""
+        text = (self.folder / f"{name}.h").read_text()
+        return text.split(f"#define {name.upper()}_{which} ")[1].split()[0]
+
+
+def answer(model, x, inputs=None):
+    """What the model's own call makes of one sequence."""
+    y = model(x, inputs=inputs) if inputs else model(x)
+    return y[0] if isinstance(y, tuple) else y
+
+
+def same_bits(a, b):
+    """Whether two arrays are equal to the bit, NaN for NaN."""
+    return a.shape == b.shape and bool(((a.view(np.int32) == b.view(np.int32)) | (np.isnan(a) & np.isnan(b))).all())

@@ -1,28 +1,12 @@
-"""The functions of a step as C: the formulas of csrc/kernels/activations.h and csrc/kernels/functions, in float32.
+"""The functions that formulas may call besides as C: those of csrc/kernels/functions, in float32.
 
-Their constants are those of the kernels, digit for digit. With hardware FMA they give the kernels' bits, and without it
-they are within 2e-7 of them. None needs a table, and only square roots and sines need <math.h>.
-
-In a text, %_ stands for the header's name in front of what is its own, and %%_ for that of macros.
+What activations.py says of their constants and bits is true of these too. Square roots and sines need <math.h>.
 """
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
+from .activations import ACTIVATIONS, EXP, Function, decimal, polynomial
 
-import numpy as np
-
-
-class Function(NamedTuple):
-    """A function of the header."""
-
-    text: str
-    needs: tuple[str, ...] = ()
-    math: bool = False  # whether it calls <math.h>
-
-
-EXP = ("-0x1.fffffcp-2", "0x1.55548cp-3", "-0x1.555858p-5", "0x1.123da6p-7", "-0x1.6ac142p-10")
 ATANH = ("0x1.55557ap-1", "0x1.995ed4p-2", "0x1.31e0d8p-2")
 SINE = ("-0x1.555544p-3", "0x1.1106b4p-7", "-0x1.99122ap-13")
 COSINE = ("0x1.55554ap-5", "-0x1.6c0c08p-10", "0x1.99d83ap-16")
@@ -34,93 +18,7 @@ ERF_FAR = (
     "-0x1.b5b702p-13",
 )  # fmt: skip
 
-
-def polynomial(x: str, square: str, coefficients: tuple[str, ...]) -> str:
-    """Its even and its odd powers by Horner's rule, as the kernels have it."""
-
-    def chain(terms: tuple[str, ...]) -> str:
-        text = terms[-1]
-        for term in reversed(terms[:-1]):
-            text = f"%%_FMA({square}, {text}, {term})"
-        return text
-
-    return f"%%_FMA({x}, {chain(coefficients[1::2])}, {chain(coefficients[::2])})"
-
-
-def decimal(text: str) -> str:
-    """The same with decimal constants: C++ has hexadecimal ones as of 2017 only."""
-
-    def number(found: re.Match[str]) -> str:
-        return f"{np.float32(float.fromhex(found[0]))!s}f"
-
-    return re.sub(r"0x[0-9a-f.]+p[+-]\d+", number, text)
-
-
-_SOURCE: dict[str, Function] = {
-    "bits": Function("""
-static inline uint32_t %_bits(float x)
-{
-  union { float number; uint32_t bits; } both;
-  both.number = x;
-  return both.bits;
-}
-"""),
-    "of_bits": Function("""
-static inline float %_of_bits(uint32_t bits)
-{
-  union { float number; uint32_t bits; } both;
-  both.bits = bits;
-  return both.number;
-}
-"""),
-    "exponential": Function(
-        f"""
-/* 2^shift e^-x = scale (1 - fall), scale a power of two. */
-typedef struct {{ float scale, fall; }} %_exponential;
-
-static inline %_exponential %_exponential_of(float x, float shift)
-{{
-  const float rounder = 0x1.8p+23 + 127.0f + shift;
-  const float rounded = %%_FMA(x, -0x1.715476p+0, rounder);
-  const float n = rounded - rounder;
-  const float r = %%_FMA(n, 0x1.7f7d1cp-20, %%_FMA(n, 0x1.62e4p-1, x));
-  const float square = r * r;
-  %_exponential e;
-  e.scale = %_of_bits(%_bits(rounded) << 23);
-  e.fall = %%_FMA(square, {polynomial("r", "square", EXP)}, r);
-  return e;
-}}
-""",
-        ("bits", "of_bits"),
-    ),
-    "sigmoid": Function(
-        """
-/* 1 / (1 + e^-x), both sides of the fraction times 2^-24. */
-static inline float %_sigmoid(float x)
-{
-  const float within = x < -104.0f ? -104.0f : x > 32.0f ? 32.0f : x;
-  const %_exponential e = %_exponential_of(within, -24.0f);
-  const float one = e.scale + 0x1.0p-24;
-  return 0x1.0p-24 / %%_FMA(-e.scale, e.fall, one);
-}
-""",
-        ("exponential",),
-    ),
-    "tanh": Function(
-        """
-/* (1 - e^-2|x|) / (1 + e^-2|x|), with the sign of x. */
-static inline float %_tanh(float x)
-{
-  const uint32_t sign = %_bits(x) & 0x80000000u;
-  const float size = %_of_bits(%_bits(x) & 0x7fffffffu), twice = size + size;
-  const %_exponential e = %_exponential_of(twice > 20.0f ? 20.0f : twice, 0.0f);
-  const float less = 1.0f - e.scale, more = 1.0f + e.scale;
-  const float result = %%_FMA(e.scale, e.fall, less) / %%_FMA(-e.scale, e.fall, more);
-  return %_of_bits(%_bits(result) | sign);
-}
-""",
-        ("exponential",),
-    ),
+_FUNCTIONS: dict[str, Function] = {
     "reduced": Function(
         f"""
 /* e^-x = 2^n (1 - r - square curve), n + shift in the exponent of power. */
@@ -356,4 +254,6 @@ static inline float %_mean(const float *x, int count)
 }
 """),
 }
-FUNCTIONS = {name: function._replace(text=decimal(function.text)) for name, function in _SOURCE.items()}
+FUNCTIONS = {
+    name: function._replace(text=decimal(function.text)) for name, function in (ACTIVATIONS | _FUNCTIONS).items()
+}

@@ -85,7 +85,7 @@ class Header:
 
     def quantise(self, source: Value, floor: float) -> str:
         """The statement that makes integers of a vector."""
-        self.quantised = max(self.quantised, source.size)
+        self.quantised = max(self.quantised, source.size + 1)
         return f"scale = {self.use('quantise')}({source.at}, {source.size}, {literal(floor)}, state->q);"
 
     def multiply(self, name: str, matrix: Matrix, source: Value, to: str, heads: int = 1) -> list[str]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import recurra
 
-from .header import Header, Value
 from .products import INT8, matrix_of
 from .text import literal
 
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
 
     from recurra.module import Array
 
+    from .header import Header, Value
+
     # Of a header, a layer, its parameters, the end of its names, what it reads, and where its result is to be.
     Writer = Callable[[Header, Any, dict[str, Array], str, Value | None, Value], None]
 
 
-def write_linear(
-    header: Header, layer: Any, params: dict[str, Array], label: str, x: Value | None, y: Value
-) -> None:
+def write_linear(header: Header, layer: Any, params: dict[str, Array], label: str, x: Value | None, y: Value) -> None:
     """The bias, then W x."""
     assert x is not None
     matrix = matrix_of(params, "weight")
@@ -34,9 +33,7 @@ def write_linear(
     header.steps += header.multiply(f"weight{label}", matrix, x, y.at)
 
 
-def write_embedding(
-    header: Header, layer: Any, params: dict[str, Array], label: str, x: Value | None, y: Value
-) -> None:
+def write_embedding(header: Header, _: Any, params: dict[str, Array], label: str, __: Value | None, y: Value) -> None:
     """A token's row."""
     matrix = matrix_of(params, "weight")
     arrays = header.matrix(f"weight{label}", matrix, matrix.values.ravel())
@@ -48,9 +45,7 @@ def write_norm(header: Header, layer: Any, params: dict[str, Array], label: str,
     """The mean, the variance around it, then the scaled difference."""
     assert x is not None
     weight, bias = (header.constant(f"{name}{label}", params[name]) for name in ("weight", "bias"))
-    header.steps.append(
-        f"{header.use('normalise')}({x.at}, {y.size}, {literal(layer.eps)}, {weight}, {bias}, {y.at});"
-    )
+    header.steps.append(f"{header.use('normalise')}({x.at}, {y.size}, {literal(layer.eps)}, {weight}, {bias}, {y.at});")
 
 
 def _element_wise(expression: str, function: str = "") -> Writer:

@@ -24,7 +24,7 @@ def checked_members(model: Any) -> list[tuple[str, Any]]:
     if type(model) is not recurra.Sequential:
         _check(model, "model", alone=True)
         return [("", model)]
-    members = []
+    members: list[tuple[str, Any]] = []
     for prefix, layer in model._members:
         label = prefix.rstrip(".")
         _check(layer, f"layer {label!r}", alone=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .functions import FUNCTIONS, Function
+from .activations import Function
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,9 +57,14 @@ class Matrix:
 
     def packed(self) -> Array:
         """Its numbers, panel by panel."""
-        rows, width = len(self.values), PANEL[self.kind]
+        (rows, depth), width = self.values.shape, PANEL[self.kind]
         whole = rows - rows % width
-        panels = self.values[:whole].reshape(whole // width, width, self.values.shape[1]).swapaxes(1, 2)
+        panels = self.values[:whole].reshape(whole // width, width, depth)
+        if self.kind == INT8:
+            pairs = np.pad(panels, [(0, 0), (0, 0), (0, depth % 2)]).reshape(-1, 2, 2, (depth + 1) // 2, 2)
+            panels = pairs.transpose(0, 3, 1, 4, 2)
+        else:
+            panels = panels.swapaxes(1, 2)
         return np.concatenate([panels.ravel(), self.values[whole:].ravel()])
 
     def by_column(self) -> Array:
@@ -72,22 +77,18 @@ def matrix_of(params: Mapping[str, Array], name: str) -> Matrix:
     return Matrix(params[name], params.get(f"{name}.scale"))
 
 
-def _at(i: int) -> str:
-    return f"row + {i}" if i else "row"
-
-
 def _floating(kind: str) -> dict[str, Function]:
     """Products with a matrix of floating-point numbers."""
     width, of, widened = PANEL[kind], TYPES[kind], WIDENED[kind].format
-    start = ",\n          ".join(f"s{i} = y[{_at(i)}], s{i + 1} = y[{_at(i + 1)}]" for i in range(0, width, 2))
+    start = ",\n          ".join(f"s{i} = y[{i}], s{i + 1} = y[{i + 1}]" for i in range(0, width, 2))
     sums = "\n".join(f"      s{i} = %%_FMA({widened(f'w[{i}]')}, v, s{i});" for i in range(width))
-    end = "\n".join(f"    y[{_at(i)}] = s{i};" for i in range(width))
+    end = "\n".join(f"    y[{i}] = s{i};" for i in range(width))
     multiply = f"""
 /* y += W x */
 static inline void %_multiply_{kind}(const {of} *w, int rows, int depth, const float *x, float *y)
 {{
-  int row, k;
-  for (row = 0; row + {width} <= rows; row += {width}) {{
+  int k;
+  for (; rows >= {width}; rows -= {width}, y += {width}) {{
     float {start};
     for (k = 0; k < depth; ++k, w += {width}) {{
       const float v = x[k];
@@ -95,10 +96,10 @@ static inline void %_multiply_{kind}(const {of} *w, int rows, int depth, const f
     }}
 {end}
   }}
-  for (; row < rows; ++row, w += depth) {{
-    float s = y[row];
+  for (; rows > 0; --rows, ++y, w += depth) {{
+    float s = y[0];
     for (k = 0; k < depth; ++k) s = %%_FMA({widened("w[k]")}, x[k], s);
-    y[row] = s;
+    y[0] = s;
   }}
 }}
 """
@@ -123,44 +124,73 @@ static inline void %_take_{kind}(const {of} *w, int count, float *y)
             [("multiply", multiply), ("add", add), ("take", take)]}  # fmt: skip
 
 
-def _integer(ending: str, of: str, widened: str) -> Function:
-    """Products with a matrix of int8, by sums of a type."""
-    width = PANEL[INT8]
-    start = ", ".join(f"s{i} = 0" for i in range(width))
-    sums = "\n".join(f"      s{i} += {widened}w[{i}] * v;" for i in range(width))
-    end = "\n".join(
-        f"    y[{_at(i)}] = %%_FMA((float)s{i}, scales[{_at(i)}] * scale, y[{_at(i)}]);" for i in range(width)
-    )
+def _integer(ending: str, of: str, step: str, needs: tuple[str, ...] = ()) -> Function:
+    """Products with a matrix of int8, by sums of a type and what adds two terms to four of them."""
     text = f"""
 /* y += (W q) scales scale, where the sums of W q are exact */
 static inline void %_multiply_int8{ending}(const int8_t *w, const float *scales, int rows, int depth,
                                            const int16_t *q, float scale, float *y)
 {{
-  int row, k;
-  for (row = 0; row + {width} <= rows; row += {width}) {{
-    {of} {start};
-    for (k = 0; k < depth; ++k, w += {width}) {{
-      const {of} v = q[k];
-{sums}
+  int k;
+  for (; rows >= 4; rows -= 4, y += 4, scales += 4) {{
+    {of} s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (k = 0; k < depth; k += 2, w += 8) {{
+{step}
     }}
-{end}
+    y[0] = %%_FMA((float)s0, scales[0] * scale, y[0]);
+    y[1] = %%_FMA((float)s1, scales[1] * scale, y[1]);
+    y[2] = %%_FMA((float)s2, scales[2] * scale, y[2]);
+    y[3] = %%_FMA((float)s3, scales[3] * scale, y[3]);
   }}
-  for (; row < rows; ++row, w += depth) {{
+  for (; rows > 0; --rows, ++y, ++scales, w += depth) {{
     {of} s = 0;
-    for (k = 0; k < depth; ++k) s += {widened}w[k] * q[k];
-    y[row] = %%_FMA((float)s, scales[row] * scale, y[row]);
+    for (k = 0; k < depth; ++k) s += ({of})w[k] * q[k];
+    y[0] = %%_FMA((float)s, scales[0] * scale, y[0]);
   }}
 }}
 """
-    return Function(text)
+    return Function(text, needs)
 
+
+def _sums(of: str) -> str:
+    """Two terms of four rows."""
+    lines = [f"      const {of} u = q[k], v = q[k + 1];"]
+    lines += [f"      s{row} += w[{at}] * u + w[{at + 2}] * v;" for row, at in enumerate((0, 1, 4, 5))]
+    return "\n".join(lines)
+
+
+# What a Cortex-M4, M7 or M33 has for such sums: 13 instructions for 8 terms, where C's own loop takes 30.
+DSP = """
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define %%_DSP
+/* sums[0] and sums[1] += two terms each, of the four numbers at w, row beside row, and the two at q */
+static inline void %_add_pairs(const int8_t *w, uint32_t q, int32_t *first, int32_t *second)
+{
+  uint32_t both, even, odd;
+  __builtin_memcpy(&both, w, 4);
+  __asm__("sxtb16 %0, %1" : "=r"(even) : "r"(both));
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(both));
+  __asm__("smlad %0, %1, %2, %0" : "+r"(*first) : "r"(even), "r"(q));
+  __asm__("smlad %0, %1, %2, %0" : "+r"(*second) : "r"(odd), "r"(q));
+}
+#endif
+"""
+BY_DSP = f"""#ifdef %%_DSP
+      uint32_t pair;
+      __builtin_memcpy(&pair, q + k, 4);
+      %_add_pairs(w, pair, &s0, &s1);
+      %_add_pairs(w + 4, pair, &s2, &s3);
+#else
+{_sums("int32_t")}
+#endif"""
 
 PRODUCTS = {
     **_floating(FULL),
     **_floating(BFLOAT16),
     **_floating(FLOAT16),
-    "multiply_int8": _integer("", "int32_t", ""),
-    "multiply_int8_wide": _integer("_wide", "int64_t", "(int64_t)"),
+    "dsp": Function(DSP),
+    "multiply_int8": _integer("", "int32_t", BY_DSP, ("dsp",)),
+    "multiply_int8_wide": _integer("_wide", "int64_t", _sums("int64_t")),
     "add_int8": Function("""
 /* y += one column of W, which is what a token stands for */
 static inline void %_add_int8(const int8_t *w, const float *scales, int rows, float *y)
@@ -182,7 +212,7 @@ static inline void %_take_int8(const int8_t *w, float scale, int count, float *y
 """),
     "quantise": Function(
         """
-/* v as integers of 12 bits times the scale that is returned: of the largest |v|, which is taken to be floor at least. */
+/* v is q times the scale that is returned; the largest |v|, or floor if that is more, makes 2047. q[count] is 0. */
 static inline float %_quantise(const float *v, int count, float floor, int16_t *q)
 {
   float most = floor, inverse = 0.0f, scale = 0.0f;
@@ -202,6 +232,7 @@ static inline float %_quantise(const float *v, int count, float floor, int16_t *
     const float level = v[i] * inverse, rounded = level + 12582912.0f; /* 1.5 * 2^23: to nearest even */
     q[i] = most >= 1e-30f ? (int16_t)(rounded - 12582912.0f) : (int16_t)0;
   }
+  q[count] = 0;
   return scale;
 }
 """,
@@ -227,4 +258,3 @@ static inline float %_of_float16(uint16_t bits)
         ("of_bits",),
     ),
 }
-FUNCTIONS.update(PRODUCTS)

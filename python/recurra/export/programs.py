@@ -75,9 +75,7 @@ def forward_of(program: Program) -> Forward:
     found = Forward()
     for stage in program.stages:
         chosen = (program.instructions[n] for n in stage.instructions)
-        steps = [
-            Step(i.operation, program.operands[i.to], tuple(program.operands[n] for n in i.args)) for i in chosen
-        ]
+        steps = [Step(i.operation, program.operands[i.to], tuple(program.operands[n] for n in i.args)) for i in chosen]
         found.stages.append([step for step in steps if step.to[0] != Kind.KEPT])
         found.means.append([program.means[n] for n in stage.means])
     _drop_unread(program, found)

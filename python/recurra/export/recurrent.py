@@ -109,9 +109,9 @@ class _Layer:
         body = "\n".join(f"  {line}" for line in self._declarations(text) + self.lines)
         given = [f"{kind}{' ' * (not kind.endswith('*'))}{name}" for name, kind in header.inputs.items()]
         parameters = ", ".join(["%_state *state", "int token" if token else "const float *x", *given])
-        columns = ", ".join(self._column_name(n) for n in range(len(self.columns)))
+        columns = comment(", ".join(self._column_name(n) for n in range(len(self.columns))))
         header.layers.append(
-            f"/* {comment(self.declared.name)}, {self.layer.hidden_size} units; work begins with {comment(columns)} */\n"
+            f"/* {comment(self.declared.name)}, {self.hidden} units; work begins with {columns} */\n"
             f"static inline void %_layer{self.end}({parameters})\n{{\n{body}\n}}\n"
         )
         x = "token" if self.x is None else self.x.at
@@ -127,11 +127,11 @@ class _Layer:
         return [*lines, f"int {', '.join(names)};"] if names else lines
 
     def _column_name(self, n: int) -> str:
-        column, gates = self.program.columns[n], self.declared.gates
-        if column.gate == len(gates):
+        column, declared = self.program.columns[n], self.declared
+        if column.gate == len(declared.gates):
             return "projection"
-        part = "" if column.part == SUM else ".x" if column.part == INPUT else f".{self.declared.states[column.part - HALF]}"
-        return gates[column.gate] + part
+        parts = {SUM: "", INPUT: ".x"} | {HALF + k: f".{name}" for k, name in enumerate(declared.states)}
+        return f"{declared.gates[column.gate]}{parts[column.part]}"
 
     def _block(self, number: int) -> slice:
         return slice(number * self.hidden, (number + 1) * self.hidden)
@@ -204,22 +204,27 @@ class _Layer:
         return float(source == 0 and not self.layer.proj_size and self.formula.core.compiled in BOUNDED)
 
     def _read(self, place: Place, means: dict[int, str]) -> str:
+        """The expression for what isn't a local variable."""
         kind, index = place
-        if kind == Kind.OLD:
-            return f"{self.states[index]}[j]"
-        if kind == Kind.COLUMN:
-            return _work(self.columns[index])
-        if kind == Kind.NEW:
-            return _work(self.new[index]) if index in self.new else f"{self.states[index]}[j]"
-        if kind == Kind.MEAN:
-            return means[index]
-        if kind == Kind.UNIT:
-            return f"{self._unit(self.units[index])}[j]"
-        if kind == Kind.NUMBER:
-            return self._number(index)
-        if kind == Kind.INPUT:
-            return self.inputs[index]
-        return "x[j]" if kind == Kind.RAW else _work(self.places[place])
+        match kind:
+            case Kind.OLD | Kind.NEW:
+                late = kind == Kind.NEW and index in self.new
+                text = _work(self.new[index]) if late else f"{self.states[index]}[j]"
+            case Kind.COLUMN:
+                text = _work(self.columns[index])
+            case Kind.MEAN:
+                text = means[index]
+            case Kind.UNIT:
+                text = f"{self._unit(self.units[index])}[j]"
+            case Kind.NUMBER:
+                text = self._number(index)
+            case Kind.INPUT:
+                text = self.inputs[index]
+            case Kind.RAW:
+                text = "x[j]"
+            case _:
+                text = _work(self.places[place])
+        return text
 
     def _unit(self, name: str) -> str:
         if name not in self.unit_arrays:
@@ -233,8 +238,7 @@ class _Layer:
         return literal(self.program.constants[index - len(self.scalars)])
 
     def _stored(self, place: Place) -> str | None:
-        kind, index = place
-        if kind == Kind.NEW:
+        if place[0] == Kind.NEW:
             return self._read(place, {})
         return _work(self.places[place]) if place in self.places else None
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import recurra
 
 from .functions import FUNCTIONS
+from .products import PRODUCTS
 from .text import comment
 
 if TYPE_CHECKING:
     from .header import Header
 
+ALL = FUNCTIONS | PRODUCTS
 BEGINNING = """\
 #ifndef %%_H_INCLUDED
 #define %%_H_INCLUDED
@@ -43,7 +45,7 @@ def render(header: Header, name: str, model: Any, tokens: int | None, features: 
         outputs: features of y.
     """
     state, state_bytes = _state(header)
-    functions = [FUNCTIONS[function] for function in _ordered(header.used)]
+    functions = [ALL[function] for function in _ordered(header.used)]
     math = "#include <math.h>\n" if any(function.math for function in functions) else ""
     text = "\n".join(
         [
@@ -56,7 +58,7 @@ def render(header: Header, name: str, model: Any, tokens: int | None, features: 
             *header.layers,
             _reset(header),
             _step(header, tokens),
-            "#undef %%_FMA\n\n#endif\n",
+            "#undef %%_FMA\n" + "#undef %%_DSP\n" * ("dsp" in _ordered(header.used)) + "\n#endif\n",
         ]
     )
     return text.replace("%%_", f"{name.upper()}_").replace("%_", f"{name}_")
@@ -103,7 +105,7 @@ def _ordered(used: list[str]) -> list[str]:
     done: dict[str, None] = {}
 
     def add(name: str) -> None:
-        for needed in FUNCTIONS[name].needs:
+        for needed in ALL[name].needs:
             add(needed)
         done.setdefault(name)
 
