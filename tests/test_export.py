@@ -128,7 +128,7 @@ HIDDEN, STEPS = 4, 5
 def formula_layer(formula, seed):
     """One layer, or two where the second can read what the first gives."""
     raw, projects = formula.reads_input_itself, formula.projects
-    options = {"proj_size": 3} if projects else {}
+    options = {"proj_size": 2} if projects else {}
     layer = layer_class(formula)(HIDDEN if raw else 3, HIDDEN, num_layers=1 if raw else 2, seed=seed, **options)
     return learned(layer, seed)
 

@@ -88,22 +88,20 @@ class Header:
         self.quantised = max(self.quantised, source.size + 1)
         return f"scale = {self.use('quantise')}({source.at}, {source.size}, {literal(floor)}, state->q);"
 
-    def multiply(self, name: str, matrix: Matrix, source: Value, to: str, heads: int = 1) -> list[str]:
-        """The statements of to += W source, which `quantise` has made integers for an int8 W.
+    def multiply(self, name: str, matrix: Matrix, source: Value, to: str) -> list[str]:
+        """The statements of to += W source, which `quantise` has made integers for an int8 W."""
+        arrays = self.matrix(name, matrix, matrix.packed())
+        given = [source.at] if matrix.kind != INT8 else ["state->q", "scale"]
+        rows, depth = matrix.values.shape
+        return [f"{self.use(matrix.multiply)}({', '.join([*arrays, str(rows), str(depth), *given, to])});"]
 
-        With heads, W's rows are in blocks of as many as a head has units, of which each reads its head's share.
-        """
-        function = self.use(matrix.multiply)
-        if heads == 1:
-            arrays = self.matrix(name, matrix, matrix.packed())
-            blocks, rows, x, y = 1, len(matrix.values), "", ""
-        else:
-            rows = source.size // heads
-            blocks = len(matrix.values) // rows
-            packed = [matrix.parts([slice(i * rows, (i + 1) * rows)]).packed() for i in range(blocks)]
-            arrays = self.matrix(name, matrix, np.concatenate(packed))
-            arrays = [f"{text} + i * {size}" for text, size in zip(arrays, (packed[0].size, rows), strict=False)]
-            x, y = f" + i % {heads} * {rows}", f" + i * {rows}"
-        given = f"{source.at}{x}" if matrix.kind != INT8 else f"state->q{x}, scale"
-        call = f"{function}({', '.join(arrays)}, {rows}, {matrix.values.shape[1]}, {given}, {to}{y});"
-        return [call] if heads == 1 else [f"for (i = 0; i < {blocks}; ++i) {call}"]
+    def multiply_heads(self, name: str, matrix: Matrix, source: Value, to: str, heads: int, rows: int) -> list[str]:
+        """The same of a W whose blocks of so many rows read the source's parts in turn, one for each head."""
+        blocks, depth = len(matrix.values) // rows, matrix.values.shape[1]
+        packed = [matrix.parts([slice(i * rows, (i + 1) * rows)]).packed() for i in range(blocks)]
+        arrays = self.matrix(name, matrix, np.concatenate(packed))
+        arrays = [f"{text} + i * {size}" for text, size in zip(arrays, (packed[0].size, rows), strict=False)]
+        part = f" + i % {heads} * {depth}"
+        given = [f"{source.at}{part}"] if matrix.kind != INT8 else [f"state->q{part}", "scale"]
+        call = ", ".join([*arrays, str(rows), str(depth), *given, f"{to} + i * {rows}"])
+        return [f"for (i = 0; i < {blocks}; ++i) {self.use(matrix.multiply)}({call});"]

@@ -22,28 +22,25 @@ def checked_members(model: Any) -> list[tuple[str, Any]]:
         TypeError, ValueError: one of them can't be exported.
     """
     if type(model) is not recurra.Sequential:
-        _check(model, "model", alone=True)
+        _check(model, "model")
         return [("", model)]
     members: list[tuple[str, Any]] = []
     for prefix, layer in model._members:
         label = prefix.rstrip(".")
-        _check(layer, f"layer {label!r}", alone=False)
+        _check(layer, f"layer {label!r}")
         if members and (type(layer) is recurra.Embedding or getattr(layer, "tokens", None) is True):
             raise TypeError(f"layer {label!r}: expected tokens to come first in a model, got {shown(layer)}")
         members += [] if isinstance(layer, NOTHING) else [(label.replace(".", "_"), layer)]
     return members
 
 
-def _check(layer: Any, where: str, alone: bool) -> None:
+def _check(layer: Any, where: str) -> None:
     kind = type(layer)
     if not is_layer_type(kind) and kind not in WRITERS and kind not in NOTHING:
         raise TypeError(f"{where}: expected one of {KINDS}, got {shown(layer)}")
     for option in ("bidirectional", "reverse"):
         if getattr(layer, option, False):
             raise ValueError(f"{where}: expected {option}=False, as a step knows no later ones, got {option}=True")
-    if isinstance(layer, Recurrent) and layer.formula.declared.inputs and not alone:
-        names = ", ".join(layer.formula.declared.inputs)
-        raise ValueError(f"{where}: expected no inputs of a formula within a model, got {names}")
     params = layer.state_dict()
     for name, value in params.items():
         if value.dtype == np.float64:

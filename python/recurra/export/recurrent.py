@@ -171,15 +171,19 @@ class _Layer:
         quantised = None
         for product in (self.program.products[n] for n in stage.products):
             parameter = self.formula.layout.parameters[product.parameter]
-            rows = [slice(None) if parameter.role == Role.PROJECTION else self._block(b) for b in product.blocks]
-            matrix = matrix_of(self.params, parameter.name).parts(rows)
+            parts = [slice(None) if parameter.role == Role.PROJECTION else self._block(b) for b in product.blocks]
+            matrix = matrix_of(self.params, parameter.name).parts(parts)
             source = self._source(product.source)
             if matrix.kind == INT8 and quantised != product.source:
                 self.lines.append(self.header.quantise(source, self._floor(product.source)))
                 quantised = product.source
-            to = self.columns[product.column]
+            to = f"work + {self.columns[product.column]}" if self.columns[product.column] else "work"
             name = f"{identifier(parameter.name, f'weight{product.parameter}')}{self.end}"
-            self.lines += self.header.multiply(name, matrix, source, f"work + {to}" if to else "work", parameter.heads)
+            if parameter.heads == 1:
+                self.lines += self.header.multiply(name, matrix, source, to)
+            else:
+                rows = self.hidden // parameter.heads
+                self.lines += self.header.multiply_heads(name, matrix, source, to, parameter.heads, rows)
         means: dict[int, str] = {}
         read = {place[1] for step in steps for place in step.args if place[0] == Kind.MEAN}
         body: list[str] = []
