@@ -161,7 +161,7 @@ def test_names_of_formulas_that_c_does_not_have(tmp_path):
     @recurra.formula(gates="int ñ", states="double ü work", units={"float": 0.5, "ä": 0.25}, scalars={"q": 2.0},
                      inputs="short ö:step")  # fmt: skip
     def strange(a, s, u, x):
-        m = getattr(a, "int") + x.short * getattr(a, "ñ") * x.ö
+        m = a.int + x.short * a.ñ * x.ö
         return m * u.float, s.ü * u.ä + m, u.q * s.work + m
 
     strange.__name__ = "*/ #error ☃\\"
@@ -169,7 +169,7 @@ def test_names_of_formulas_that_c_does_not_have(tmp_path):
     text = (tmp_path / "a.h").read_text()
     assert text.isascii()
     assert "#error ☃" not in text
-    from exported import COMPILER, compile_c  # noqa: PLC0415
+    from exported import COMPILER, compile_c
 
     if COMPILER is not None:
         body = "int_state s; float x[2] = {0.0f}, y[3], short_[3] = {0.0f}; int_reset(&s);"
