@@ -73,11 +73,11 @@ WRITERS: dict[type, Writer] = {
 NOTHING = (recurra.Dropout, recurra.Last)  # in a step
 
 
-def size_after(layer: Any, x: Value | None) -> int:
+def size_after(kind: type, layer: Any, x: Value | None) -> int:
     """How many features a layer makes of x."""
-    if isinstance(layer, recurra.Linear):
-        return layer.out_features
-    if isinstance(layer, recurra.Embedding):
-        return layer.embedding_dim
+    if kind is recurra.Linear:
+        return int(layer.out_features)
+    if kind is recurra.Embedding:
+        return int(layer.embedding_dim)
     assert x is not None
     return x.size

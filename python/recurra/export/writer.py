@@ -8,7 +8,7 @@ from recurra._files import checked_target, replace_file
 from recurra.recurrent import Recurrent
 
 from .header import Header, Value
-from .layers import ELEMENT_WISE, NOTHING, WRITERS, size_after
+from .layers import ELEMENT_WISE, WRITERS, size_after
 from .members import checked_members, input_of
 from .recurrent import write_recurrent
 from .rendering import render
@@ -44,21 +44,19 @@ def export_c(model: Any, path: str | os.PathLike[str], name: str = "model") -> N
     tokens, features = input_of(members)
     header = Header()
     value = None if tokens else Value("x", features)
-    members = [(label, layer) for label, layer in members if not isinstance(layer, NOTHING)]
-    for number, (label, layer) in enumerate(members):
+    for number, (label, kind, layer) in enumerate(members):
         params = layer.state_dict()
-        if isinstance(layer, Recurrent):
+        if issubclass(kind, Recurrent):
             value = write_recurrent(header, layer, params, label, value)
             continue
-        size = size_after(layer, value)
-        rest = [type(later) for _, later in members[number:]]
-        if all(kind in ELEMENT_WISE for kind in rest[1:]):
+        size = size_after(kind, layer, value)
+        if all(later.kind in ELEMENT_WISE for later in members[number + 1 :]):
             y = Value("y", size, scratch=True)
-        elif rest[0] in ELEMENT_WISE and value is not None and value.scratch:
+        elif kind in ELEMENT_WISE and value is not None and value.scratch:
             y = value
         else:
             y = header.buffer(size)
-        WRITERS[type(layer)](header, layer, params, f"_{label}" if label else "", value, y)
+        WRITERS[kind](header, layer, params, f"_{label}" if label else "", value, y)
         value = y
     assert value is not None
     if value.at != "y":
