@@ -58,6 +58,7 @@ def compile_c(folder, text, *options, compiler=COMPILER, language="-std=c99"):
     file, made = folder / f"source{number}.c", folder / f"made{number}"
     file.write_text(text)
     command = [compiler, language, *STRICT, *options, file.name, "-o", made.name]
+    command += [] if "-c" in options else ["-lm"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert not result.returncode, result.stderr
     assert not result.stderr
@@ -87,7 +88,7 @@ class Exported:
 
     def built(self, *options):
         """The library, compiled with other options."""
-        return ctypes.CDLL(compile_c(self.folder, self.text, "-shared", "-fPIC", *options, "-lm"))
+        return ctypes.CDLL(compile_c(self.folder, self.text, "-shared", "-fPIC", *options))
 
     def run(self, name, x, *inputs, library=None):
         """y (T, features) of a sequence x (T, features), or tokens (T,), and the arrays of a formula's inputs."""
