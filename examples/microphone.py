@@ -56,7 +56,7 @@ int main(void) /* answers each frame that it reads; in the end, the microseconds
 
 def clip(rng, word):
     """Sound (FRAMES * FRAME,), and the frame in which the word ends."""
-    sound = rng.normal(0, rng.uniform(0.1, 2.0), FRAMES * FRAME)
+    sound = rng.normal(0, rng.uniform(0.1, 1.0), FRAMES * FRAME)
     length = rng.integers(1000, 1600) * len(word)
     start = rng.integers(0, len(sound) - length - 12 * FRAME)
     if word:

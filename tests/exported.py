@@ -77,18 +77,20 @@ class Exported:
     def __init__(self, folder, models, *options):
         self.models = models
         self.folder = folder
-        texts = []
-        self.tokens = {}
+        self.texts, self.tokens = {}, {}
         for name, model in models.items():
             recurra.export_c(model, folder / f"{name}.h", name=name)
             self.tokens[name] = f"#define {name.upper()}_TOKENS " in (folder / f"{name}.h").read_text()
-            texts.append(run_source(name, model, self.tokens[name]))
-        self.text = "".join(texts)
+            self.texts[name] = run_source(name, model, self.tokens[name])
         self.library = self.built(*options)
 
-    def built(self, *options):
-        """The library, compiled with other options."""
-        return ctypes.CDLL(compile_c(self.folder, self.text, "-shared", "-fPIC", *options))
+    def source(self, names):
+        """C of what runs some of the models."""
+        return "".join(self.texts[name] for name in names)
+
+    def built(self, *options, names=None):
+        """The library, or one of some models, compiled with other options."""
+        return ctypes.CDLL(compile_c(self.folder, self.source(names or self.models), "-shared", "-fPIC", *options))
 
     def run(self, name, x, *inputs, library=None):
         """y (T, features) of a sequence x (T, features), or tokens (T,), and the arrays of a formula's inputs."""

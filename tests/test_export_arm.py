@@ -65,7 +65,7 @@ def command(folder, *words):
 
 
 @needs_arm
-@pytest.mark.parametrize("level", ["-O2", "-Os"])
+@pytest.mark.parametrize("level", ["-O2", pytest.param("-Os", marks=pytest.mark.exhaustive)])
 def test_a_microcontroller_gives_the_same_bits(level, tmp_path):
     model = recurra.Sequential(
         recurra.GRU(6, 17, seed=0), recurra.LSTM(17, 8, seed=1), recurra.Linear(8, 3, seed=2), recurra.Sigmoid()

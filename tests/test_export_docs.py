@@ -1,23 +1,20 @@
 """docs/export.md: its program compiles and prints what its Python prints; and examples/microphone.py."""
 
-import math
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-import recurra
 from exported import FMA, FUSED, compile_c, needs_compiler
 
 ROOT = Path(__file__).parents[1]
 
 
 def block(language):
-    return re.search(rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / "export.md").read_text(), re.M | re.S)[1]
+    return re.search(
+        rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / "export.md").read_text(), re.MULTILINE | re.DOTALL
+    )[1]
 
 
 @needs_compiler

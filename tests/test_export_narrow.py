@@ -14,15 +14,12 @@ from test_export import learned, sequence
 from test_export_arm import check_on_arm, needs_arm
 
 ORIGINALS = {
-    "rnn": learned(recurra.RNN(3, 9, learned_state=True, seed=0), 0),
     "relu": recurra.RNN(5, 8, nonlinearity="relu", bias=False, seed=0),
     "gru": recurra.GRU(5, 13, num_layers=2, batch_first=True, seed=1),
     "before": recurra.GRU(3, 17, reset_after=False, seed=2),
     "lstm": learned(recurra.LSTM(7, 16, num_layers=2, learned_state=True, seed=3), 1),
     "projected": recurra.LSTM(4, 10, num_layers=2, proj_size=3, seed=5),
     "tokens": recurra.GRU(6, 7, tokens=True, seed=6),
-    "linear": recurra.Linear(5, 11, seed=7),
-    "embedding": recurra.Embedding(6, 5, seed=9),
     "text": recurra.Sequential(
         recurra.Embedding(6, 5, seed=13),
         recurra.Sequential(recurra.GRU(5, 8, seed=14), recurra.Dropout(0.5), recurra.RNN(8, 6, seed=15)),
@@ -38,7 +35,7 @@ ORIGINALS = {
 MODELS = {f"{name}_int8": recurra.compress(model) for name, model in ORIGINALS.items()} | {
     f"{name}_{weights}": recurra.compress(ORIGINALS[name], weights)
     for weights in ("bfloat16", "float16")
-    for name in ("lstm", "tokens", "text", "heads")
+    for name in ("lstm", "text", "heads")
 }
 
 
@@ -63,17 +60,18 @@ def test_a_compressed_model_gives_the_bits_of_its_call(narrow, name):
 
 @needs_compiler
 def test_without_fma_it_is_within_rounding_or_a_level(narrow):
-    unfused = narrow.built("-ffp-contract=off")
-    for name, model in MODELS.items():
+    names = ("lstm_int8", "text_int8", "lstm_bfloat16", "text_float16")
+    unfused = narrow.built("-ffp-contract=off", names=names)
+    for name in names:
         x = sequence(narrow, name, 40)
-        apart = np.abs(narrow.run(name, x, library=unfused) - answer(model, x)).max()
+        apart = np.abs(narrow.run(name, x, library=unfused) - answer(MODELS[name], x)).max()
         assert apart < (1e-3 if name.endswith("int8") else 2e-6), name
 
 
 @needs_compiler
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30, 1e-31, -0.0])
 def test_strange_numbers_give_what_the_call_gives(narrow, value):
-    for name in ("gru_int8", "lstm_int8", "linear_int8", "lstm_float16"):
+    for name in ("gru_int8", "lstm_int8", "relu_int8", "lstm_float16"):
         x = sequence(narrow, name, 4)
         x[1] = value
         expected = answer(MODELS[name], x)
@@ -83,7 +81,7 @@ def test_strange_numbers_give_what_the_call_gives(narrow, value):
 @needs_compiler
 def test_integer_sums_are_exact(tmp_path):
     """Of every depth that leaves something over, and of numbers whose sum needs all of 32 bits, or more."""
-    depths = (1, 2, 3, 8, 64, 8192, 8193, 9001)
+    depths = (1, 2, 3, 64, 8192, 8300)
     text, rng = "", np.random.default_rng(0)
     expected = []
     for depth in depths:
