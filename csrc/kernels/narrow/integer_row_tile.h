@@ -49,7 +49,7 @@ __attribute__((noinline)) void integer_row_tile(const float *from, Index from_st
   const std::int8_t *last_weights = N ? panel_weights(last_panel, N, first) : nullptr;
   const Quantised *values = row.values + first, *const end = values + depth;
   for (; values < end; values += G, weights += C * V * G, last_weights += N * V * G) {
-    const ActivationGroup activations = load_activations(values);
+    const auto activations = load_activations(values);
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4

@@ -11,14 +11,14 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// Rows of a tile at most.
+// Vectors of a panel that a tile does in one pass, and its rows at most. With 16 registers, 12 accumulators beside the
+// operands of two instructions a product spill: 3 rows by 4 vectors reach 17 products a cycle, 5 by 2 reach 22.
+constexpr int integer_pass(int vectors) { return kTwoPasses && vectors == kPanelVectors ? vectors / 2 : vectors; }
 constexpr int integer_tile_rows(int vectors) {
-  return kAccumulators / kSumParts / vectors < kMaxTileRows ? kAccumulators / kSumParts / vectors : kMaxTileRows;
+  const int accumulators = kTwoPasses ? 10 : kAccumulators / kSumParts, pass = integer_pass(vectors);
+  return accumulators / pass < kMaxTileRows ? accumulators / pass : kMaxTileRows;
 }
 constexpr int integer_rows(int rows, int vectors) {
-  if (kTwoPasses && rows == kPassRows && vectors == kPanelVectors) {
-    return rows;  // which balance.h asks for
-  }
   return rows < integer_tile_rows(vectors) ? rows : integer_tile_rows(vectors);
 }
 
@@ -94,14 +94,14 @@ RECURRA_INLINE void add_products(const Quantised *const (&row)[R], const std::in
       }
       next += ahead.every * kDepthGroup;
     }
-    ActivationGroup activations[R];
+    decltype(load_activations(row[0])) activations[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       activations[r] = load_activations(row[r] + k);
     }
 #pragma GCC unroll 4
     for (int c = 0; c < N; ++c) {
-      const WeightGroup column = load_weights(weights + c * kOutputs * kDepthGroup);
+      const auto column = load_weights(weights + c * kOutputs * kDepthGroup);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         accumulate(sums[r][c], column, activations[r]);
@@ -142,7 +142,7 @@ template <bool kAhead, int R, int C>
 RECURRA_INLINE void integer_tile_body(const float *from, Index from_stride, const QuantisedRow *rows,
                                       const std::int8_t *panel, Index first, Index depth, float *to, Index to_stride,
                                       const IntegerPrefetch &ahead) {
-  constexpr int kPass = kTwoPasses && R == kPassRows && C == kPanelVectors ? C / 2 : C;
+  constexpr int kPass = integer_pass(C);
   if (__builtin_expect(depth > kExactDepth, 0)) {
     for (int r = 0; r < R; ++r) {
       deep_row<C>(from + r * from_stride, rows[r], panel, first, depth, to + r * to_stride);
