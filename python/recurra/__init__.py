@@ -57,6 +57,7 @@ if TYPE_CHECKING:  # what `__getattr__` below brings, where it is asked for
     from . import cells, narrow, reference, schedules
     from . import sklearn as sklearn
     from . import torch as torch
+    from .export.writer import export_c
     from .narrow.compare import compare
     from .narrow.compress import compress
     from .onnx.reader import from_onnx
@@ -110,6 +111,7 @@ __all__ = [
     "cross_entropy",
     "ctc",
     "ctc_decode",
+    "export_c",
     "fit",
     "formula",
     "from_keras",

@@ -22,6 +22,7 @@ HOMES = {
     "to_keras": ".weights.keras_models",
     "from_onnx": ".onnx.reader",
     "to_onnx": ".onnx.writer",
+    "export_c": ".export.writer",
     "reference": ".reference",
 }
 ABOUT_NEIGHBOURS = frozenset({"torch", "sklearn"})  # modules that import the package of that name
