@@ -23,8 +23,8 @@ def windows(x, width, stride):
     """Contiguous (N, T, F) -> (N, T', width * F): the features of `width` steps side by side, from every `stride`-th step on."""
     count, steps, features = x.shape
     shape = count, (steps - width) // stride + 1, width * features
-    by_chunk, by_step, by_feature = x.strides
-    return np.ndarray(shape, x.dtype, x, strides=(by_chunk, stride * by_step, by_feature))  # overlapping views
+    strides = np.array([steps * features, stride * features, 1]) * x.itemsize
+    return np.ndarray(shape, x.dtype, x, strides=strides)  # a view, in which they overlap
 
 
 def padded(x):
