@@ -1,4 +1,4 @@
-"""What the models share: files of packages, a piece of an ONNX file, and a race of answers in turns."""
+"""What the programs here share: files of packages, pieces of ONNX files, and a race in turns."""
 
 import importlib
 import importlib.util
@@ -6,10 +6,13 @@ import statistics
 import sys
 import time
 import types
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+
+WEIGHTS = {"float32": None} | {name: name for name in ("int8", "bfloat16", "float16")}  # for the compressed: compress's
 
 
 def file_of(package, name=""):
@@ -40,37 +43,37 @@ def own_module(name, *missing):
 
 
 def session(model):
-    """ONNX Runtime with one thread, of a file's path or an ONNX model's bytes."""
+    """ONNX Runtime with one thread, of a file's path or of an ONNX model."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    source = str(model) if isinstance(model, Path) else model
+    source = str(model) if isinstance(model, Path) else model.SerializeToString()
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def piece(path, first, last):
-    """The bytes of an ONNX model that computes the float32 array `last` of another's file from its array `first`."""
+def arrays_of(model):
+    """The constants, by name, of a file's path or of an ONNX model."""
     import onnx
 
-    graph, nodes, needed = onnx.load(path), [], {last}
-    for node in reversed(graph.graph.node):
+    model = onnx.load(model) if isinstance(model, Path) else model
+    return {constant.name: onnx.numpy_helper.to_array(constant) for constant in model.graph.initializer}
+
+
+def piece(path, first, last):
+    """The ONNX model that computes the float32 array `last` of a file's from its array `first`."""
+    import onnx
+
+    model, nodes, needed = onnx.load(path), [], {last}
+    for node in reversed(model.graph.node):
         if needed.intersection(node.output):
             nodes.insert(0, node)
             needed |= {*node.input} - {first}
     ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in (first, last)]
-    constants = [constant for constant in graph.graph.initializer if constant.name in needed]
-    part = onnx.helper.make_graph(nodes, "piece", ends[:1], ends[1:], constants)
-    options = {"opset_imports": graph.opset_import, "ir_version": graph.ir_version}
-    return onnx.helper.make_model(part, **options).SerializeToString()
-
-
-def arrays_of(path):
-    """An ONNX file's constants by name."""
-    import onnx
-
-    return {constant.name: onnx.numpy_helper.to_array(constant) for constant in onnx.load(path).graph.initializer}
+    constants = [constant for constant in model.graph.initializer if constant.name in needed]
+    graph = onnx.helper.make_graph(nodes, "piece", ends[:1], ends[1:], constants)
+    return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 def filled(layer, *arrays):
@@ -79,9 +82,9 @@ def filled(layer, *arrays):
     return layer
 
 
-def size_of(*models):
-    """The bytes of their parameters."""
-    return sum(array.nbytes for model in models for array in model.state_dict().values())
+def size_of(model):
+    """The bytes of its parameters."""
+    return model.size if hasattr(model, "size") else sum(array.nbytes for array in model.state_dict().values())
 
 
 def in_turns(calls, turns):
@@ -95,23 +98,21 @@ def in_turns(calls, turns):
     return [statistics.median(row) for row in seconds]
 
 
-def race(title, contestants, difference, outcome, turns=15):
-    """Prints what each contestant answers, how far from the first one's answer, and how fast it is beside the first.
+def race(title, models, answer, difference, outcome, turns=15):
+    """Prints how large each model is, how far off, how fast beside the first one, and what comes of its answer.
 
     Args:
         title: a line above the table.
-        contestants: by name, bytes of its parameters and what computes its answer. The first is the package's own.
-        difference: of two answers, a number.
-        outcome: of an answer, what it is for: a list of segments, words, texts…; or of two answers, a text.
-        turns: how often each is called.
+        models: by name; the first is the package's own.
+        answer: of a model, what is timed.
+        difference: of two models, a number.
+        outcome: of two answers, a text about the first of them.
+        turns: how often each is timed.
     """
-    calls = [call for _, call in contestants.values()]
-    answers = [call() for call in calls]
-    seconds = in_turns(calls, turns)
-    print(title)
-    print(f"{'':28}{'bytes':>12}{'difference':>12}{'ms':>10}{'faster':>9}  outcome")
-    for name, (size, _), answer, taken in zip(contestants, contestants.values(), answers, seconds, strict=True):
-        print(
-            f"{name:28}{size:12,}{difference(answer, answers[0]):12.1e}{1e3 * taken:10.3f}"
-            f"{seconds[0] / taken:8.2f}x  {outcome(answer, answers[0])}"
-        )
+    own, *_ = models.values()
+    answers = [answer(model) for model in models.values()]
+    seconds = in_turns([partial(answer, model) for model in models.values()], turns)
+    print(f"{title}\n{'':28}{'bytes':>12}{'difference':>12}{'ms':>10}{'faster':>9}  outcome")
+    for (name, model), each, taken in zip(models.items(), answers, seconds, strict=True):
+        speed = f"{1e3 * taken:10.3f}{seconds[0] / taken:8.2f}x"
+        print(f"{name:28}{size_of(model):12,}{difference(model, own):12.1e}{speed}  {outcome(each, answers[0])}")

@@ -1,8 +1,8 @@
 """silero-vad, which tells speech from other sound: its convolutions as products, its LSTM of 128, chunk by chunk.
 
-Every chunk of 512 samples, with 64 of the one before, is turned into four spectra of 129 frequencies. Two convolutions
-over the spectra are products with windows of them, and where the kernels of the last two see padding only, their weights
-are left out; so all from the third convolution on is one `Sequential` over the chunks. What to look at: the probabilities
+Every chunk of 512 samples, with 64 of the one before, is turned into four spectra of 129 frequencies. Convolutions over
+them are products with windows of spectra; where the kernels of the last two would see padding only, their weights are
+left out, so that all from the third convolution on is one `Sequential` over the chunks. What to look at: probabilities
 are those of the package to 1e-5, and the segments of speech that follow from them are the same.
 
 pip install --no-deps silero-vad; pip install onnx onnxruntime
@@ -11,7 +11,7 @@ pip install --no-deps silero-vad; pip install onnx onnxruntime
 import argparse
 
 import numpy as np
-from packages import arrays_of, file_of, filled, race, session, size_of
+from packages import WEIGHTS, arrays_of, file_of, filled, race, session, size_of
 from sounds import RATE, speech
 
 import recurra
@@ -20,7 +20,7 @@ CHUNK, CONTEXT = 512, 64  # samples that are new in a chunk, and that are read a
 
 
 def windows(x, width, stride):
-    """Contiguous (N, T, F) -> (N, T', width * F): the features of `width` steps side by side, from every `stride`-th step on."""
+    """Contiguous (N, T, F) -> (N, T', width * F): features of `width` steps side by side, every `stride` steps."""
     count, steps, features = x.shape
     shape = count, (steps - width) // stride + 1, width * features
     strides = np.array([steps * features, stride * features, 1]) * x.itemsize
@@ -61,15 +61,21 @@ class Detector:
             product(v["decoder.decoder.2.weight"], v["decoder.decoder.2.bias"], [0]),
             recurra.Sigmoid(),
         )
-        if weights is not None:  # all but the Fourier transform, whose bytes are no one's training
-            self.first, self.second, self.rest = (
-                recurra.compress(part, weights) for part in (self.first, self.second, self.rest)
+        if weights is not None:  # all but the Fourier transform, which is exact as it is
+            # In int8 the products would move 31 more of 458 ends of segments than the LSTM's 8, in float16 none.
+            products = "float16" if weights == "int8" else weights
+            self.first, self.second = (recurra.compress(layer, products) for layer in (self.first, self.second))
+            self.rest = recurra.Sequential(
+                *(
+                    recurra.compress(layer, weights if isinstance(layer, recurra.LSTM) else products)
+                    for layer in self.rest
+                )
             )
         self.reset()
 
     @property
     def size(self):
-        return size_of(self.fourier, self.first, self.second, self.rest)
+        return sum(map(size_of, (self.fourier, self.first, self.second, self.rest)))
 
     def reset(self):
         """Before another sound."""
@@ -150,22 +156,25 @@ def main():
     recurra.set_num_threads(1)
     sound = speech(seconds)
     sound = np.pad(sound, (0, -len(sound) % CHUNK))
+    chunks = len(sound) // CHUNK
 
     def outcome(p, own):
-        found, theirs = (segments(each, len(sound)) for each in (p, own))
-        ends, same = np.ravel(theirs), len(found) == len(theirs)
-        moved = np.count_nonzero(np.ravel(found) != ends) if same else "all"
-        return f"{len(found)} segments, {moved} of {len(ends)} ends moved"
+        found, theirs = (np.ravel(segments(each, len(sound))) for each in (p, own))
+        moved = np.count_nonzero(found != theirs) if len(found) == len(theirs) else "all"
+        return f"{len(found) // 2} segments, {moved} of {len(theirs)} ends moved"
 
-    for at_once in (1, len(sound) // CHUNK):
-        detectors = {"the package's, ONNX Runtime": Own(at_once > 1), "float32": Detector()}
-        detectors |= {weights: Detector(weights) for weights in ("int8", "bfloat16", "float16")}
-        race(
-            f"{seconds} s of sound, {at_once} of its {len(sound) // CHUNK} chunks in a call",
-            {name: (each.size, lambda d=each: answers(d, sound, at_once)) for name, each in detectors.items()},
-            lambda p, own: np.abs(p - own).max(),
-            outcome,
-        )
+    for at_once in (1, chunks):
+
+        def answer(model, at_once=at_once):
+            return answers(model, sound, at_once)
+
+        def difference(model, own, answer=answer):
+            return np.abs(answer(model) - answer(own)).max()
+
+        models = {"the package's, ONNX Runtime": Own(at_once > 1)}
+        models |= {name: Detector(weights) for name, weights in WEIGHTS.items()}
+        title = f"{seconds} s of sound, {at_once} of its {chunks} chunks in a call"
+        race(title, models, answer, difference, outcome)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Something like speech, made of harmonics under formants, and hiss: a voice that says nothing, in phrases and pauses.
 
-A voiced sound is a sum of the harmonics of a pitch that falls through a phrase. The vocal tract makes those loud that are
-near its resonances, the formants, and it is the formants' places, and how they move, that make a vowel or another. What is
+A voiced sound is a sum of the harmonics of a pitch that falls through a phrase. The vocal tract makes those loud that
+are near its resonances, the formants, and it is their places, and how they move, that make a vowel or another. What is
 hissed is noise above 2.5 kHz. Detectors of speech take it for speech, which is all that is asked of it here.
 """
 
