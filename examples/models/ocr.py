@@ -9,12 +9,11 @@ int8 are rounded by row here, in the package's file by direction, and what they 
 pip install --no-deps ddddocr; pip install onnx onnxruntime pillow
 """
 
-import argparse
 import runpy
 from functools import partial
 
 import numpy as np
-from packages import WEIGHTS, arrays_of, file_of, filled, piece, race, session
+from packages import arrays_of, compressed, file_of, filled, parser, piece, race, session, versions
 
 import recurra
 
@@ -39,15 +38,14 @@ def stored(kind):
     return *lstm, v["358"], product, v["136"]
 
 
-def reader(kind, weights=None):
+def reader(kind):
     """LSTM and product of one of the package's files, what was seen (T, 1, 512) -> scores (T, 1, 8210)."""
     *lstm, weight, bias = stored(kind)
     arrays = []
     for w, r, b in zip(*lstm, strict=True):
         arrays += [in_order(part) for part in (w, r, *np.split(b, 2))]
     layer = filled(recurra.LSTM(HIDDEN, HIDDEN, bidirectional=True), *arrays)
-    model = recurra.Sequential(layer, filled(recurra.Linear(2 * HIDDEN, len(weight)), weight, bias))
-    return model if weights is None else recurra.compress(model, weights)
+    return recurra.Sequential(layer, filled(recurra.Linear(2 * HIDDEN, len(weight)), weight, bias))
 
 
 class Package:
@@ -103,17 +101,18 @@ def all_scores(seen, model):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--pictures", type=int, default=20, help="how many (default: 20)")
+    options = parser(__doc__)
+    options.add_argument("--pictures", type=int, default=20, help="how many")
+    options = options.parse_args()
     rng = np.random.default_rng(0)
-    written = texts(options.parse_args().pictures, rng)
+    written = texts(options.pictures, rng)
     pictures = [picture(text, rng) for text in written]
     recurra.set_num_threads(1)
 
     for kind in FILES:
         package = Package(kind)
         models = {"the package's, ONNX Runtime": package}
-        models |= {name: reader(kind, weights) for name, weights in WEIGHTS.items()}
+        models |= versions(partial(compressed, reader(kind)))
         answer = partial(all_scores, [package.seen(each) for each in pictures])
 
         def difference(model, own, answer=answer):
@@ -125,7 +124,7 @@ def main():
             same, right = (sum(a == b for a, b in zip(read, other, strict=True)) for other in (theirs, written))
             return f"{same} of {len(written)} texts the same, {right} right"
 
-        race(f"the network in {kind}, {len(pictures)} pictures", models, answer, difference, outcome)
+        race(f"the network in {kind}, {len(pictures)} pictures", models, answer, difference, outcome, options.turns)
 
 
 if __name__ == "__main__":

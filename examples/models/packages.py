@@ -1,5 +1,6 @@
 """What the programs here share: files of packages, pieces of ONNX files, and a race in turns."""
 
+import argparse
 import importlib
 import importlib.util
 import statistics
@@ -12,7 +13,18 @@ from unittest import mock
 
 import numpy as np
 
-WEIGHTS = {"float32": None} | {name: name for name in ("int8", "bfloat16", "float16")}  # for the compressed: compress's
+import recurra
+
+NARROW = ("int8", "bfloat16", "float16")  # what weights are compressed to
+
+
+def parser(description):
+    """A parser with the option of all programs; the first line of `description` is what --help shows."""
+    options = argparse.ArgumentParser(
+        description=description.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    options.add_argument("--turns", type=int, default=15, help="how often each model is timed")
+    return options
 
 
 def file_of(package, name=""):
@@ -87,6 +99,16 @@ def size_of(model):
     return model.size if hasattr(model, "size") else sum(array.nbytes for array in model.state_dict().values())
 
 
+def compressed(model, weights=None):
+    """The model itself, or a copy with narrow weights."""
+    return model if weights is None else recurra.compress(model, weights)
+
+
+def versions(make):
+    """Models by name: in float32, what `make()` makes, and what `make(weights)` makes with narrow weights."""
+    return {"float32": make()} | {weights: make(weights) for weights in NARROW}
+
+
 def in_turns(calls, turns):
     """The median seconds of each call; each turn calls all of them, so that a busy moment hits them alike."""
     seconds = [[] for _ in calls]
@@ -98,7 +120,7 @@ def in_turns(calls, turns):
     return [statistics.median(row) for row in seconds]
 
 
-def race(title, models, answer, difference, outcome, turns=15):
+def race(title, models, answer, difference, outcome, turns):
     """Prints how large each model is, how far off, how fast beside the first one, and what comes of its answer.
 
     Args:

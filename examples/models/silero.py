@@ -8,10 +8,8 @@ are those of the package to 1e-5, and the segments of speech that follow from th
 pip install --no-deps silero-vad; pip install onnx onnxruntime
 """
 
-import argparse
-
 import numpy as np
-from packages import WEIGHTS, arrays_of, file_of, filled, race, session, size_of
+from packages import arrays_of, file_of, filled, parser, race, session, size_of, versions
 from sounds import RATE, speech
 
 import recurra
@@ -150,9 +148,10 @@ def answers(detector, sound, at_once):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--seconds", type=int, default=60, help="of sound like speech (default: 60)")
-    seconds = options.parse_args().seconds
+    options = parser(__doc__)
+    options.add_argument("--seconds", type=int, default=60, help="of sound like speech")
+    options = options.parse_args()
+    seconds = options.seconds
     recurra.set_num_threads(1)
     sound = speech(seconds)
     sound = np.pad(sound, (0, -len(sound) % CHUNK))
@@ -172,9 +171,9 @@ def main():
             return np.abs(answer(model) - answer(own)).max()
 
         models = {"the package's, ONNX Runtime": Own(at_once > 1)}
-        models |= {name: Detector(weights) for name, weights in WEIGHTS.items()}
+        models |= versions(Detector)
         title = f"{seconds} s of sound, {at_once} of its {chunks} chunks in a call"
-        race(title, models, answer, difference, outcome)
+        race(title, models, answer, difference, outcome, options.turns)
 
 
 if __name__ == "__main__":
