@@ -117,7 +117,7 @@ def test_answers_that_differ_are_left_out():
         def __init__(self, off):
             self.off = off
 
-        def prepare(self, spec, *_):
+        def prepare(self, *_):
             return Entry(lambda: None, lambda: {"y": np.full((1, 1, 5), self.off, np.float32)})
 
     spec = Spec("gru", False, Shape(1, 1, 5, 5))
@@ -254,8 +254,7 @@ def test_each_build_has_a_process_of_its_own(monkeypatch, tmp_path):
 
     def run(command, env, check):
         assert not check
-        seen.append((env["RECURRA_ISA"], command[3:]))
-        parts.parse(command[3:])  # the process would understand it
+        seen.append((env["RECURRA_ISA"], parts.parse(command[3:])))
         Path(command[command.index("--json") + 1]).write_text(json.dumps({"build": env["RECURRA_ISA"]}))
         return SimpleNamespace(returncode=0)
 
@@ -266,7 +265,7 @@ def test_each_build_has_a_process_of_its_own(monkeypatch, tmp_path):
     assert cli.main([*options, "--isas", ",".join(names), "--json", str(file)]) == 0
     assert json.loads(file.read_text()) == [{"build": name} for name in names]
     assert [name for name, _ in seen] == list(names)
-    own = parts.parse(seen[0][1])
+    own = seen[0][1]
     assert (own.only, own.cells, own.hidden, own.peers, own.rounds) == (["narrow"], ["gru"], [5, 6], True, 2)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=3))
     with pytest.raises(SystemExit, match="3"):

@@ -44,6 +44,10 @@ TOLERANCES = dict.fromkeys(["int8", "Stream int8", "ORT int8", "torch int8"], 0.
 class Local(Desk):
     """A contestant in this process. One thread each, so nobody's threads spin in another's turn."""
 
+    def forget(self) -> None:
+        """Without a collection, which takes 0.2 s beside PyTorch's objects; what is kept here is small."""
+        self.entry = None
+
     def prepare(self, spec: Spec) -> dict[str, Array]:
         """As a worker: whatever goes wrong is a WorkerError."""
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra.bench.contestants import Entry, Unsupported
-from recurra.bench.problem import Data, Shape, Spec
+from recurra.bench.problem import Array, Data, Shape, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -58,13 +58,18 @@ def stepping(frames: Sequence[Any], step: Callable[[Any], Any], shape: tuple[int
     def run() -> Any:
         return step(first)
 
-    return Entry(run, lambda: {"y": np.stack([np.array(step(frame)).reshape(shape) for frame in frames])})
+    return Entry(run, lambda: {"y": np.stack([copied(step(frame)).reshape(shape) for frame in frames])})
 
 
 def sequence(run: Callable[[], Any], spec: Spec) -> Entry:
     """An entry whose call is whole sequences -> y (T, B, H), perhaps with ONNX's axis of directions; y is compared."""
     batch, steps, _, hidden = spec.shape
-    return Entry(run, lambda: {"y": np.array(run()).reshape(steps, batch, hidden)})
+    return Entry(run, lambda: {"y": copied(run()).reshape(steps, batch, hidden)})
+
+
+def copied(y: Any) -> Array:
+    """Of an array or a tensor, whose memory the next step may use again. PyTorch warns if asked for a copy itself."""
+    return np.asarray(y).copy()
 
 
 def plain(spec: Spec) -> None:
