@@ -5,6 +5,7 @@
 #include "python/gil.h"
 #include "python/integers.h"
 #include "python/named_arrays.h"
+#include "python/stream_parts.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -27,6 +28,8 @@ class PyEmbedding {
   }
 
   std::shared_ptr<Parameters<T>> parameters() const { return layer_.parameters; }
+
+  std::shared_ptr<StreamPart<T>> stream_part() const { return embedding_part(layer_); }
 
   py::array call(py::handle x) const { return run(x).first; }
 
@@ -140,6 +143,7 @@ void bind(py::module_ &module, const std::string &suffix) {
       .template constructor<Index, Index, Index>(py::arg("num_embeddings"), py::arg("embedding_dim"),
                                                  py::arg("padding_idx"))
       .def_property_readonly("parameters", &Layer::parameters)
+      .def("stream_part", &Layer::stream_part)
       .def("call", &Layer::call, py::arg("x"))
       .def("forward", &Layer::forward, py::arg("x"))
       .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("grads"), py::arg("retain"))

@@ -4,6 +4,7 @@
 #include "python/bindings.h"
 #include "python/gil.h"
 #include "python/named_arrays.h"
+#include "python/stream_parts.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -30,6 +31,8 @@ class PyLinear {
   }
 
   std::shared_ptr<Parameters<T>> parameters() const { return layer_.parameters; }
+
+  std::shared_ptr<StreamPart<T>> stream_part() { return linear_part(layer_); }
 
   py::array call(py::handle x) { return run(contiguous_x(x)).first; }
 
@@ -117,6 +120,7 @@ void bind(py::module_ &module, const std::string &suffix) {
   Class<Layer> layer(module, "Linear" + suffix);
   layer.template constructor<Index, Index, bool>(py::arg("in_features"), py::arg("out_features"), py::arg("bias"))
       .def_property_readonly("parameters", &Layer::parameters)
+      .def("stream_part", &Layer::stream_part)
       .def("call", &Layer::call, py::arg("x"))
       .def("forward", &Layer::forward, py::arg("x"))
       .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("need_dx"), py::arg("grads"),

@@ -11,6 +11,7 @@
 #include "python/named_arrays.h"
 #include "python/network_shape.h"
 #include "python/network_tape.h"
+#include "python/stream_parts.h"
 
 namespace recurra {
 
@@ -58,6 +59,13 @@ class PyNetwork {
   }
 
   ParametersPtr<T> parameters() const { return parameters_; }
+
+  std::shared_ptr<StreamPart<T>> stream_part() const {
+    return recurrent_part(network_, parameters_,
+                          integers_ == Integers::kRefused  ? PartTokens::kNever
+                          : integers_ == Integers::kTokens ? PartTokens::kIntegers
+                                                           : PartTokens::kPerhaps);
+  }
 
   // Whether the parameters are these arrays to the byte, which are given in the table's order.
   bool holds(py::handle arrays) const {
@@ -268,6 +276,7 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def("cell", &Network::cell, py::arg("layer"), py::arg("direction"))
       .def("with_cell", &Network::with_cell, py::arg("cell"))
       .def_property_readonly("parameters", &Network::parameters)
+      .def("stream_part", &Network::stream_part)
       .def("holds", &Network::holds, py::arg("arrays"))
       .def("holding", &Network::holding, py::arg("arrays"))
       .def("tape_bytes", &Network::tape_bytes, py::arg("steps"), py::arg("batch"))
