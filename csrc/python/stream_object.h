@@ -154,7 +154,7 @@ class PyStream : public AnyStream {
     StreamForm result = form;
     if (result.missing == Missing::kFeatures) result.missing = Missing::kBatch;  // y has its own
     const Shape shape = shape_of(shape_, result, shape_.out);
-    py::array y;
+    py::array y = no_array();
     if (given_out.is_none()) {
       y = new_array<T>(shape);
     } else {

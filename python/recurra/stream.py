@@ -81,7 +81,7 @@ class Stream(_core.Stream):
         """Begins anew, from zeros or the learned states: all sequences, or some, by numbers or a mask (batch,)."""
         if rows is not None and (not isinstance(rows, np.ndarray) or rows.dtype.kind == "b"):
             rows = _numbers(rows, self.batch)
-        self.reset_rows(rows)
+        self._reset(rows)
 
     @property
     def state(self) -> State:
@@ -89,11 +89,11 @@ class Stream(_core.Stream):
 
         May be set to such, which is copied; None is a beginning.
         """
-        return super().state
+        return self._states
 
     @state.setter
     def state(self, value: State) -> None:
-        _core.Stream.state.__set__(self, value)
+        self._states = value
 
     @property
     def closed(self) -> bool:
@@ -125,28 +125,38 @@ class Stream(_core.Stream):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"batch={self.batch}"
-        return f"{type(self).__name__}({self.text}, {state})"
+        return f"{type(self).__name__}({self._text}, {state})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError("stream: expected to stay in its process: copy it with fork(), or keep the model and `state`")
 
 
+_core.seal(Stream)
+
+
+def steps_alone(model: Any) -> bool:
+    """Whether a stream of the model returns a step of what the model returns for a sequence."""
+    try:
+        return all(type(layer) is not Last for layer in _members(model))
+    except (TypeError, ValueError):
+        return False
+
+
 def _members(model: Any) -> list[Any]:
     """The layers of a model that can go step by step."""
-    if type(model) is not Sequential:
-        model = as_model(model)
-    if type(model) is not Sequential:
+    whole = as_model(model)
+    if type(whole) is not Sequential:
         raise TypeError(f"model: expected a layer or a Sequential, nothing derived from it, got {shown(model)}")
-    layers = [layer for _, layer in model._members]
+    layers = [layer for _, layer in whole._members]
     for i, layer in enumerate(layers):
         _check(layer, i)
     if not any(hasattr(layer, "_core") for layer in layers):
-        raise ValueError(f"model: expected a recurrent layer, Linear or Embedding, got {shown(model)}")
+        raise ValueError(f"model: expected a recurrent layer, Linear or Embedding in it, got {shown(model)}")
     return layers
 
 
 def _check(layer: Any, place: int) -> None:
-    kind, where = type(layer), f"member {place} of the model"
+    kind = type(layer)
     if is_layer_type(kind):
         if layer.bidirectional or layer.reverse:
             raise ValueError(
@@ -159,11 +169,13 @@ def _check(layer: Any, place: int) -> None:
             raise ValueError(f"model: expected the last step of one direction, forward, got {shown(layer)}")
     elif kind is Embedding:
         if place:
-            raise ValueError(f"model: expected an Embedding first, as it reads tokens, got one as {where}")
+            raise ValueError(
+                f"model: expected an Embedding as the first member, as it reads tokens, got member {place}"
+            )
     elif kind is not Linear and kind is not Dropout and kind not in ACTIVATIONS:
         raise TypeError(
             "model: expected recurrent layers, Linear, Embedding, Tanh, Sigmoid, ReLU, Dropout and Last, got "
-            f"{shown(layer)} as {where}"
+            f"{shown(layer)}"
         )
 
 
