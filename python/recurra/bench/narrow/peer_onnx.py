@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Float32(OnnxRuntime):
-    """A session on its CPU provider; single steps feed the states that came out of the step before."""
+    """A session on its CPU provider; single steps run on bound memory."""
 
     def model(self, spec: Spec, weights: Mapping[str, Array]) -> bytes:
         """What the session reads."""
@@ -35,7 +36,7 @@ class Float32(OnnxRuntime):
         session = self.runtime.InferenceSession(model, self.options, providers=["CPUExecutionProvider"])
         batch, _, _, hidden = spec.shape
         if isinstance(spec, Steps):
-            return stepping([frame[None] for frame in data.x], feeding(session, spec), (batch, hidden))
+            return stepping([frame[None] for frame in data.x], binding(self.runtime, session, spec), (batch, hidden))
         given = {"x": data.x}
         return sequence(lambda: session.run(None, given)[0], spec)
 
@@ -59,15 +60,31 @@ class Int8(Float32):
             return path.read_bytes()
 
 
-def feeding(session: Any, spec: Spec) -> Callable[[Any], Any]:
-    """x_t -> y_t; the states are the session's outputs and inputs."""
-    names, shape = state_names(spec), (1, spec.shape.batch, spec.shape.hidden)
-    feeds = {name: np.zeros(shape, np.float32) for name in names}
+def binding(runtime: Any, session: Any, spec: Spec) -> Callable[[Any], Any]:
+    """x_t -> y_t, all memory bound beforehand: with `session.run` and arrays a small step takes 1.7 times as long.
+
+    States are in two places, which take turns to be read and written.
+    """
+    batch, _, inputs, hidden = spec.shape
+    output = session.get_outputs()[0].name
+
+    def zeros(*shape: int) -> Any:
+        return runtime.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+
+    x_t, y_t = zeros(1, batch, inputs), zeros(1, 1, batch, hidden)
+    states = [{name: zeros(1, batch, hidden) for name in state_names(spec)} for _ in range(2)]
+    bound = [session.io_binding() for _ in states]
+    for each, before, after in zip(bound, states, reversed(states), strict=True):
+        each.bind_ortvalue_input("x", x_t)
+        each.bind_ortvalue_output(output, y_t)
+        for name in before:
+            each.bind_ortvalue_input(name, before[name])
+            each.bind_ortvalue_output(f"{name}_n", after[name])
+    following, run = cycle(bound).__next__, session.run_with_iobinding
 
     def step(x: Any) -> Any:
-        feeds["x"] = x
-        y, *states = session.run(None, feeds)
-        feeds.update(zip(names, states, strict=True))
-        return y
+        x_t.update_inplace(x)
+        run(following())
+        return y_t.numpy()
 
     return step
