@@ -21,7 +21,7 @@ CELLS = {"lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell}
 
 
 class Float32(PyTorch):
-    """Eager, in inference mode: layers for sequences, cells for single steps, where layers take up to 7 times as long."""
+    """In inference mode: layers for sequences, cells for single steps, where layers take 1.5 to 7 times as long."""
 
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)  # the number of those between operators can be set only once in a process
