@@ -160,7 +160,7 @@ void Stream<T>::make_steps() {
       step.linear.in = step.in;
       step.linear.out = step.out;
       step.linear.packed = part.packed->memory.data();
-      work = std::max(work, part.kernels->linear_work());
+      work = std::max(work, part.kernels->linear_work(step.in));
     }
     if (part.kind != PartKind::kRecurrent) continue;
     for (Schedule *schedule : {&step.one, &step.many}) {
@@ -286,7 +286,7 @@ bool Stream<T>::run_step(Step &step, Index steps, const T *x, const Index *token
       return part.kernels->linear_forward(&step.linear);
     case PartKind::kEmbedding:
       for (Index row = 0; row < rows; ++row) {
-        std::copy_n(part.packed->memory.data() + tokens[row] * step.out, step.out, y + row * step.out);
+        part.look_up(tokens[row], y + row * step.out);
       }
       break;
     case PartKind::kSigmoid:

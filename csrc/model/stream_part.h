@@ -2,6 +2,7 @@
 // was made. Streams of one model share it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -26,8 +27,9 @@ struct StreamPart {
   Index multiply_adds = 0;
   PartTokens tokens = PartTokens::kNever;
   const Kernels<T> *kernels = nullptr;
-  PackedPtr<T> packed;
-  std::shared_ptr<const Network<T>> network;  // of a recurrent part
+  PackedPtr<T> packed;                              // but of an embedding
+  std::shared_ptr<const Network<T>> network;        // of a recurrent part
+  std::function<void(Index token, T *to)> look_up;  // of an embedding
 };
 
 template <class T>

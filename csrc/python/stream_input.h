@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,10 +31,6 @@ struct StreamForm {
   bool block = false;
   Missing missing = Missing::kNothing;
 
-  // Axes of an array with so many of features, 0 or 1.
-  int axes(int features) const {
-    return (block ? 1 : 0) + (missing == Missing::kNothing ? 1 : 0) + (missing == Missing::kFeatures ? 0 : features);
-  }
   bool batch_first(const StreamShape &shape) const {
     return block && shape.batch_first && missing == Missing::kNothing;
   }
@@ -92,11 +89,11 @@ struct StreamTypes {
   const py::object number = py::module_::import("numpy").attr(dtype_name<T>());
   const py::object integer = py::module_::import("numpy").attr("integer");
 
+  bool is_own(py::handle object) const {
+    return is_plain(object) && py::detail::array_proxy(object.ptr())->descr == dtype.ptr();
+  }
   py::array array(py::handle object, Name name) const {
-    if (is_plain(object) && py::detail::array_proxy(object.ptr())->descr == dtype.ptr()) {
-      return py::reinterpret_borrow<py::array>(object);
-    }
-    return typed_array<T>(object, name);
+    return is_own(object) ? py::reinterpret_borrow<py::array>(object) : typed_array<T>(object, name);
   }
   // One number of a stream's dtype: NumPy's, or Python's for float64.
   bool is_number(py::handle object) const {
@@ -109,21 +106,24 @@ struct StreamTypes {
   }
 };
 
-// The axis that an array with `missing` of the axes at hand lacks; refuses it if none may be.
-template <class Fits>
-StreamForm form_of(const py::array &array, const StreamShape &shape, bool block, Index features, Name name,
-                   const Fits &fits) {
+// How an array has its axes; `features` is negative of tokens. Nothing if it doesn't fit.
+inline std::optional<StreamForm> fitting_form(const py::array &array, const StreamShape &shape, bool block,
+                                              Index features) {
   StreamForm form;
   form.block = block;
   const int full = (block ? 2 : 1) + (features >= 0 ? 1 : 0), lacks = full - static_cast<int>(array.ndim());
-  const bool possible =
-      lacks == 0 || (lacks == 1 && shape.batch == 1) || (lacks == 2 && shape.batch == 1 && features == 1);
-  if (possible) {
-    form.missing = lacks == 0 ? Missing::kNothing : lacks == 1 ? Missing::kBatch : Missing::kFeatures;
-    if (block) form.steps = array.shape(form.batch_first(shape) ? 1 : 0);
-    if (fits(form)) return form;
-  }
-  refuse_value(name, expected_text(shape, block, features), shape_text(array));
+  const bool one = shape.batch == 1;
+  if (lacks != 0 && !(lacks == 1 && one) && !(lacks == 2 && one && features == 1)) return std::nullopt;
+  form.missing = lacks == 0 ? Missing::kNothing : lacks == 1 ? Missing::kBatch : Missing::kFeatures;
+  if (block) form.steps = array.shape(form.batch_first(shape) ? 1 : 0);
+  if (!has_shape(array, shape_of(shape, form, lacks == 2 ? -1 : features))) return std::nullopt;
+  return form;
+}
+
+inline StreamForm form_of(const py::array &array, const StreamShape &shape, bool block, Index features) {
+  const auto form = fitting_form(array, shape, block, features);
+  if (!form) refuse_value("x", expected_text(shape, block, features), shape_text(array));
+  return *form;
 }
 
 // None yet: py::array's own constructor makes one of no elements, in 0.1 µs.
@@ -144,14 +144,13 @@ struct StreamInput {
   StreamInput(const StreamTypes<T> &of, py::handle x, const StreamShape &shape, bool block, Index *step_tokens)
       : types(of) {
     form.block = block;
-    if (reads_tokens(x, shape)) {
+    if (reads_tokens(x, shape, block)) {
       read_tokens(x, shape, block, step_tokens);
     } else if (!block && types.is_number(x)) {
       read_number(x, shape);
     } else {
       kept = types.array(x, "x");
-      form = form_of(kept, shape, block, shape.in, "x",
-                     [&](const StreamForm &made) { return has_shape(kept, features_shape(shape, made)); });
+      form = form_of(kept, shape, block, shape.in);
       samples = samples_of(kept, shape, form);
     }
   }
@@ -159,19 +158,15 @@ struct StreamInput {
   StreamInput &operator=(const StreamInput &) = delete;
 
  private:
-  static Shape features_shape(const StreamShape &shape, const StreamForm &form) {
-    return shape_of(shape, form, form.missing == Missing::kFeatures ? -1 : shape.in);
-  }
-
-  bool reads_tokens(py::handle x, const StreamShape &shape) const {
+  // Whether x is tokens: integers, unless they could as well be features that weren't cast, and the layer wasn't told.
+  bool reads_tokens(py::handle x, const StreamShape &shape, bool block) const {
     if (shape.tokens == PartTokens::kAlways) return true;
-    if (shape.tokens == PartTokens::kNever) return false;
-    const bool integers = py::isinstance<py::array>(x) ? is_integers(x) : types.is_integer(x);
-    if (integers && shape.tokens == PartTokens::kPerhaps && shape.in == 1) {
-      refuse_type("x", std::string(dtype_name<T>()) + ", as integers of a layer with one feature may be such",
-                  py::isinstance<py::array>(x) ? std::string(py::str(py::array::ensure(x).dtype())) : type_name(x));
-    }
-    return integers;
+    if (shape.tokens == PartTokens::kNever || types.is_own(x)) return false;
+    const bool told = shape.tokens == PartTokens::kIntegers;
+    if (!py::isinstance<py::array>(x)) return !block && types.is_integer(x) && (told || shape.in > 1);
+    if (!is_integers(x)) return false;
+    const auto array = py::reinterpret_borrow<py::array>(x);
+    return array.ndim() <= (block ? 2 : 1) && (told || !fitting_form(array, shape, block, shape.in));
   }
 
   void read_number(py::handle x, const StreamShape &shape) {
@@ -200,8 +195,7 @@ struct StreamInput {
       return;
     }
     kept = integer_array(x, "x");
-    form = form_of(kept, shape, block, -1, "x",
-                   [&](const StreamForm &made) { return has_shape(kept, shape_of(shape, made, -1)); });
+    form = form_of(kept, shape, block, -1);
     if (!block && read_step(shape, step_tokens)) return;
     block_tokens = integers_of(kept, "x", range, shape.in - 1);
     if (form.batch_first(shape)) {

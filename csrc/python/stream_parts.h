@@ -1,68 +1,71 @@
-// The parts that a stream is made of, by the objects that have the weights.
+// The parts that a stream is made of, of the objects that have the weights.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <utility>
 
-#include "dispatch.h"
-#include "model/embedding.h"
-#include "model/linear.h"
 #include "model/stream_part.h"
-#include "python/errors.h"
+#include "python/forward_arguments.h"
 #include "python/gil.h"
 
 namespace recurra {
 
-// pack() returns a snapshot of the weights, null if interrupted.
-template <class T, class Pack>
-void take_weights(StreamPart<T> &part, const Pack &pack) {
+// What pack() returns, a snapshot of weights, made without the GIL; it is null if interrupted.
+template <class Pack>
+auto packed_now(const Pack &pack) {
+  decltype(pack()) packed;
   {
     const WithoutGil released;
-    part.packed = pack();
+    packed = pack();
   }
-  if (!part.packed) throw py::error_already_set();
+  if (!packed) throw py::error_already_set();
+  return packed;
 }
 
 template <class T>
-std::shared_ptr<StreamPart<T>> recurrent_part(const std::shared_ptr<const Network<T>> &network,
-                                              const ParametersPtr<T> &parameters, PartTokens tokens) {
+std::shared_ptr<StreamPart<T>> recurrent_part(std::shared_ptr<const Network<T>> network, PackedPtr<T> packed,
+                                              Integers integers) {
   const NetworkShape &shape = network->shape;
   if (shape.directions != 1 || shape.reverse || shape.single || shape.description().input_count > 0) {
     throw py::value_error("expected a layer of one direction, forward, that takes x alone");
   }
+  const bool never = integers == Integers::kRefused || shape.description().raw;
   auto part = std::make_shared<StreamPart<T>>();
   part->kind = PartKind::kRecurrent;
   part->in = shape.input_size;
   part->out = shape.features();
   part->multiply_adds = network->multiply_adds();
-  part->tokens = shape.description().raw ? PartTokens::kNever : tokens;
+  part->tokens = never                           ? PartTokens::kNever
+                 : integers == Integers::kTokens ? PartTokens::kIntegers
+                                                 : PartTokens::kPerhaps;
   part->kernels = &network->kernels();
-  part->network = network;
-  take_weights(*part, [&] { return network->packed_forward(*parameters, signalled); });
+  part->packed = std::move(packed);
+  part->network = std::move(network);
   return part;
 }
 
 template <class T>
-std::shared_ptr<StreamPart<T>> linear_part(Linear<T> &layer) {
+std::shared_ptr<StreamPart<T>> linear_part(Index in, Index out, const Kernels<T> &kernels, PackedPtr<T> packed) {
   auto part = std::make_shared<StreamPart<T>>();
   part->kind = PartKind::kLinear;
-  part->in = layer.in;
-  part->out = layer.out;
-  part->multiply_adds = layer.in * layer.out;
-  part->kernels = &kernels_of<T>();
-  take_weights(*part, [&] { return layer.packed_forward(signalled); });
+  part->in = in;
+  part->out = out;
+  part->multiply_adds = in * out;
+  part->kernels = &kernels;
+  part->packed = std::move(packed);
   return part;
 }
 
 template <class T>
-std::shared_ptr<StreamPart<T>> embedding_part(const Embedding<T> &layer) {
+std::shared_ptr<StreamPart<T>> embedding_part(Index rows, Index width, std::function<void(Index, T *)> look_up) {
   auto part = std::make_shared<StreamPart<T>>();
   part->kind = PartKind::kEmbedding;
-  part->in = layer.rows;
-  part->out = layer.width;
-  part->multiply_adds = layer.width;
+  part->in = rows;
+  part->out = width;
+  part->multiply_adds = width;
   part->tokens = PartTokens::kAlways;
-  part->kernels = &kernels_of<T>();
-  take_weights(*part, [&] { return layer.copy(signalled); });
+  part->look_up = std::move(look_up);
   return part;
 }
 

@@ -30,11 +30,12 @@ class NarrowRecurrent(Narrow, Recurrent):
         return is_layer_type(kind)
 
     def _set(self, kind: type[Any], options: dict[str, Any], weights: str) -> None:
-        super()._set(kind, {"proj_size": 0} | options, weights)
+        super()._set(kind, options, weights)
+        self.__dict__.setdefault("_proj_size", 0)
+        self.__dict__.setdefault("_plan", None)
         unmade = object.__new__(kind)
         unmade.__dict__.update(self.__dict__)
         self.__dict__.update(_formula=unmade.formula)
-        self.__dict__.setdefault("_plan", None)
 
     @property
     def formula(self) -> Formula:

@@ -27,16 +27,18 @@ class Stack:
 
     def run(self, x: Array, state: Any, options: Mapping[str, Any]) -> Iterator[tuple[Array, dict[str, Array]]]:
         """Of each layer y, and the final states besides h by name; refuses first what the whole would refuse."""
+        inputs = options.get("inputs")
         if len(self._layers) > 1:
             self._whole(x, state, **options)
-        features, several = x.ndim - (x.dtype.kind == "f"), len(self._formula.states) > 1
         y = x
         for k, layer in enumerate(self._layers):
             own = dict(options)
-            if own.get("inputs") is not None and len(self._layers) > 1:
-                own["inputs"] = {name: self._of_layer(k, name, a, features) for name, a in own["inputs"].items()}
+            if inputs is not None and len(self._layers) > 1:
+                axes = x.ndim - (x.dtype.kind == "f")
+                own["inputs"] = {name: self._of_layer(k, name, array, axes) for name, array in inputs.items()}
             y, final = layer(y, self._initial(k, state), **own)
-            finals = dict(zip(self._formula.states, final if several else [final], strict=True))
+            names = self._formula.states
+            finals = dict(zip(names, final if len(names) > 1 else [final], strict=True))
             yield y, {name: one for name, one in finals.items() if name != self._formula.declared.output}
 
     def _initial(self, k: int, state: Any) -> Any:

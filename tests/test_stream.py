@@ -1,0 +1,375 @@
+"""Streams: the bits of the model over the whole sequence, however the steps come; states, forks, resets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import recurra
+from configs import CELLS, CLASSES, assert_same_bits
+from formula_cells import CELLS as FORMULAS
+from recurra.formula_layer import layer_class
+
+LAYERS = {name: (CLASSES[name][0], CLASSES[name][2]) for name in CELLS} | {
+    name: (layer_class(made), {"proj_size": 3} if made.projects else {})
+    for name, made in FORMULAS.items()
+    if name not in CELLS and not made.declared.inputs
+}
+
+
+def sound(*shape, dtype=np.float32, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def stepped(stream, x, axis=0):
+    return np.stack([stream(np.ascontiguousarray(x_t)) for x_t in np.moveaxis(x, axis, 0)], axis)
+
+
+def in_blocks(stream, x, ends, axis=0):
+    return np.concatenate([stream.many(block) for block in np.split(x, ends, axis)], axis)
+
+
+def randomised(layer, seed=0):
+    """With weights of its learned states and scalars that differ from their beginnings."""
+    rng = np.random.default_rng(seed)
+    state = layer.state_dict()
+    layer.load_state_dict(
+        {k: (v + 0.3 * rng.standard_normal(v.shape).astype(v.dtype)).astype(v.dtype) for k, v in state.items()}
+    )
+    return layer
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_steps_and_blocks_give_the_bits_of_the_whole(name):
+    kind, options = LAYERS[name]
+    size = 18 if name == "s_lstm" else 17
+    raw = name in FORMULAS and FORMULAS[name].reads_input_itself
+    for batch, layers, inputs, dtype, learned in ((1, 1, 5, np.float32, False), (3, 2, 1, np.float64, True)):
+        features = size if raw else inputs
+        layer = kind(features, size, layers, dtype=dtype, seed=1, learned_state=learned, **options)
+        if learned and name != "s_lstm":
+            randomised(layer)
+        x = sound(39, batch, features, dtype=dtype)
+        y, state = layer(x)
+        stream = recurra.Stream(layer, batch)
+        assert_same_bits(stepped(stream, x), y)
+        assert_same_bits(stream.state, state)
+        stream.reset()
+        assert_same_bits(in_blocks(stream, x, [1, 1, 4]), y)
+        assert_same_bits(stream.state, state)
+
+
+def everything(dtype=np.float32, batch_first=False):
+    return recurra.Sequential(
+        recurra.Dropout(0.5),
+        recurra.Linear(3, 19, seed=0, dtype=dtype),
+        recurra.ReLU(),
+        recurra.LSTM(19, 33, 2, seed=1, dtype=dtype, batch_first=batch_first),
+        recurra.Tanh(),
+        recurra.Sequential(recurra.GRU(33, 16, seed=2, dtype=dtype, batch_first=batch_first), recurra.Dropout(0.1)),
+        recurra.Sigmoid(),
+        recurra.Linear(16, 7, seed=3, bias=False, dtype=dtype),
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch", [1, 2, 6, 40])
+def test_a_whole_model(batch, dtype):
+    model, x = everything(dtype), sound(40, batch, 3, dtype=dtype)
+    y, states = model.run(x)
+    stream = recurra.Stream(model, batch)
+    assert_same_bits(stepped(stream, x), y)
+    assert_same_bits(stream.state, states)
+    stream.reset()
+    assert_same_bits(in_blocks(stream, x, [33]), y)
+    assert_same_bits(stream.state, states)
+    assert_same_bits(stream.many(x[:0]), y[:0])
+    assert_same_bits(stream.state, states)
+
+
+@pytest.mark.parametrize("size", [1, 8, 15, 64, 129])
+def test_sizes_around_the_vectors(size):
+    model = recurra.Sequential(
+        recurra.LSTM(size, size, seed=0), recurra.Linear(size, size, seed=1), recurra.GRU(size, size, seed=2)
+    )
+    for batch in (1, 7):
+        x = sound(9, batch, size)
+        assert_same_bits(stepped(recurra.Stream(model, batch), x), model(x))
+
+
+def test_large_layers_whose_weights_exceed_the_caches():
+    layer = recurra.LSTM(40, 520, seed=0)
+    x = sound(35, 1, 40)
+    y, state = layer(x)
+    stream = recurra.Stream(layer)
+    assert_same_bits(np.concatenate([stepped(stream, x[:2]), stream.many(x[2:])]), y)
+    assert_same_bits(stream.state, state)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_batch_first_is_for_blocks(batch):
+    model = everything(batch_first=True)
+    x = sound(batch, 50, 3)
+    y = model(x)
+    stream = recurra.Stream(model, batch)
+    assert_same_bits(stepped(stream, x, 1), y)
+    stream.reset()
+    assert_same_bits(in_blocks(stream, x, [3, 40], 1), y)
+    stream.reset()
+    out = np.zeros((2, *y.shape), np.float32)[1]
+    assert stream.many(x, out) is out
+    assert_same_bits(out, y)
+    tokens = np.random.default_rng(0).integers(0, 5, (batch, 37))
+    model = recurra.Sequential(recurra.Embedding(5, 3, seed=0), recurra.GRU(3, 9, batch_first=True, seed=0))
+    assert_same_bits(recurra.Stream(model, batch).many(tokens), model(tokens))
+
+
+def test_forms_of_one_sequence():
+    """With and without the axis of the batch; a number where there is one feature; y has the axes that x has."""
+    model = recurra.Sequential(recurra.GRU(1, 8, seed=0), recurra.Linear(8, 2, seed=0))
+    x = sound(60, 1, 1)
+    y = model(x)
+    forms = {
+        (1, 1): lambda x_t: x_t,
+        (1,): lambda x_t: x_t[0],
+        (): lambda x_t: x_t[0, 0],
+        "0-d": lambda x_t: np.array(x_t[0, 0]),
+    }
+    for form in forms.values():
+        stream = recurra.Stream(model)
+        for x_t, y_t in zip(x, y, strict=True):
+            assert_same_bits(stream(form(x_t)), y_t if form(x_t).ndim == 2 else y_t[0])
+    for block, expected in ((x, y), (x[:, 0], y[:, 0]), (x[:, 0, 0], y[:, 0])):
+        assert_same_bits(recurra.Stream(model).many(block), expected)
+    double = recurra.Stream(recurra.Linear(1, 1, dtype=np.float64, seed=0))
+    assert_same_bits(double(0.5), double(np.array([0.5])))
+    assert_same_bits(double(np.float64(0.5)), double(np.array([0.5])))
+
+
+def strided(shape, dtype=np.float32):
+    """Views of that shape that aren't contiguous, in several ways."""
+    big = np.zeros([2 * n + 1 for n in shape], dtype)
+    yield big[tuple(slice(1, None, 2) for _ in shape)]
+    yield big[tuple(slice(n, None if n == 0 else 0, -1) for n in shape)]
+    yield np.zeros(shape[::-1], dtype).T
+    raw = np.zeros(int(np.prod(shape)) * np.dtype(dtype).itemsize + 1, np.uint8)
+    yield np.ndarray(shape, dtype, raw.data, 1)  # not aligned
+
+
+@pytest.mark.parametrize("first", ["recurrent", "linear"])
+def test_views_and_out(first):
+    """Any strides of x and of out; out may be x."""
+    middle = recurra.GRU(5, 5, seed=0)
+    model = recurra.Sequential(*((middle,) if first == "recurrent" else (recurra.Linear(5, 5, seed=0), middle)))
+    x = sound(36, 3, 5)
+    y = model(x)
+    for x_like, out in zip(strided((3, 5)), strided((3, 5)), strict=True):
+        stream = recurra.Stream(model, 3)
+        for x_t, y_t in zip(x, y, strict=True):
+            x_like[...] = x_t
+            assert stream(x_like, out=out) is out
+            assert_same_bits(np.array(out), y_t)
+    for x_like, out in zip(strided(x.shape), strided(y.shape), strict=True):
+        x_like[...] = x
+        stream = recurra.Stream(model, 3)
+        assert stream.many(x_like, out=out) is out
+        assert_same_bits(np.array(out), y)
+        stream.reset()
+        assert_same_bits(np.array(stream.many(x_like, x_like)), y)
+    stream = recurra.Stream(model, 3)
+    for x_t, y_t in zip(x.copy(), y, strict=True):
+        assert_same_bits(stream(x_t, x_t), y_t)
+    both = np.zeros((37, 3, 5), np.float32)  # out begins a step behind x
+    both[:-1] = x
+    stream.reset()
+    assert_same_bits(stream.many(both[:-1], both[1:]), y)
+
+
+def test_subclasses_of_arrays_are_arrays():
+    class Own(np.ndarray):
+        pass
+
+    stream, x = recurra.Stream(recurra.Linear(3, 2, seed=0)), sound(1, 3)
+    assert_same_bits(stream(x.view(Own)), stream(x))
+    out = np.zeros((1, 2), np.float32).view(Own)
+    assert stream(x, out) is out
+    assert_same_bits(np.asarray(out), stream(x))
+
+
+@pytest.mark.parametrize("tokens", [None, True])
+@pytest.mark.parametrize("embedded", [True, False])
+def test_tokens(embedded, tokens):
+    reader = recurra.GRU(4 if embedded else 9, 12, seed=1, tokens=tokens)
+    members = [recurra.Embedding(9, 4, seed=0)] if embedded else []
+    model = recurra.Sequential(*members, reader, recurra.Linear(12, 3, seed=2))
+    for batch in (1, 4):
+        text = np.random.default_rng(batch).integers(0, 9, (40, batch))
+        y = model(text)
+        for dtype in (np.int64, np.uint8, ">i4"):
+            stream = recurra.Stream(model, batch)
+            assert_same_bits(stepped(stream, text.astype(dtype)), y)
+            stream.reset()
+            assert_same_bits(in_blocks(stream, text.astype(dtype), [1, 35]), y)
+            assert_same_bits(stream.many(text[:0]), y[:0])
+        wide = np.zeros((batch, 3), np.int64)
+        stream.reset()
+        for row, y_t in zip(text, y, strict=True):
+            wide[:, 1] = row
+            assert_same_bits(stream(wide[:, 1]), y_t)
+        if batch == 1:
+            for kind in (int, np.int64, np.uint16, np.array):
+                stream.reset()
+                for token, y_t in zip(text[:, 0].tolist(), y, strict=True):
+                    assert_same_bits(stream(kind(token)), y_t[0])
+            stream.reset()
+            assert_same_bits(stream.many(text[:, 0]), y[:, 0])
+    if not embedded:  # features too
+        x = sound(20, 2, 9)
+        assert_same_bits(stepped(recurra.Stream(model, 2), x), model(x))
+
+
+def test_last_is_the_answer_until_now():
+    model = recurra.Sequential(recurra.GRU(3, 8, seed=0), recurra.Last(), recurra.Linear(8, 2, seed=1))
+    x = sound(25, 2, 3)
+    stream = recurra.Stream(model, 2)
+    for t in range(25):
+        assert_same_bits(stream(x[t]), model(x[: t + 1]))
+
+
+def test_relu_of_every_kind_of_number():
+    """NaN, infinities, zeros and subnormal numbers pass as through the layer."""
+    linear = recurra.Linear(7, 7, bias=False, seed=0)
+    for dtype in (np.float32, np.float64):
+        tiny = np.finfo(dtype).smallest_subnormal
+        values = np.array([np.nan, np.inf, -np.inf, -0.0, tiny, -tiny, -1], dtype)
+        linear = recurra.Linear(7, 7, bias=False, seed=0, dtype=dtype)
+        model = recurra.Sequential(recurra.ReLU(), linear)
+        assert_same_bits(recurra.Stream(model)(values), model(values))
+        linear.load_state_dict({"weight": np.eye(7, dtype=dtype)})
+        model = recurra.Sequential(linear, recurra.ReLU())
+        x = np.array([0, 1, -1, 2, -3, 0.5, -0.0], dtype)
+        assert_same_bits(recurra.Stream(model)(x), model(x))
+
+
+def test_states_are_copies_that_may_be_set():
+    model, x = everything(), sound(30, 2, 3)
+    stream = recurra.Stream(model, 2)
+    stream.many(x[:10])
+    kept = stream.state
+    _, expected = model.run(x[:10])
+    assert_same_bits(kept, expected)
+    y = stream.many(x[10:])
+    assert_same_bits(kept, expected)  # and not views
+    stream.state = kept
+    kept[0][0][...] = np.nan
+    assert_same_bits(stream.many(x[10:]), y)
+    stream.state = tuple(expected)
+    assert_same_bits(stream.many(x[10:]), y)
+    stream.state = [None, expected[1]]
+    assert_same_bits(stream.many(x[10:]), model.run(x[10:], [None, expected[1]])[0])
+    stream.state = [(None, expected[0][1]), None]
+    assert_same_bits(stream.many(x[10:]), model.run(x[10:], [(None, expected[0][1]), None])[0])
+    stream.state = None
+    assert_same_bits(stream.many(x), model(x))
+
+
+def test_the_state_of_a_layer_is_what_it_returns():
+    """No list; and a state without a batch, of a call without one, will do for a single sequence."""
+    lstm, x = recurra.LSTM(3, 6, 2, seed=0), sound(20, 3)
+    y, (h, c) = lstm(x[:8])
+    stream = recurra.Stream(lstm)
+    stream.state = h, c
+    assert_same_bits(stream.many(x[8:]), lstm(x[8:], (h, c))[0])
+    stream.state = [h, c]
+    assert_same_bits(stream.state, (h[:, None], c[:, None]))
+    assert recurra.Stream(recurra.Sequential(lstm)).state[0][1].shape == (2, 1, 6)
+    assert recurra.Stream(recurra.Linear(2, 2, seed=0)).state == []
+    assert y.shape == (8, 6)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_reset(learned):
+    layer = recurra.LSTM(3, 9, 2, seed=0, learned_state=learned)
+    if learned:
+        randomised(layer)
+    x = sound(12, 4, 3)
+    whole, _ = layer(x)
+    stream = recurra.Stream(layer, 4)
+    for rows, numbers in (
+        (None, range(4)),
+        ([0, 2], [0, 2]),
+        (np.array([3, 3, 1]), [3, 1]),
+        (np.array([True, False, False, True]), [0, 3]),
+        ([], []),
+        (2, [2]),
+    ):
+        stream.reset()
+        first = stream.many(x)
+        before = stream.state
+        assert_same_bits(first, whole)
+        assert stream.reset(rows) is None
+        after = stream.state
+        again = stream.many(x)
+        onward, _ = layer(x, before)
+        for row in range(4):
+            expected = whole if row in numbers else onward
+            assert_same_bits(again[:, row], expected[:, row])
+            if row not in numbers:
+                assert_same_bits(after[0][:, row], before[0][:, row])
+
+
+def test_forks_go_their_own_ways():
+    model, x = everything(), sound(30, 1, 3)
+    stream = recurra.Stream(model)
+    stream.many(x[:10])
+    fork = stream.fork()
+    assert type(fork) is recurra.Stream
+    assert repr(fork) == repr(stream)
+    y = stream.many(x[10:])
+    assert_same_bits(fork.many(x[10:20]), y[:10])
+    stream.close()
+    assert_same_bits(fork.many(x[20:]), y[10:])
+    assert_same_bits(fork.fork().state, fork.state)
+
+
+def test_a_stream_keeps_its_weights():
+    """Those of its construction, also in a fork, and when the model is gone."""
+    model, x = everything(), sound(15, 1, 3)
+    y = model(x)
+    stream = recurra.Stream(model)
+    model.load_state_dict({name: 2 * value for name, value in model.state_dict().items()})
+    later = recurra.Stream(model)
+    assert_same_bits(later.many(x), model(x))
+    assert not np.array_equal(model(x), y)
+    del model
+    fork = stream.fork()
+    assert_same_bits(stream.many(x), y)
+    assert_same_bits(fork.many(x), y)
+
+
+def test_a_subclass_of_stream():
+    class Counting(recurra.Stream):
+        def __init__(self, *_):
+            self.calls = 0
+
+        def __call__(self, x):
+            self.calls += 1
+            return super().__call__(x)
+
+    x = sound(4, 3)
+    counting, plain = (kind(recurra.GRU(3, 4, seed=0)) for kind in (Counting, recurra.Stream))
+    for x_t in x:
+        assert_same_bits(counting(x_t), plain(x_t))
+    assert counting.calls == 4
+
+
+def test_what_a_stream_says_of_itself():
+    stream = recurra.Stream(recurra.Sequential(recurra.GRU(3, 4, seed=0), recurra.Linear(4, 2, seed=0)), batch=2)
+    assert repr(stream) == "Stream(Sequential(GRU(3, 4), Linear(4, 2)), batch=2)"
+    assert repr(recurra.Stream(recurra.GRU(3, 4, seed=0))) == "Stream(GRU(3, 4), batch=1)"
+    assert stream.batch == 2
+    assert not stream.closed
+    with stream as same:
+        assert same is stream
+    assert stream.closed
+    assert repr(stream) == "Stream(Sequential(GRU(3, 4), Linear(4, 2)), closed)"
