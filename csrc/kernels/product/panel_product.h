@@ -86,7 +86,7 @@ RECURRA_INLINE void panel_product(const PanelProduct<T, W> &product, Finish fini
                                               started ? width : from_stride, term.rows + first, term.row_offset + k,
                                               term.panel + k * width, depth, to.at, to.stride, fetched);
         };
-        if constexpr (std::is_invocable_v<Prepare, Index, Index, PrefetchList &>) {
+        if constexpr (!W::kNarrow && std::is_invocable_v<Prepare, Index, Index, PrefetchList &>) {
           PrefetchList lines;
           if (last) {
             prepare(first, n, lines);
@@ -98,8 +98,10 @@ RECURRA_INLINE void panel_product(const PanelProduct<T, W> &product, Finish fini
           }
           run(next.take(lines.begin(), spread ? lines.count() : 0));
         } else {  // needs no 4 KB of stack for a list
-          if (last) {
-            prepare(first, n);
+          if constexpr (std::is_invocable_v<Prepare, Index, Index>) {
+            if (last) {
+              prepare(first, n);
+            }
           }
           run(next.take());
         }

@@ -14,7 +14,7 @@ struct FullWeights {
   using Storage = T;      // of packed weights
   using Row = const T *;  // what is multiplied by them
   static constexpr int kLanes = Vec<T>::size;
-  static constexpr bool kIntegers = false;
+  static constexpr bool kNarrow = false, kIntegers = false;
 
   // Elements of storage in a panel, and where in it the weights of depth k begin.
   static constexpr Index panel_size(Index depth, int vectors) { return depth * vectors * Vec<T>::size; }
@@ -50,7 +50,7 @@ struct HalfWeights {
   using Storage = std::uint16_t;
   using Row = const float *;
   static constexpr int kLanes = Vec<float>::size;
-  static constexpr bool kIntegers = false;
+  static constexpr bool kNarrow = true, kIntegers = false;
 
   static constexpr Index panel_size(Index depth, int vectors) { return depth * vectors * Vec<float>::size; }
   static RECURRA_INLINE const Storage *panel_at(const Storage *panel, Index k, int vectors) {
