@@ -318,6 +318,16 @@ def test_reset(learned):
                 assert_same_bits(after[0][:, row], before[0][:, row])
 
 
+def test_a_subclass_that_is_no_other_model():
+    class Named(recurra.Sequential):
+        def __init__(self, *layers, name):
+            super().__init__(*layers)
+            self.name = name
+
+    model, x = Named(recurra.GRU(3, 4, seed=0), name="mine"), sound(7, 1, 3)
+    assert_same_bits(stepped(recurra.Stream(model), x), model(x))
+
+
 def test_forks_go_their_own_ways():
     model, x = everything(), sound(30, 1, 3)
     stream = recurra.Stream(model)

@@ -192,7 +192,7 @@ def test_what_can_not_be_a_stream():
         (TypeError, recurra.Sequential(gru, recurra.AttentionPooling(4, seed=0))),
         (TypeError, recurra.Sequential(gru, recurra.Parallel(recurra.Linear(4, 4, seed=0), recurra.ReLU()))),
         (TypeError, recurra.Sequential(gru, Residual(recurra.Linear(4, 4, seed=0)))),
-        (TypeError, type("Own", (recurra.Sequential,), {})(gru)),
+        (TypeError, type("Own", (recurra.Sequential,), {"run": lambda *_: None})(gru)),
         (TypeError, type("Own", (recurra.Linear,), {})(4, 4)),
         (ValueError, recurra.Sequential(recurra.Tanh(), recurra.Dropout())),
         (ValueError, inputs),

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 
+#include "dispatch.h"
 #include "python/bindings.h"
 #include "python/classes.h"
 #include "python/stream_object.h"

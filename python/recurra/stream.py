@@ -8,9 +8,11 @@ import numpy as np
 
 from . import _core
 from ._checks import check_index, check_size, shown
+from ._tapes import versions_of
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .linear import Linear
+from .module import kind_of_layer
 from .recurrent import is_layer_type
 from .sequential import Sequential, as_model
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from .module import Array
     from .recurrent import State
 
+RUNNING = ("__call__", "run", "_run")  # by which a subclass of Sequential would do something else with its layers
 ACTIVATIONS: dict[type, str] = {Tanh: "tanh", Sigmoid: "sigmoid", ReLU: "relu"}
 
 
@@ -54,7 +57,7 @@ class Stream(_core.Stream):
         """Takes the weights as they are."""
         rows = check_size("batch", batch)
         members = _members(model)
-        listed = not is_layer_type(type(model))
+        listed = not is_layer_type(kind_of_layer(model))
         names = [repr(layer) for layer in members]
         text = names[0] if not listed and len(names) == 1 else f"Sequential({', '.join(names)})"
         used = [layer for layer in members if type(layer) not in (Dropout, Last)]
@@ -145,8 +148,11 @@ def steps_alone(model: Any) -> bool:
 def _members(model: Any) -> list[Any]:
     """The layers of a model that can go step by step."""
     whole = as_model(model)
-    if type(whole) is not Sequential:
-        raise TypeError(f"model: expected a layer or a Sequential, nothing derived from it, got {shown(model)}")
+    kind = type(whole)
+    if not isinstance(whole, Sequential) or any(
+        getattr(kind, name) is not getattr(Sequential, name) for name in RUNNING
+    ):
+        raise TypeError(f"model: expected a layer, or a Sequential that runs as such, got {shown(model)}")
     layers = [layer for _, layer in whole._members]
     for i, layer in enumerate(layers):
         _check(layer, i)
@@ -156,7 +162,7 @@ def _members(model: Any) -> list[Any]:
 
 
 def _check(layer: Any, place: int) -> None:
-    kind = type(layer)
+    kind = kind_of_layer(layer)
     if is_layer_type(kind):
         if layer.bidirectional or layer.reverse:
             raise ValueError(
@@ -180,12 +186,12 @@ def _check(layer: Any, place: int) -> None:
 
 
 def _parts(layers: list[Any]) -> tuple[Any, ...]:
-    """What the stream goes through, with the weights of one moment."""
-    leaves = [layer for layer in layers if type(layer) not in ACTIVATIONS]
+    """What the stream goes through, with the weights of one moment; those of compressed layers never change."""
+    changing = [layer for layer in layers if type(layer) not in ACTIVATIONS and not layer._compressed]
     while True:
-        versions = [leaf._parameters.version for leaf in leaves]
+        versions = versions_of(changing)
         parts = tuple(ACTIVATIONS.get(type(layer)) or layer._core.stream_part() for layer in layers)
-        if versions == [leaf._parameters.version for leaf in leaves]:
+        if versions == versions_of(changing):
             return parts
 
 
