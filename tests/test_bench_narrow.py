@@ -163,7 +163,14 @@ def test_rows_are_microseconds_a_step():
     board = table.Table(["recurra", "int8", "torch int8"])
     assert board.head().split()[3:] == ["recurra", "int8", "torch", "int8"]
     assert board.row(results()[0]).split() == ["lstm", "1", "1x50x8x8", "4.00", "2.00", "–"]
-    assert table.differences(results(), ["recurra", "int8"])[1:] == ["int8             1.6e-02     1.2e-02"]
+
+
+def test_differences_by_cell():
+    found = results()
+    del found[1].differences["int8"], found[3].differences["int8"]
+    found[1].differences["ORT"] = 1e-6
+    lines = [line.split() for line in table.differences(found, ["int8", "ORT"])]
+    assert lines[1:] == [["int8", "1.6e-02", "1.2e-02", "–", "–"], ["ORT", "–", "–", "1.0e-06", "1.0e-06"]]
 
 
 # ---- Streams

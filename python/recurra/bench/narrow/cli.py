@@ -61,7 +61,13 @@ def rows(part: str, options: argparse.Namespace, versions: dict[str, str]) -> di
         results.append(result)
         progress.done += 1
         notes |= {f"{name}, {spec.cell}": reason for name, reason in result.absent.items()}
-    print("", *table.differences(results, list(field)), "", *table.ratio_lines(part, results), sep="\n")
+    print(
+        "",
+        *table.differences(results, [name for name in field if name != OURS]),
+        "",
+        *table.ratio_lines(part, results),
+        sep="\n",
+    )
     print(*(f"{about}: {reason}" for about, reason in notes.items()), sep="\n", end="\n" if notes else "")
     return table.record(part, results) | {"notes": notes}
 

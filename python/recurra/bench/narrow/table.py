@@ -70,12 +70,16 @@ class Table:
 
 
 def differences(results: Sequence[Result], names: Sequence[str]) -> list[str]:
-    """The largest of each contestant over all rows, and the median row's."""
-    found = {name: [r.differences[name] for r in results if name in r.differences] for name in names}
-    return [
-        f"{'difference in y':15}  {'most':>7}  median row",
-        *(f"{name:15}  {max(each):7.1e}  {median(each):10.1e}" for name, each in found.items() if each),
-    ]
+    """The largest of each contestant over the rows of a cell, and the median row's."""
+    cells = list(dict.fromkeys(result.spec.cell for result in results))
+    lines = [f"{'difference in y':15}" + "".join(f"  {cell:>4}: most  median row" for cell in cells)]
+    for name in names:
+        line = f"{name:15}"
+        for cell in cells:
+            found = [r.differences[name] for r in results if r.spec.cell == cell and name in r.differences]
+            line += f"  {max(found):10.1e}  {median(found):10.1e}" if found else f"  {'–':>10}  {'–':>10}"
+        lines.append(line)
+    return lines
 
 
 def ratios(part: str, results: Sequence[Result]) -> dict[str, dict[str, list[float]]]:
