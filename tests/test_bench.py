@@ -475,7 +475,7 @@ def test_every_option_is_documented(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
-    assert len(options) == 10
+    assert len(options) == 11
     assert options == {name for name in re.findall(r"--[a-z]+", PROTOCOL.read_text()) if name in options}
 
 

@@ -38,8 +38,14 @@ SECONDS = 33.0  # with what may be misjudged, less than 40
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compares. Exit code 0; 1 if answers differ or a contestant breaks; 2 for bad options; 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        compare(parse(arguments))
+        if any(argument.split("=")[0] == "--only" for argument in arguments):
+            from .narrow import cli as parts  # which have options of their own
+
+            parts.compare(parts.parse(arguments))
+        else:
+            compare(parse(arguments))
     except (Disagreement, WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -190,6 +196,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=writable, metavar="FILE", help="write everything measured (default: nothing)")
     parser.add_argument(
         "--plot", type=writable, metavar="FILE.png", help="draw the speed-ups; needs matplotlib (default: nothing)"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="PART",
+        help="step, stream, narrow: small networks step by step and narrow weights instead, with options of their own "
+        "(--only step --help)",
     )
     options = parser.parse_args(arguments)
     if options.plot and find_spec("matplotlib") is None:

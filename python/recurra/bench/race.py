@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from math import inf
 from statistics import median
 from time import monotonic, sleep
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .contestants import Unsupported
 from .problem import Spec, difference
-from .worker import SLOW, Worker, WorkerError
+from .worker import SLOW, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from .worker import Desk, Worker
 
 OURS = "recurra"
 # Seconds before a turn of several threads: NumPy's BLAS keeps its own spinning for up to 110 ms after a call, on CPUs
@@ -93,24 +96,26 @@ class Result:
 
 
 def race(
-    workers: Mapping[str, Worker],
+    workers: Mapping[str, Worker | Desk],
     spec: Spec,
     rounds: int,
     seconds: float,
     progress: Callable[[str], None] = lambda _: None,
     before_round: Callable[[], None] = lambda: None,
     deadline: float = inf,
+    tolerances: Mapping[str, float] = MappingProxyType({}),
 ) -> Result:
     """Runs one row.
 
     Args:
-        workers: recurra's, NumPy's, and those of the peers.
+        workers: recurra's, NumPy's, and those of the peers; or desks in this process, whose errors are WorkerErrors.
         rounds: how often each gets its turn, at most; the order turns round every time.
         seconds: what a turn should at least take; a slow call is a turn.
         progress: told what is happening.
         before_round: called before every round.
         deadline: on the clock of time.monotonic; a round that would end later isn't begun after the first FEWEST,
             unless it is QUICK.
+        tolerances: contestant -> what difference of its answers is wrong, where that isn't the row's.
 
     Raises:
         Disagreement: recurra and NumPy don't compute the same.
@@ -133,7 +138,7 @@ def race(
         if not theirs:  # it does other work, as PyTorch does that computes padding too
             continue
         result.differences[name] = difference(ours, theirs)
-        if not result.differences[name] <= spec.tolerance:
+        if not result.differences[name] <= tolerances.get(name, spec.tolerance):
             reason = f"its answers differ from recurra's by {result.differences[name]:.1e}"
             if name == "NumPy":
                 raise Disagreement(f"{name}, {spec}: {reason}")

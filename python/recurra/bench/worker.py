@@ -117,10 +117,14 @@ class Desk:
         """The library's."""
         return self.contestant.version
 
-    def prepare(self, spec: Spec) -> dict[str, Array]:
-        """Lets go of the last row first, whose buffers may be large."""
+    def forget(self) -> None:
+        """The last row's buffers may be large."""
         self.entry = None
         gc.collect()
+
+    def prepare(self, spec: Spec) -> dict[str, Array]:
+        """Lets go of the last row first."""
+        self.forget()
         weights, data = spec.weights(), spec.data()
         start = time.perf_counter()
         self.entry = self.contestant.prepare(spec, weights, data)
