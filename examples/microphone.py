@@ -126,7 +126,7 @@ def main():
     options.add_argument("--clips", type=int, default=600, help="how many to learn from")
     options = parse(options)
     rng = np.random.default_rng(options.seed)
-    (x, target), unseen = clips(rng, options.clips), clips(rng, 300)
+    (x, target), unseen = clips(rng, options.clips), clips(rng, options.clips // 2)
 
     gru, readout = recurra.GRU(len(EDGES), 32, seed=rng), recurra.Linear(32, 1, seed=rng)
     model = recurra.Sequential(gru, readout)

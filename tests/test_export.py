@@ -107,6 +107,15 @@ def test_strange_numbers_give_what_the_call_gives(layers, value):
         np.testing.assert_allclose(layers.run(name, x), expected, rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize("name", ["gru", "projected", "readout", "text"])
+def test_a_step_is_a_stream_s_step(layers, name):
+    x = sequence(layers, name, 20)
+    stream = recurra.Stream(LAYERS[name])
+    expected = np.stack([np.array(stream(x_t)) for x_t in x]).reshape(20, -1)
+    got = layers.run(name, x)
+    assert same_bits(got, expected) or (not FUSED and np.abs(got - expected).max() < 2e-6)
+
+
 def test_last_is_the_step_s_own_result(tmp_path):
     model = recurra.Sequential(recurra.GRU(3, 4, seed=0), recurra.Last(), recurra.Linear(4, 2, seed=1))
     exported = Exported(tmp_path, {"last": model}, *FMA)

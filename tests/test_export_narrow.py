@@ -28,7 +28,7 @@ ORIGINALS = {
     ),
     "peephole": learned(cells.PeepholeLSTM(3, 8, seed=17), 2),
     "heads": learned(layer_class(CELLS["s_lstm"])(3, 6, seed=18), 3),
-    "normed": learned(layer_class(CELLS["layer_norm_lstm"])(3, 6, seed=19), 4),
+    "normed": learned(layer_class(CELLS["layer_norm_lstm"])(3, 21, seed=19), 4),
 }
 
 

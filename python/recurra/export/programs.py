@@ -1,4 +1,7 @@
-"""The program of a formula as C: the instructions that a call without a tape needs, stage by stage, as statements."""
+"""The program of a formula as C: the instructions that a call without a tape needs, stage by stage, as statements.
+
+Those are all but the copies to the tape, since a formula keeps nothing that it doesn't compute for its states.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,6 @@ def forward_of(program: Program) -> Forward:
         steps = [Step(i.operation, program.operands[i.to], tuple(program.operands[n] for n in i.args)) for i in chosen]
         found.stages.append([step for step in steps if step.to[0] != Kind.KEPT])
         found.means.append([program.means[n] for n in stage.means])
-    _drop_unread(program, found)
     written: dict[Place, int] = {}
     for at, (stage, steps) in enumerate(zip(program.stages, found.stages, strict=True)):
         sources = {program.products[n].source for n in stage.products}
@@ -90,24 +92,6 @@ def forward_of(program: Program) -> Forward:
         found.late |= {state for state in old if written.get((Kind.NEW, state), at) < at}
         written.update({step.to: at for step in steps if step.to[0] in LASTING})
     return found
-
-
-def _drop_unread(program: Program, found: Forward) -> None:
-    """Takes out the instructions that nothing reads."""
-    needed: set[Place] = {(Kind.NEW, state) for state in range(program.states)}
-    for at in reversed(range(len(found.stages))):
-        kept = []
-        for step in reversed(found.stages[at]):
-            if step.to in needed:
-                needed.discard(step.to)
-                needed.update(step.args)
-                kept.append(step)
-        found.stages[at] = kept[::-1]
-        read = {n for kind, n in needed if kind == Kind.MEAN}
-        needed = {place for place in needed if place[0] != Kind.MEAN}
-        needed.update((Kind.STAGED, staged) for n, staged in enumerate(found.means[at]) if n in read)
-        sources = {program.products[n].source - program.states for n in program.stages[at].products}
-        needed.update((Kind.STAGED, source) for source in sources if source >= 0)
 
 
 def statements(

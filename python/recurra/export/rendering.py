@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 ALL = FUNCTIONS | PRODUCTS
 BEGINNING = """\
-#ifndef %%_H_INCLUDED
-#define %%_H_INCLUDED
+#ifndef %_H_INCLUDED
+#define %_H_INCLUDED
 
 #include <stdint.h>
 {math}

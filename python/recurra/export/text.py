@@ -24,10 +24,10 @@ def checked_name(name: object) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"name: expected a C identifier, got {shown(name)}")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or "__" in name or len(name) > LONGEST_NAME:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or "__" in name + "_" or len(name) > LONGEST_NAME:
         raise ValueError(
-            f"name: expected a C identifier of at most {LONGEST_NAME} letters, digits and single underscores that "
-            f"begins with a letter, got {shown(name)}"
+            f"name: expected a C identifier of at most {LONGEST_NAME} letters, digits and single underscores within, "
+            f"that begins with a letter, got {shown(name)}"
         )
     return name
 
