@@ -24,6 +24,9 @@ inline const Kernels<double> &kernels_of<double>() {
   return active_kernels().f64;
 }
 
+// Those that compute with a form of weights. Of narrow ones they are forward passes alone, and all else is null.
+const Kernels<float> &kernels_with(Weights weights);
+
 struct BuildInfo {
   const char *version;                       // of the package
   const char *compiler;                      // name and version

@@ -83,11 +83,22 @@ struct CellShape {
   Index input_size, hidden_size, projected_size;
 };
 
+// How matrices of weights are stored, and packed. With other than full weights all else is float32: biases, unit
+// vectors, scalars, states.
+enum class Weights : std::int32_t {
+  kFull,      // as they are computed with
+  kBfloat16,  // the upper half of a float32
+  kFloat16,   // IEEE's
+  kInt8,      // times a scale for each row
+};
+
 // Writes one direction of one layer's parameters as the kernels read them: weights as panels.
 template <class T>
 struct PackTask {
   CellShape shape;
-  const T *parameters[kMaxParameters];  // by the cell's table; biases may be null
+  // By the cell's table; biases may be null. Matrices are arrays of T, or of std::uint16_t or std::int8_t.
+  const void *parameters[kMaxParameters];
+  const float *scales[kMaxParameters];  // of int8 matrices, one of each row
   T *to;
   Worker *worker;
 };
@@ -275,9 +286,11 @@ struct Kernels {
   Index (*gradient_work)(const CellShape *shape, Index alphabet);  // of tokens; 0 without
   Index (*input_gradient_work)();
   Index (*linear_packed)(Index in, Index out);
-  bool (*pack_linear_forward)(Index in, Index out, const T *weight, const T *bias, T *to, Worker *worker);
+  // Weight, scales and bias as those of a cell.
+  bool (*pack_linear_forward)(Index in, Index out, const void *weight, const float *scales, const T *bias, T *to,
+                              Worker *worker);
   bool (*pack_linear_backward)(Index in, Index out, const T *weight, T *to, Worker *worker);
-  Index (*linear_work)();
+  Index (*linear_work)(Index in);  // of a forward task, and of a backward one
   bool (*linear_forward)(const LinearTask<T> *task);
   bool (*linear_backward)(const LinearTask<T> *task);
   void (*adam)(const AdamTask<T> *task);
@@ -288,6 +301,12 @@ struct Kernels {
   Index (*mse)(const MseTask<T> *task, double *chains, Index counted);  // into kSquareChains chains
   void (*add_squares)(Index size, const T *x, double *chains);
   void (*scale)(Index size, double factor, T *x);
+  void (*widen)(Index size, const void *from, float scale, T *to);  // narrow weights, of int8 times their scale
+};
+
+// Forward passes with narrow weights; the entries for what else there is are null.
+struct NarrowFloatKernels {
+  Kernels<float> bfloat16, float16;
 };
 
 struct KernelTable {
@@ -297,18 +316,29 @@ struct KernelTable {
   Kernels<double> f64;
 };
 
-// One per kernel build; which of them are linked in, dispatch.cpp knows.
+// One of each per kernel build; which of them are linked in, dispatch.cpp knows.
 namespace isa_baseline {
 const KernelTable &kernel_table();
-}
+const NarrowFloatKernels &narrow_float_kernels();
+const Kernels<float> &int8_kernels();
+}  // namespace isa_baseline
 namespace isa_avx2 {
 const KernelTable &kernel_table();
-}
+const NarrowFloatKernels &narrow_float_kernels();
+const Kernels<float> &int8_kernels();
+}  // namespace isa_avx2
 namespace isa_avx512 {
 const KernelTable &kernel_table();
+const NarrowFloatKernels &narrow_float_kernels();
+const Kernels<float> &int8_kernels();
+}  // namespace isa_avx512
+namespace isa_avx512vnni {  // all else is the same as without VNNI
+const Kernels<float> &int8_kernels();
 }
 namespace isa_neon {
 const KernelTable &kernel_table();
-}
+const NarrowFloatKernels &narrow_float_kernels();
+const Kernels<float> &int8_kernels();
+}  // namespace isa_neon
 
 }  // namespace recurra

@@ -46,7 +46,8 @@ constexpr Kernels<T> kernels() {
           softmax<T>,
           mse<T>,
           add_squares<T>,
-          scale<T>};
+          scale<T>,
+          nullptr};
 }
 
 #define RECURRA_STRING_(text) #text

@@ -2,34 +2,51 @@
 #pragma once
 
 #include "kernels/gradients/block.h"
-#include "kernels/product/panel_product.h"
+#include "kernels/narrow/integer_product.h"
 #include "kernels/product/panels.h"
+#include "kernels/recurrent/packing.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
 constexpr Index kLinearRows = 256;  // rows that pass one panel before the next
 
-// Elements of either packed form: for x Wᵀ the bias and W transposed, for dy W the weight as it stands.
+// Elements of what is packed for x Wᵀ: the bias, then panels of W transposed.
+template <class T, class W>
+Index linear_packed_forward(Index in, Index out) {
+  constexpr Index V = Vec<T>::size, full = kPanelVectors * V;
+  const auto rest = static_cast<int>(ceil_div(out % full, V));
+  const Index panels = out / full * W::panel_size(in, kPanelVectors) + (rest ? W::panel_size(in, rest) : 0);
+  constexpr auto size = static_cast<Index>(sizeof(typename W::Storage));
+  return padded_units<T>(out) + ceil_div(panels * size, static_cast<Index>(sizeof(T)));
+}
+// And for dy W: the weight as it stands.
 template <class T>
 Index linear_packed(Index in, Index out) {
-  constexpr Index V = Vec<T>::size;
-  return larger(ceil_div(out, V) * V * (in + 1), ceil_div(in, V) * V * out);
+  return larger(linear_packed_forward<T, FullWeights<T>>(in, out), padded_units<T>(in) * out);
+}
+template <class T, class W>
+auto linear_panels(const T *packed, Index out) {
+  return reinterpret_cast<const typename W::Storage *>(packed + padded_units<T>(out));
 }
 
-template <class T>
-bool pack_linear_forward(Index in, Index out, const T *weight, const T *bias, T *to, Worker *worker) {
+template <class T, class W = FullWeights<T>>
+bool pack_linear_forward(Index in, Index out, const void *weight, const float *scales, const T *bias, T *to,
+                         Worker *worker) {
   constexpr Index V = Vec<T>::size;
-  for (Index begin = 0; begin < out; begin += V, to += V) {
-    (bias ? get(bias + begin, out - begin) : Vec<T>::zero()).store(to);
+  auto *panel = const_cast<typename W::Storage *>(linear_panels<T, W>(to, out));
+  for (Index begin = 0; begin < out; begin += V) {
+    (bias ? get(bias + begin, out - begin) : Vec<T>::zero()).store(to + begin);
   }
   for (Index begin = 0; begin < out; begin += kPanelVectors * V) {
-    const Index width = smaller(kPanelVectors * V, ceil_div(out - begin, V) * V);
-    for (Index lane = 0; lane < width; lane += V) {
-      pack_transposed(weight + (begin + lane) * in, smaller(V, out - begin - lane), in, in, width, to + lane);
+    const auto vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(out - begin, V)));
+    for (int v = 0; v < vectors; ++v) {
+      const Index row = begin + v * V;
+      pack_units(MatrixRows<W>{static_cast<const typename W::Storage *>(weight), scales, row, in}, row,
+                 smaller(V, out - row), out, in, 1, PanelPlace<W>{panel, vectors, v});
     }
-    to += width * in;
-    if (interrupted(worker, kPackingWork * width * in)) {
+    panel += W::panel_size(in, vectors);
+    if (interrupted(worker, kPackingWork * vectors * V * in)) {
       return false;
     }
   }
@@ -41,48 +58,71 @@ bool pack_linear_backward(Index in, Index out, const T *weight, T *to, Worker *w
   return pack_rows(weight, out, in, in, kPanelVectors, to, worker);
 }
 
-template <class T>
-struct LinearWork {
+// Of x that becomes integers, as many rows as the half of an L2 cache holds of them.
+template <class W>
+constexpr Index linear_rows(Index in) {
+  return W::kIntegers ? larger(8, smaller(kLinearRows, (Index(1) << 18) / larger(in, 1))) : kLinearRows;
+}
+
+template <class T, class W>
+struct DenseWork {
   T *accumulators;
   const T **rows;
-  GradientWork<T> gradient;
+  Sources<T, W> sources;
 
-  explicit LinearWork(Arena &arena)
+  DenseWork(Index in, Arena &arena)
       : accumulators(arena.take<T>(kLinearRows * kPanelVectors * Vec<T>::size)),
         rows(arena.take<const T *>(kLinearRows)),
-        gradient(arena, 1) {}
+        sources(linear_rows<W>(in), in, arena) {}
 };
 
 template <class T>
-Index linear_work() {
+struct LinearWork {
+  DenseWork<T, FullWeights<T>> dense;
+  GradientWork<T> gradient;
+
+  explicit LinearWork(Arena &arena) : dense(0, arena), gradient(arena, 1) {}
+};
+
+template <class T>
+Index linear_work(Index) {
   Arena arena{nullptr};
   LinearWork<T>{arena};
+  return arena.used / static_cast<Index>(sizeof(T));
+}
+template <class T, class W>
+Index narrow_linear_work(Index in) {
+  Arena arena{nullptr};
+  DenseWork<T, W>(in, arena);
   return arena.used / static_cast<Index>(sizeof(T));
 }
 
 // to[row][:] = from + Σ_k a[row][k] panel[k][:] for rows [first, last) of contiguous a and to; panels stand one after
 // another, `from` (or zeros, if null) holds the beginning of each column's chain.
-template <class T>
-bool dense(Index first, Index last, Index depth, Index columns, const T *a, const T *from, const T *panels, T *to,
-           LinearWork<T> &work, Worker *worker) {
+template <class T, class W>
+bool dense(Index first, Index last, Index depth, Index columns, const T *a, const T *from,
+           const typename W::Storage *panels, T *to, DenseWork<T, W> &work, Worker *worker) {
   constexpr Index V = Vec<T>::size;
   constexpr Index full = kPanelVectors * V;
   alignas(64) static const T zeros[full] = {};
-  for (Index begin = first; begin < last; begin += kLinearRows) {
-    const Index count = smaller(kLinearRows, last - begin);
+  const Index most = linear_rows<W>(depth);
+  for (Index begin = first; begin < last; begin += most) {
+    const Index count = smaller(most, last - begin);
     for (Index i = 0; i < count; ++i) {
       work.rows[i] = a + (begin + i) * depth;
     }
-    const T *panel = panels;
+    const typename W::Row *rows = work.sources.of(work.rows, count, T(0));
+    const typename W::Storage *panel = panels;
     for (Index column = 0; column < columns; column += full) {
       const int vectors = static_cast<int>(smaller(kPanelVectors, ceil_div(columns - column, V)));
       const Index width = vectors * V;
-      const Term<T> term{work.rows, 0, panel, depth};
+      const Term<T, W> term{rows, 0, panel, depth};
       T *out = to + begin * columns + column;
       const bool whole = column + width <= columns;  // straight into the rows, 5 to 8 % of a call
       panel_product(
-          PanelProduct<T>{count, vectors, from ? from + column : zeros, 0, &term, 1, depth, kMaxTileRows,
-                          work.accumulators, column + full < columns ? panel + width * depth : nullptr, true},
+          PanelProduct<T, W>{count, vectors, from ? from + column : zeros, 0, &term, 1, depth, kMaxTileRows,
+                             work.accumulators,
+                             column + full < columns ? panel + W::panel_size(depth, vectors) : nullptr, true},
           [&](Index row, Index n, const T *sums) {
             for (Index r = row; !whole && r < row + n; ++r, sums += width) {
               for (Index i = 0; i < width; i += V) {
@@ -98,7 +138,7 @@ bool dense(Index first, Index last, Index depth, Index columns, const T *a, cons
           [&](Index row, const Destination<T> &scratch) {
             return whole ? Destination<T>{out + row * columns, columns} : scratch;
           });
-      panel += width * depth;
+      panel += W::panel_size(depth, vectors);
       if (interrupted(worker, count * width * depth)) {
         return false;
       }
@@ -107,13 +147,12 @@ bool dense(Index first, Index last, Index depth, Index columns, const T *a, cons
   return true;
 }
 
-template <class T>
+template <class T, class W = FullWeights<T>>
 bool linear_forward(const LinearTask<T> *task) {
-  constexpr Index V = Vec<T>::size;
   Arena arena{reinterpret_cast<char *>(task->work)};
-  LinearWork<T> work(arena);
+  DenseWork<T, W> work(task->in, arena);
   return dense(task->first, task->last, task->in, task->out, task->x, task->packed,
-               task->packed + ceil_div(task->out, V) * V, task->y, work, task->worker);
+               linear_panels<T, W>(task->packed, task->out), task->y, work, task->worker);
 }
 
 // dx of rows [first, last), and this part's share of the weight's rows.
@@ -122,7 +161,7 @@ bool linear_backward(const LinearTask<T> *task) {
   Arena arena{reinterpret_cast<char *>(task->work)};
   LinearWork<T> work(arena);
   if (task->dx && !dense(task->first, task->last, task->out, task->in, task->dy, static_cast<const T *>(nullptr),
-                         task->packed, task->dx, work, task->worker)) {
+                         task->packed, task->dx, work.dense, task->worker)) {
     return false;
   }
   const Index in = task->in, out = task->out;

@@ -20,8 +20,8 @@ class Embedding {
   Embedding(Index count, Index features)
       : rows(count),
         width(features),
-        parameters(std::make_shared<Parameters<T>>(std::make_shared<ParameterTable>(
-            std::vector<ParameterTable::Entry>{{"weight", {count, features}, "(num_embeddings, embedding_dim)"}}))) {}
+        parameters(std::make_shared<Parameters<T>>(std::make_shared<ParameterTable>(std::vector<ParameterTable::Entry>{
+            {"weight", {count, features}, "(num_embeddings, embedding_dim)", true}}))) {}
 
   // y[n] = weight[tokens[n]]; false if interrupted.
   bool forward(Index count, const Index *tokens, T *y, Signalled signalled) const {

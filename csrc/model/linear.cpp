@@ -10,9 +10,15 @@ namespace recurra {
 namespace {
 
 TablePtr table_of(Index in, Index out, bool bias) {
-  std::vector<ParameterTable::Entry> entries{{"weight", {out, in}, "(out_features, in_features)"}};
+  std::vector<ParameterTable::Entry> entries{{"weight", {out, in}, "(out_features, in_features)", true}};
   if (bias) entries.push_back({"bias", {out}, "(out_features,)"});
   return std::make_shared<ParameterTable>(std::move(entries));
+}
+
+// How many threads share out a pass of so many multiply-adds.
+int linear_threads(Index multiply_adds) {
+  const Index most = std::min<Index>(thread_setting(), 1 + multiply_adds / kThreadWork);
+  return startable_threads(std::max(1, usable_threads(static_cast<int>(most))));
 }
 
 }  // namespace
@@ -26,8 +32,7 @@ Linear<T>::Linear(Index inputs, Index outputs, bool with_bias)
 
 template <class T>
 int Linear<T>::threads(Index rows, Index products) const {
-  const Index most = std::min<Index>(thread_setting(), 1 + products * rows * in * out / kThreadWork);
-  return startable_threads(std::max(1, usable_threads(static_cast<int>(most))));
+  return linear_threads(products * rows * in * out);
 }
 
 template <class T>
@@ -37,16 +42,22 @@ bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long 
   {
     std::unique_lock<std::mutex> lock(parameters->mutex);
     const auto pack = [&](T *to, Worker *worker) {
-      return kernels.pack_linear_forward(in, out, parameters->data(0), bias ? parameters->data(1) : nullptr, to,
-                                         worker);
+      return kernels.pack_linear_forward(in, out, parameters->data(0), nullptr, bias ? parameters->data(1) : nullptr,
+                                         to, worker);
     };
     packed = parameters->packed[{0, 0}].forward.get(lock, parameters->version, signalled,
                                                     kernels.linear_packed(in, out), pack);
   }
   if (!packed) return false;
   version = packed->version;
-  const int most = threads(rows, 1);
-  const Index work = kernels.linear_work();
+  return linear_forward(kernels, in, out, packed, rows, x, y, signalled);
+}
+
+template <class T>
+bool linear_forward(const Kernels<T> &kernels, Index in, Index out, const PackedPtr<T> &packed, Index rows, const T *x,
+                    T *y, Signalled signalled) {
+  const int most = linear_threads(rows * in * out);
+  const Index work = kernels.linear_work(in);
   const Workspace memory(checked_product(most * work, sizeof(T)));
   Team team(signalled, most);
   team.run([&](Worker &worker) {
@@ -87,7 +98,7 @@ bool Linear<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, con
                          Signalled signalled) {
   const Kernels<T> &kernels = kernels_of<T>();
   const int most = threads(rows, 2);
-  const Index work = kernels.linear_work();
+  const Index work = kernels.linear_work(in);
   T *sums[2] = {}, *scratch = nullptr;
   const auto cut = [&](Cutter cutter) {
     for (std::size_t i = 0; i < parameters->entries.size(); ++i) sums[i] = cutter.take<T>(parameters->entries[i].size);
@@ -125,4 +136,6 @@ bool Linear<T>::backward(Index rows, const PackedPtr<T> &packed, const T *x, con
 
 template class Linear<float>;
 template class Linear<double>;
+template bool linear_forward(const Kernels<float> &, Index, Index, const PackedPtr<float> &, Index, const float *,
+                             float *, Signalled);
 }  // namespace recurra

@@ -7,6 +7,11 @@
 
 namespace recurra {
 
+// x (rows, in) and y (rows, out), contiguous, with weights that these kernels have packed; false if interrupted.
+template <class T>
+bool linear_forward(const Kernels<T> &kernels, Index in, Index out, const PackedPtr<T> &packed, Index rows, const T *x,
+                    T *y, Signalled signalled);
+
 template <class T>
 class Linear {
  public:

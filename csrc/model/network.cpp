@@ -30,15 +30,15 @@ class Entries {
     const Index H = shape_.hidden_size, units = checked_product(parameter.blocks, H);
     switch (parameter.role) {
       case kInputWeight:
-        return {name, {units, shape_.inputs(layer)}, "(" + rows + ", " + input_symbol(layer) + ")"};
+        return {name, {units, shape_.inputs(layer)}, "(" + rows + ", " + input_symbol(layer) + ")", true};
       case kRecurrentWeight: {
         const bool of_h = source_of(cell_, number) == 0;
         const std::string head = parameter.heads > 1 ? "/" + std::to_string(parameter.heads) : "";
         const Index columns = (of_h ? shape_.projected_size : H) / parameter.heads;
-        return {name, {units, columns}, "(" + rows + ", " + (of_h ? h_symbol() : "hidden_size") + head + ")"};
+        return {name, {units, columns}, "(" + rows + ", " + (of_h ? h_symbol() : "hidden_size") + head + ")", true};
       }
       case kProjection:
-        return {name, {shape_.projected_size, H}, "(proj_size, hidden_size)"};
+        return {name, {shape_.projected_size, H}, "(proj_size, hidden_size)", true};
       case kScalar:
         return {name, {}, "()"};
       default:
@@ -99,13 +99,28 @@ LastPlan &last_plan() {
   return last;
 }
 
+namespace {
+
 template <class T>
-Network<T>::Network(const NetworkShape &of, TablePtr shared)
+const Kernels<T> &kernels_for(Weights weights) {
+  if constexpr (sizeof(T) == sizeof(float)) return kernels_with(weights);
+  return kernels_of<T>();
+}
+
+}  // namespace
+
+template <class T>
+Network<T>::Network(const NetworkShape &of, TablePtr shared) : Network(of, std::move(shared), Weights::kFull) {}
+
+template <class T>
+Network<T>::Network(const NetworkShape &of, TablePtr shared, Weights weights)
     : shape(of),
       table(shared ? std::move(shared) : table_of(of)),
+      form(weights),
       cell_(shape.description()),
       serial_(next_serial()),
-      kernels_(kernels_of<T>()) {
+      kernels_(kernels_for<T>(weights)) {
+  const bool full = weights == Weights::kFull;
   for (int p = 0; p < cell_.parameter_count; ++p) {
     const bool there = shape.bias || !is_bias(cell_.parameters[p]);
     places_[p] = there ? static_cast<int>(own_entries_++) : -1;
@@ -122,7 +137,7 @@ Network<T>::Network(const NetworkShape &of, TablePtr shared)
       forward_at_.push_back(forward_size);
       backward_at_.push_back(backward_size);
       forward_size += kernels_.packed_forward_size(&sizes);
-      backward_size += kernels_.packed_backward_size(&sizes);
+      backward_size += full ? kernels_.packed_backward_size(&sizes) : 0;
       multiply_adds_ += cell_.input_columns * shape.hidden_size * sizes.input_size + recurrent_;
     }
   }
@@ -134,7 +149,7 @@ Network<T>::Network(const NetworkShape &of, TablePtr shared)
   backward_at_.push_back(backward_size);
   const CellShape sizes = cell_shape(0);
   projected_elements_ = kernels_.projected_size(&sizes);
-  delta_elements_ = kernels_.deltas_size(&sizes);
+  delta_elements_ = full ? kernels_.deltas_size(&sizes) : 0;
 }
 
 bool fits(const NetworkShape &shape, const ParameterTable &table) {
@@ -167,19 +182,46 @@ PackTask<T> Network<T>::pack_task(const Parameters<T> &parameters, Index layer, 
 }
 
 template <class T>
+bool Network<T>::pack_layers(const void *const *values, const float *const *scales, T *to, Worker *worker) const {
+  for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
+    for (int direction = 0; direction < shape.directions; ++direction, ++k) {
+      PackTask<T> task{};
+      task.shape = cell_shape(layer);
+      for (int p = 0; p < cell_.parameter_count; ++p) {
+        if (!has(p)) continue;
+        task.parameters[p] = values[entry(k, p)];
+        task.scales[p] = scales[entry(k, p)];
+      }
+      task.to = to + forward_at_[static_cast<std::size_t>(k)];
+      task.worker = worker;
+      if (!kernels_.pack_forward(&task)) return false;
+    }
+  }
+  for (int state = 0; shape.learned && state < cell_.states; ++state) {
+    std::copy_n(static_cast<const T *>(values[learned_entry(state)]), state_elements(state, 1),
+                to + learned_at_[state]);
+  }
+  return true;
+}
+
+template <class T>
+PackedPtr<T> Network<T>::pack(const NarrowArrays &arrays, Signalled signalled) const {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return packed_once(forward_at_.back(), signalled, [&](T *to, Worker *worker) {
+      return pack_layers(arrays.values.data(), arrays.scales.data(), to, worker);
+    });
+  }
+  return nullptr;
+}
+
+template <class T>
 PackedPtr<T> Network<T>::packed_forward(Parameters<T> &parameters, Signalled signalled) const {
   std::unique_lock<std::mutex> lock(parameters.mutex);
   const auto pack = [&](T *to, Worker *worker) {
-    for (Index layer = 0, k = 0; layer < shape.layers; ++layer) {
-      for (int direction = 0; direction < shape.directions; ++direction, ++k) {
-        const PackTask<T> task = pack_task(parameters, layer, direction, to + forward_at_[k], worker);
-        if (!kernels_.pack_forward(&task)) return false;
-      }
-    }
-    for (int state = 0; shape.learned && state < cell_.states; ++state) {
-      std::copy_n(parameters.data(learned_entry(state)), state_elements(state, 1), to + learned_at_[state]);
-    }
-    return true;
+    std::vector<const void *> values;
+    for (std::size_t i = 0; i < table->entries.size(); ++i) values.push_back(parameters.data(i));
+    const std::vector<const float *> scales(values.size());
+    return pack_layers(values.data(), scales.data(), to, worker);
   };
   return parameters.packed[{shape.part, shape.variant}].forward.get(lock, parameters.version, signalled,
                                                                     forward_at_.back(), pack);
@@ -208,7 +250,7 @@ PackedPtr<T> Network<T>::packed_backward(Parameters<T> &parameters, long long ve
 
 template <class T>
 Plan Network<T>::plan(const Sequences &sequences, const PlanWish &wish, int products) const {
-  const Index bytes = static_cast<Index>(sizeof(T));
+  const Index bytes = static_cast<Index>(sizeof(T)), weight_bytes = sizeof(T) == 4 ? bytes_of(form) : bytes;
   Work work{};
   work.steps = sequences.rows.steps;
   work.batch = sequences.rows.batch;
@@ -218,9 +260,9 @@ Plan Network<T>::plan(const Sequences &sequences, const PlanWish &wish, int prod
   work.step_work = sequences.rows.batch * recurrent_;
   work.panels = shape.hidden_size * bytes / (4 * active_kernels().vector_bytes);
   work.projected_bytes = projected_elements_ * bytes;
-  work.hidden_bytes = recurrent_ * bytes;
+  work.hidden_bytes = recurrent_ * weight_bytes;
   work.delta_bytes = delta_elements_ * bytes;
-  work.panel_row_bytes = 4 * active_kernels().vector_bytes;
+  work.panel_row_bytes = 4 * active_kernels().vector_bytes * weight_bytes / bytes;
   return choose_plan(work, wish);
 }
 

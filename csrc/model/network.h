@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/cell.h"
+#include "model/narrow.h"
 #include "model/parameters.h"
 #include "model/plan.h"
 #include "model/sequences.h"
@@ -143,10 +144,16 @@ class Network {
  public:
   // With a table of its own, or with that of another network whose parameters it shares.
   explicit Network(const NetworkShape &shape, TablePtr shared = nullptr);
+  // Of float32 only: one that computes with weights of a narrow form, forward and without a tape.
+  Network(const NetworkShape &shape, TablePtr shared, Weights weights);
 
   // Fills y and the final states; `tape`, if given, has its sequences and nothing else yet.
   Outcome forward(const ParametersPtr<T> &parameters, const Sequences &sequences, const ForwardCall<T> &call,
                   TapeMemory<T> *tape) const;
+  // The same with weights packed beforehand, and without a tape.
+  Outcome forward(const PackedPtr<T> &packed, const Sequences &sequences, const ForwardCall<T> &call) const;
+  // Packs narrow weights; null if interrupted.
+  PackedPtr<T> pack(const NarrowArrays &arrays, Signalled signalled) const;
   // kOutdated: the weights have changed since the tape was made. Nothing is added unless kDone.
   Outcome backward(const TapeMemory<T> &tape, const BackwardCall<T> &call) const;
 
@@ -161,6 +168,7 @@ class Network {
 
   const NetworkShape shape;
   const TablePtr table;
+  const Weights form;  // of the weights
 
  private:
   CellShape cell_shape(Index layer) const {
@@ -175,6 +183,12 @@ class Network {
   std::size_t learned_entry(int state) const { return first_entry(shape.states()) + static_cast<std::size_t>(state); }
   Index state_elements(int state, Index batch) const;
 
+  // Makes room on the tape, if there is one, and calls get() for the packed weights.
+  template <class GetPacked>
+  Outcome run_forward(const Sequences &sequences, const ForwardCall<T> &call, TapeMemory<T> *tape,
+                      const GetPacked &get) const;
+  // Fills a snapshot for forward passes, from arrays by the entries of the table.
+  bool pack_layers(const void *const *values, const float *const *scales, T *to, Worker *worker) const;
   PackTask<T> pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to, Worker *worker) const;
   // Null if interrupted; backward also if the weights are no longer of that version, and says so.
   PackedPtr<T> packed_forward(Parameters<T> &parameters, Signalled signalled) const;

@@ -35,6 +35,19 @@ WorkSizes Network<T>::forward_sizes(Index rows, Index alphabet, bool taped, cons
 template <class T>
 Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences &sequences, const ForwardCall<T> &call,
                             TapeMemory<T> *tape) const {
+  if (tape) tape->parameters = parameters;
+  return run_forward(sequences, call, tape, [&] { return packed_forward(*parameters, call.signalled); });
+}
+
+template <class T>
+Outcome Network<T>::forward(const PackedPtr<T> &packed, const Sequences &sequences, const ForwardCall<T> &call) const {
+  return run_forward(sequences, call, nullptr, [&] { return packed; });
+}
+
+template <class T>
+template <class GetPacked>
+Outcome Network<T>::run_forward(const Sequences &sequences, const ForwardCall<T> &call, TapeMemory<T> *tape,
+                                const GetPacked &get) const {
   const Rows &rows = sequences.rows;
   const Index H = shape.hidden_size, P = shape.projected_size, I = shape.input_size, features = shape.features();
   const Index total = sequences.total();
@@ -44,10 +57,7 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
   Index most_rows = 0;
   for (int s = 0; s < slices; ++s) most_rows = std::max(most_rows, bounds[s + 1] - bounds[s]);
 
-  if (tape) {
-    tape->parameters = parameters;
-    prepare(call, *tape);
-  }
+  if (tape) prepare(call, *tape);
   const WorkSizes sizes = forward_sizes(most_rows, call.table ? call.alphabet : 0, tape != nullptr, plan);
   const Index widest = sizes.work, shared = sizes.shared;
   const Index between = tape || shape.layers == 1 ? 0 : checked_product(total, features);  // layers' outputs
@@ -72,7 +82,7 @@ Outcome Network<T>::forward(const ParametersPtr<T> &parameters, const Sequences 
   const Workspace memory(cut(Cutter(nullptr)));
   cut(Cutter(memory.data()));
 
-  const PackedPtr<T> packed = packed_forward(*parameters, call.signalled);
+  const PackedPtr<T> packed = get();
   if (!packed) return Outcome::kInterrupted;
   if (tape) tape->version = packed->version;
 
@@ -212,5 +222,8 @@ template Outcome Network<float>::forward(const ParametersPtr<float> &, const Seq
                                          TapeMemory<float> *) const;
 template Outcome Network<double>::forward(const ParametersPtr<double> &, const Sequences &, const ForwardCall<double> &,
                                           TapeMemory<double> *) const;
+template Outcome Network<float>::forward(const PackedPtr<float> &, const Sequences &, const ForwardCall<float> &) const;
+template Outcome Network<double>::forward(const PackedPtr<double> &, const Sequences &,
+                                          const ForwardCall<double> &) const;
 
 }  // namespace recurra

@@ -22,7 +22,8 @@ struct ParameterTable {
   struct Entry {
     std::string name;
     std::vector<Index> shape;
-    std::string symbols;  // the shape as an error message names it: "(4*hidden_size, input_size)"
+    std::string symbols;   // the shape as an error message names it: "(4*hidden_size, input_size)"
+    bool narrows = false;  // whether it is a matrix of weights, which may have a narrow form
     Index size = 0, offset = 0;
     mutable void *key = nullptr;  // for the bindings: the name as a Python string
   };

@@ -4,7 +4,7 @@
 #include "python/bindings.h"
 #include "python/gil.h"
 #include "python/integers.h"
-#include "python/named_arrays.h"
+#include "python/narrow_arrays.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -15,6 +15,39 @@ struct EmbeddingTape {
   Kept<std::vector<Index>> tokens;
   Shape shape;  // of y
   std::shared_ptr<const Parameters<T>> parameters;
+};
+
+// The vectors of tokens x, by a layer with `rows` of them, which computes forward(count, tokens, y); and the tokens.
+template <class T, class Forward>
+std::pair<py::array, std::vector<Index>> look_up(py::handle x, Index rows, Index width, const Forward &forward) {
+  const py::array array = integer_array(x, "x");
+  std::vector<Index> tokens = integers_of(array, "x", "tokens in 0..num_embeddings-1 = 0..", rows - 1);
+  Shape shape(array);
+  shape.push_back(width);
+  const py::array y = new_array<T>(shape);
+  T *to = pointer<T>(y);
+  bool done = false;
+  {
+    const WithoutGil released;
+    done = forward(static_cast<Index>(tokens.size()), tokens.data(), to);
+  }
+  if (!done) throw py::error_already_set();
+  return {y, std::move(tokens)};
+}
+
+class PyNarrowEmbedding {
+ public:
+  explicit PyNarrowEmbedding(std::shared_ptr<const NarrowEmbedding> layer) : layer_(std::move(layer)) {}
+
+  py::array call(py::handle x) const {
+    return look_up<float>(
+               x, layer_->rows, layer_->width,
+               [&](Index count, const Index *tokens, float *y) { return layer_->forward(count, tokens, y, signalled); })
+        .first;
+  }
+
+ private:
+  std::shared_ptr<const NarrowEmbedding> layer_;
 };
 
 template <class T>
@@ -29,6 +62,18 @@ class PyEmbedding {
   std::shared_ptr<Parameters<T>> parameters() const { return layer_.parameters; }
 
   py::array call(py::handle x) const { return run(x).first; }
+
+  // The same layer with weights of a narrow form, of its own.
+  std::shared_ptr<PyNarrowEmbedding> narrow(const std::string &weights, py::handle arrays) const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      const Weights form = weights_of(weights);
+      const CheckedNarrowArrays checked(*layer_.parameters->table, form, arrays);
+      auto layer = std::make_shared<NarrowEmbedding>(layer_.rows, layer_.width, form);
+      return std::make_shared<PyNarrowEmbedding>(packed_layer(std::move(layer), checked.arrays));
+    } else {
+      refuse_value("weights", "a float32 layer", "a float64 one: convert it first");
+    }
+  }
 
   py::tuple forward(py::handle x) const {
     auto [y, tokens] = run(x);
@@ -112,19 +157,9 @@ class PyEmbedding {
   }
 
   std::pair<py::array, std::vector<Index>> run(py::handle x) const {
-    const py::array array = integer_array(x, "x");
-    std::vector<Index> tokens = integers_of(array, "x", "tokens in 0..num_embeddings-1 = 0..", layer_.rows - 1);
-    Shape shape(array);
-    shape.push_back(layer_.width);
-    const py::array y = new_array<T>(shape);
-    T *to = pointer<T>(y);
-    bool done = false;
-    {
-      const WithoutGil released;
-      done = layer_.forward(static_cast<Index>(tokens.size()), tokens.data(), to, signalled);
-    }
-    if (!done) throw py::error_already_set();
-    return {y, std::move(tokens)};
+    return look_up<T>(x, layer_.rows, layer_.width, [&](Index count, const Index *tokens, T *y) {
+      return layer_.forward(count, tokens, y, signalled);
+    });
   }
 
   Embedding<T> layer_;
@@ -140,6 +175,7 @@ void bind(py::module_ &module, const std::string &suffix) {
       .template constructor<Index, Index, Index>(py::arg("num_embeddings"), py::arg("embedding_dim"),
                                                  py::arg("padding_idx"))
       .def_property_readonly("parameters", &Layer::parameters)
+      .def("narrow", &Layer::narrow, py::arg("weights"), py::arg("arrays"))
       .def("call", &Layer::call, py::arg("x"))
       .def("forward", &Layer::forward, py::arg("x"))
       .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("grads"), py::arg("retain"))
@@ -149,6 +185,8 @@ void bind(py::module_ &module, const std::string &suffix) {
 }  // namespace
 
 void register_embedding(py::module_ &module) {
+  Class<PyNarrowEmbedding> narrow(module, "NarrowEmbedding32");
+  narrow.def("call", &PyNarrowEmbedding::call, py::arg("x"));
   bind<float>(module, "32");
   bind<double>(module, "64");
 }

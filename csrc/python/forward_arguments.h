@@ -172,12 +172,13 @@ struct ForwardArguments {
     return false;
   }
 
-  void forward(const Network<T> &network, const ParametersPtr<T> &parameters, const Sequences &rows,
-               TapeMemory<T> *tape) {
+  // Runs what returns an Outcome, without the GIL.
+  template <class Run>
+  static void forward(const Run &run) {
     Outcome outcome{};
     {
       const WithoutGil released;
-      outcome = network.forward(parameters, rows, call, tape);
+      outcome = run();
     }
     if (outcome == Outcome::kInterrupted) throw py::error_already_set();
   }

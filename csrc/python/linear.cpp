@@ -3,7 +3,7 @@
 
 #include "python/bindings.h"
 #include "python/gil.h"
-#include "python/named_arrays.h"
+#include "python/narrow_arrays.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -23,6 +23,45 @@ struct LinearTape {
 };
 
 template <class T>
+py::array checked_x(py::handle object, Index in) {
+  py::array x = typed_array<T>(object, "x");
+  if (x.ndim() == 0 || x.shape(x.ndim() - 1) != in) {
+    refuse_value("x", "(..., in_features) = (..., " + std::to_string(in) + ")", shape_text(x));
+  }
+  return x;
+}
+template <class T>
+py::array contiguous_x(py::handle object, Index in) {
+  py::array x = checked_x<T>(object, in);
+  return contiguous<T>(x) ? x : copied(x);
+}
+
+class PyNarrowLinear {
+ public:
+  explicit PyNarrowLinear(std::shared_ptr<const NarrowLinear> layer) : layer_(std::move(layer)) {}
+
+  py::array call(py::handle object) const {
+    const py::array x = contiguous_x<float>(object, layer_->in);
+    Shape shape(x);
+    shape.back() = layer_->out;
+    const py::array y = new_array<float>(shape);
+    const Index rows = x.size() / layer_->in;
+    const float *from = pointer<float>(x);
+    float *to = pointer<float>(y);
+    bool finished = false;
+    {
+      const WithoutGil released;
+      finished = layer_->forward(rows, from, to, signalled);
+    }
+    if (!finished) throw py::error_already_set();
+    return y;
+  }
+
+ private:
+  std::shared_ptr<const NarrowLinear> layer_;
+};
+
+template <class T>
 class PyLinear {
  public:
   PyLinear(Index in, Index out, bool bias) : layer_(in, out, bias) {
@@ -31,10 +70,22 @@ class PyLinear {
 
   std::shared_ptr<Parameters<T>> parameters() const { return layer_.parameters; }
 
-  py::array call(py::handle x) { return run(contiguous_x(x)).first; }
+  py::array call(py::handle x) { return run(contiguous_x<T>(x, layer_.in)).first; }
+
+  // The same layer with weights of a narrow form, of its own.
+  std::shared_ptr<PyNarrowLinear> narrow(const std::string &weights, py::handle arrays) const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      const Weights form = weights_of(weights);
+      const CheckedNarrowArrays checked(*layer_.parameters->table, form, arrays);
+      auto layer = std::make_shared<NarrowLinear>(layer_.in, layer_.out, layer_.bias, form);
+      return std::make_shared<PyNarrowLinear>(packed_layer(std::move(layer), checked.arrays));
+    } else {
+      refuse_value("weights", "a float32 layer", "a float64 one: convert it first");
+    }
+  }
 
   py::tuple forward(py::handle given) {
-    const py::array x = copied(checked_x(given));  // so that later changes to it don't matter
+    const py::array x = copied(checked_x<T>(given, layer_.in));  // so that later changes to it don't matter
     const auto [y, version] = run(x);
     auto memory = std::make_shared<const LinearMemory<T>>(LinearMemory<T>{x, version});
     auto tape = std::shared_ptr<LinearTape<T>>(
@@ -78,18 +129,6 @@ class PyLinear {
   }
 
  private:
-  py::array checked_x(py::handle object) const {
-    py::array x = typed_array<T>(object, "x");
-    if (x.ndim() == 0 || x.shape(x.ndim() - 1) != layer_.in) {
-      refuse_value("x", "(..., in_features) = (..., " + std::to_string(layer_.in) + ")", shape_text(x));
-    }
-    return x;
-  }
-  py::array contiguous_x(py::handle object) const {
-    py::array x = checked_x(object);
-    return contiguous<T>(x) ? x : copied(x);
-  }
-
   std::pair<py::array, long long> run(const py::array &x) {
     Shape shape(x);
     shape.back() = layer_.out;
@@ -117,6 +156,7 @@ void bind(py::module_ &module, const std::string &suffix) {
   Class<Layer> layer(module, "Linear" + suffix);
   layer.template constructor<Index, Index, bool>(py::arg("in_features"), py::arg("out_features"), py::arg("bias"))
       .def_property_readonly("parameters", &Layer::parameters)
+      .def("narrow", &Layer::narrow, py::arg("weights"), py::arg("arrays"))
       .def("call", &Layer::call, py::arg("x"))
       .def("forward", &Layer::forward, py::arg("x"))
       .def("backward", &Layer::backward, py::arg("tape"), py::arg("dy"), py::arg("need_dx"), py::arg("grads"),
@@ -126,6 +166,8 @@ void bind(py::module_ &module, const std::string &suffix) {
 }  // namespace
 
 void register_linear(py::module_ &module) {
+  Class<PyNarrowLinear> narrow(module, "NarrowLinear32");
+  narrow.def("call", &PyNarrowLinear::call, py::arg("x"));
   bind<float>(module, "32");
   bind<double>(module, "64");
 }

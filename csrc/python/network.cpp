@@ -6,9 +6,10 @@
 #include "dispatch.h"
 #include "python/bindings.h"
 #include "python/cell_table.h"
-#include "python/forward_arguments.h"
 #include "python/layer_arguments.h"
 #include "python/named_arrays.h"
+#include "python/narrow_network.h"
+#include "python/network_call.h"
 #include "python/network_shape.h"
 #include "python/network_tape.h"
 
@@ -86,32 +87,30 @@ class PyNetwork {
   // A cell returns the state alone, here and below.
   py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
                   py::handle inputs, py::handle resets, py::handle wish) {
-    const InputObjects named{input_objects(*network_->shape.cell, inputs, "inputs"), {}};
-    ForwardArguments<T> run(network_->shape, *names_, integers_,
-                            {x, hx, lengths, table, resets, wish, batch_first, named});
-    const Sequences sequences = run.sequences();
-    const Shape shape = run.layout.shape(features());
-    py::object y, target, written;
-    run.allocate_final();
-    if (run.layout.single) {
-      y = target = run.final[0];
-    } else if (out.is_none()) {
-      y = target = new_array<T>(shape);
+    return call_network<T>(network_->shape, *names_, integers_,
+                           {x, hx, lengths, out, table, inputs, resets, wish, batch_first},
+                           [&](const Sequences &sequences, const ForwardCall<T> &call) {
+                             return network_->forward(parameters_, sequences, call, nullptr);
+                           });
+  }
+
+  // The same network with weights of a narrow form, of its own. Arrays are by the parameters' names, of int8 with
+  // scales.
+  std::shared_ptr<PyNarrowNetwork> narrow(const std::string &weights, py::handle arrays) const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      const Weights form = weights_of(weights);
+      const CheckedNarrowArrays checked(*network_->table, form, arrays);
+      const auto made = std::make_shared<const Network<float>>(network_->shape, network_->table, form);
+      PackedPtr<float> packed;
+      {
+        const WithoutGil released;
+        packed = made->pack(checked.arrays, signalled);
+      }
+      if (!packed) throw py::error_already_set();
+      return std::make_shared<PyNarrowNetwork>(made, std::move(packed), names_, integers_);
     } else {
-      const py::array given = own_view(typed_array<T>(out, "out"));
-      y = py::reinterpret_borrow<py::object>(out);
-      check_shape(given, "out", [&] { return run.layout.symbols(symbol()); }, shape);
-      if (!given.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");
-      const bool in_place = readable_in_place<T>(given) && !run.overlaps(given);
-      target = in_place ? py::object(given) : py::object(new_array<T>(shape));
-      written = given;
+      refuse_value("weights", "a float32 network", "a float64 one: convert it first");
     }
-    run.call.y = run.layout.template strided<T>(py::reinterpret_borrow<py::array>(target));
-    run.forward(*network_, parameters_, sequences, nullptr);
-    if (written && target.ptr() != written.ptr()) {
-      copy_into(py::reinterpret_borrow<py::array>(written), py::reinterpret_borrow<py::array>(target));
-    }
-    return run.layout.single ? run.state() : py::object(py::make_tuple(y, run.state()));
   }
 
   // `draw` is None or a function of (T, B) that returns two things, each of which may be None: a list of masks, one
@@ -142,7 +141,7 @@ class PyNetwork {
     const py::array y =
         layout.single ? py::reinterpret_borrow<py::array>(run.final[0]) : new_array<T>(layout.shape(features()));
     run.call.y = layout.template strided<T>(y);
-    run.forward(*network_, parameters_, memory->sequences, memory.get());
+    run.forward([&] { return network_->forward(parameters_, memory->sequences, run.call, memory.get()); });
     const auto tape = std::make_shared<Tape<T>>(layout, network_, std::move(memory));
     if (layout.single) return py::make_tuple(run.state(), wrap(tape));
     return py::make_tuple(y, run.state(), wrap(tape));
@@ -270,6 +269,7 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def_property_readonly("parameters", &Network::parameters)
       .def("holds", &Network::holds, py::arg("arrays"))
       .def("holding", &Network::holding, py::arg("arrays"))
+      .def("narrow", &Network::narrow, py::arg("weights"), py::arg("arrays"))
       .def("tape_bytes", &Network::tape_bytes, py::arg("steps"), py::arg("batch"))
       .def("call", &Network::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
            py::arg("batch_first"), py::arg("table"), py::arg("inputs"), py::arg("resets"), py::arg("plan"))
@@ -304,6 +304,9 @@ void register_network(py::module_ &module) {
   module.def("last_plan", last_plan_dict);
   bind<float>(module, "32");
   bind<double>(module, "64");
+  Class<PyNarrowNetwork> narrow(module, "NarrowNetwork32");
+  narrow.def("call", &PyNarrowNetwork::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
+             py::arg("batch_first"), py::arg("table"), py::arg("inputs"), py::arg("resets"), py::arg("plan"));
 }
 
 }  // namespace recurra

@@ -10,30 +10,30 @@ namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
 // A term of a chain: `depth` values of every row (after row_offset) times the panel's next `depth` rows.
-template <class T>
+template <class T, class W = FullWeights<T>>
 struct Term {
-  const T *const *rows;
+  const typename W::Row *rows;
   Index row_offset;
-  const T *panel;
+  const typename W::Storage *panel;
   Index depth;
 };
 
 constexpr Index kScratchRows = 8;  // of a panel's width: where a tile hands its sums to the epilogue, in L1
 
 // All rows of a product against one panel.
-template <class T>
+template <class T, class W = FullWeights<T>>
 struct PanelProduct {
   Index rows;
-  int vectors;           // of the panel
-  const T *from;         // (rows, vectors): where each row's chain starts
-  Index from_stride;     // 0: every row's alike
-  const Term<T> *terms;  // (count): what it runs through
+  int vectors;              // of the panel
+  const T *from;            // (rows, vectors): where each row's chain starts
+  Index from_stride;        // 0: every row's alike
+  const Term<T, W> *terms;  // (count): what it runs through
   int count;
-  Index depth_block;  // depth that all rows do before the next block of the panel is touched
-  Index tile_rows;    // at most
-  T *accumulators;    // (rows, vectors): the sums between two blocks
-  const T *ahead;     // the next panel, or null
-  bool spread;        // lines are prefetched over a tile's product instead of all before it
+  Index depth_block;                 // depth that all rows do before the next block of the panel is touched
+  Index tile_rows;                   // at most
+  T *accumulators;                   // (rows, vectors): the sums between two blocks
+  const typename W::Storage *ahead;  // the next panel, or null
+  bool spread;                       // lines are prefetched over a tile's product instead of all before it
 };
 
 // Each row's chain starts at from[row] and runs through the terms; then
@@ -58,8 +58,8 @@ struct ToScratch {
     return scratch;
   }
 };
-template <class T, class Finish, class Prepare = Unprepared, class Placing = ToScratch>
-RECURRA_INLINE void panel_product(const PanelProduct<T> &product, Finish finish, Prepare prepare = Unprepared(),
+template <class T, class W, class Finish, class Prepare = Unprepared, class Placing = ToScratch>
+RECURRA_INLINE void panel_product(const PanelProduct<T, W> &product, Finish finish, Prepare prepare = Unprepared(),
                                   Placing place = ToScratch()) {
   const Index rows = product.rows, from_stride = product.from_stride;
   const int vectors = product.vectors;
@@ -71,19 +71,20 @@ RECURRA_INLINE void panel_product(const PanelProduct<T> &product, Finish finish,
   alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];
   bool started = false;
   for (int s = 0; s < product.count; ++s) {
-    const Term<T> &term = product.terms[s];
+    const Term<T, W> &term = product.terms[s];
     Index k = 0;
     do {
-      const Index depth = smaller(product.depth_block, term.depth - k);
+      const Index block = W::kIntegers ? term.depth : product.depth_block;  // sums of integers are complete, or nothing
+      const Index depth = smaller(block, term.depth - k);
       const bool last = s + 1 == product.count && k + depth == term.depth;
-      PanelPrefetch<T> next(last ? product.ahead : nullptr, depth, width, rows, most);
+      PanelPrefetch<typename W::Storage> next(last ? product.ahead : nullptr, depth, width, rows, most);
       balanced_tiles(rows, most, vectors, [&](Index first, Index n) __attribute__((always_inline)) {
         const Destination<T> to =
             last ? place(first, Destination<T>{scratch, width}) : Destination<T>{accumulators + first * width, width};
-        const auto run = [&](const TilePrefetch<T> &fetched) __attribute__((always_inline)) {
-          tile_for<T>(n, vectors, fetched)(started ? accumulators + first * width : from + first * from_stride,
-                                           started ? width : from_stride, term.rows + first, term.row_offset + k,
-                                           term.panel + k * width, depth, to.at, to.stride, fetched);
+        const auto run = [&](const PrefetchOf<W> &fetched) __attribute__((always_inline)) {
+          tile_for<T, W>(n, vectors, fetched)(started ? accumulators + first * width : from + first * from_stride,
+                                              started ? width : from_stride, term.rows + first, term.row_offset + k,
+                                              term.panel + k * width, depth, to.at, to.stride, fetched);
         };
         if constexpr (std::is_invocable_v<Prepare, Index, Index, PrefetchList &>) {
           PrefetchList lines;

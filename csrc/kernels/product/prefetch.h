@@ -36,29 +36,32 @@ class PrefetchList {
 };
 
 // What a tile prefetches every few depths (`every`): one cache line of the next panel, which would otherwise come from
-// L3 no faster than its latency allows, and one of the lines that the epilogue will need.
-template <class T>
+// L3 no faster than its latency allows, and one of the lines that the epilogue will need. S is what panels are stored
+// in.
+template <class S>
 struct TilePrefetch {
-  const T *panel;  // null: none
+  const S *panel;  // null: none
   const void *const *lines;
   Index line_count;
   Index every;  // 0: nothing at all
 };
+template <class W>
+using PrefetchOf = TilePrefetch<typename W::Storage>;
 
 // Shares out the cache lines of the next panel (or null) among the tiles of this one.
-template <class T>
+template <class S>
 struct PanelPrefetch {
-  static constexpr Index kLine = kLineBytes / static_cast<Index>(sizeof(T));
+  static constexpr Index kLine = kLineBytes / static_cast<Index>(sizeof(S));
 
-  const T *panel;
+  const S *panel;
   Index size, depth, pace, taken = 0;
 
-  PanelPrefetch(const T *next, Index panel_depth, Index width, Index rows, Index most)
+  PanelPrefetch(const S *next, Index panel_depth, Index width, Index rows, Index most)
       : panel(next), size(panel_depth * width), depth(panel_depth), pace(ceil_div(rows, most) * kLine / width) {}
 
   // A tile's share, together with lines for its epilogue.
-  RECURRA_INLINE TilePrefetch<T> take(const void *const *lines = nullptr, Index line_count = 0) {
-    TilePrefetch<T> ahead{panel && taken < size ? panel + taken : nullptr, lines, line_count, 0};
+  RECURRA_INLINE TilePrefetch<S> take(const void *const *lines = nullptr, Index line_count = 0) {
+    TilePrefetch<S> ahead{panel && taken < size ? panel + taken : nullptr, lines, line_count, 0};
     if (ahead.panel || line_count > 0) {
       ahead.every = ahead.panel ? pace : depth;
       if (line_count > 0) {

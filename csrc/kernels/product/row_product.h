@@ -16,21 +16,21 @@ constexpr int row_panels(int vectors) { return vectors == 1 ? kRowPanels : vecto
 
 // to[p][:] = from[p][:] + Σ_k row[k] * panel[p][k][:] for P panels, C vectors wide, one fma chain per element. After
 // them comes one more panel of N vectors, if N isn't 0: the last of a row of units that isn't a whole number of panels.
-template <class T>
-using RowTile = void (*)(const T *from,         // (P, C vectors): where the chains begin
-                         Index from_stride,     // from one panel's to the next
-                         const T *row,          // (depth)
-                         const T *panel,        // (P, depth, C vectors)
-                         Index panel_stride,    // from one panel to the next
-                         Index depth,           // of the product
-                         T *to,                 // (P, C vectors), then (N vectors)
-                         const T *last_from,    // (N vectors)
-                         const T *last_panel);  // (depth, N vectors)
+template <class T, class W = FullWeights<T>>
+using RowTile = void (*)(const T *from,                           // (P, C vectors): where the chains begin
+                         Index from_stride,                       // from one panel's to the next
+                         typename W::Row row,                     // (depth)
+                         const typename W::Storage *panel,        // (P, depth, C vectors)
+                         Index panel_stride,                      // from one panel to the next
+                         Index depth,                             // of the product
+                         T *to,                                   // (P, C vectors), then (N vectors)
+                         const T *last_from,                      // (N vectors)
+                         const typename W::Storage *last_panel);  // (depth, N vectors)
 
-template <int P, int C, int N, class T>
-__attribute__((noinline)) void row_tile(const T *from, Index from_stride, const T *row, const T *panel,
-                                        Index panel_stride, Index depth, T *to, const T *last_from,
-                                        const T *last_panel) {
+template <int P, int C, int N, class T, class W>
+__attribute__((noinline)) void row_tile(const T *from, Index from_stride, typename W::Row row,
+                                        const typename W::Storage *panel, Index panel_stride, Index depth, T *to,
+                                        const T *last_from, const typename W::Storage *last_panel) {
   constexpr int V = Vec<T>::size;
   Vec<T> sum[P][C], last[N ? N : 1];
 #pragma GCC unroll 8
@@ -50,12 +50,12 @@ __attribute__((noinline)) void row_tile(const T *from, Index from_stride, const 
     for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
-        sum[p][c] = fma(a, Vec<T>::load(panel + p * panel_stride + c * V), sum[p][c]);
+        sum[p][c] = fma(a, W::load(panel + p * panel_stride + c * V), sum[p][c]);
       }
     }
 #pragma GCC unroll 4
     for (int c = 0; c < N; ++c) {
-      last[c] = fma(a, Vec<T>::load(last_panel + c * V), last[c]);
+      last[c] = fma(a, W::load(last_panel + c * V), last[c]);
     }
   }
 #pragma GCC unroll 8
@@ -72,33 +72,33 @@ __attribute__((noinline)) void row_tile(const T *from, Index from_stride, const 
 }
 
 // Of `panels` panels of `vectors` vectors, and one of last_vectors, or 0; only full panels have one after them.
-template <class T>
-inline RowTile<T> row_tile_for(Index panels, int vectors, int last_vectors) {
-  static constexpr RowTile<T> even[kPanelVectors][kRowPanels] = {
-      {row_tile<1, 1, 0, T>, row_tile<2, 1, 0, T>, row_tile<3, 1, 0, T>, row_tile<4, 1, 0, T>, row_tile<5, 1, 0, T>,
-       row_tile<6, 1, 0, T>, row_tile<7, 1, 0, T>, row_tile<8, 1, 0, T>},
-      {row_tile<1, 2, 0, T>, row_tile<2, 2, 0, T>, row_tile<3, 2, 0, T>, row_tile<4, 2, 0, T>},
-      {row_tile<1, 3, 0, T>, row_tile<2, 3, 0, T>, row_tile<3, 3, 0, T>, row_tile<4, 3, 0, T>},
-      {row_tile<1, 4, 0, T>, row_tile<2, 4, 0, T>},
+template <class T, class W = FullWeights<T>>
+inline RowTile<T, W> row_tile_for(Index panels, int vectors, int last_vectors) {
+  static constexpr RowTile<T, W> even[kPanelVectors][kRowPanels] = {
+      {row_tile<1, 1, 0, T, W>, row_tile<2, 1, 0, T, W>, row_tile<3, 1, 0, T, W>, row_tile<4, 1, 0, T, W>,
+       row_tile<5, 1, 0, T, W>, row_tile<6, 1, 0, T, W>, row_tile<7, 1, 0, T, W>, row_tile<8, 1, 0, T, W>},
+      {row_tile<1, 2, 0, T, W>, row_tile<2, 2, 0, T, W>, row_tile<3, 2, 0, T, W>, row_tile<4, 2, 0, T, W>},
+      {row_tile<1, 3, 0, T, W>, row_tile<2, 3, 0, T, W>, row_tile<3, 3, 0, T, W>, row_tile<4, 3, 0, T, W>},
+      {row_tile<1, 4, 0, T, W>, row_tile<2, 4, 0, T, W>},
   };
-  static constexpr RowTile<T> uneven[2][kPanelVectors - 1] = {
-      {row_tile<1, kPanelVectors, 1, T>, row_tile<1, kPanelVectors, 2, T>, row_tile<1, kPanelVectors, 3, T>},
-      {row_tile<2, kPanelVectors, 1, T>, row_tile<2, kPanelVectors, 2, T>, row_tile<2, kPanelVectors, 3, T>},
+  static constexpr RowTile<T, W> uneven[2][kPanelVectors - 1] = {
+      {row_tile<1, kPanelVectors, 1, T, W>, row_tile<1, kPanelVectors, 2, T, W>, row_tile<1, kPanelVectors, 3, T, W>},
+      {row_tile<2, kPanelVectors, 1, T, W>, row_tile<2, kPanelVectors, 2, T, W>, row_tile<2, kPanelVectors, 3, T, W>},
   };
   return last_vectors ? uneven[panels - 1][last_vectors - 1] : even[vectors - 1][panels - 1];
 }
 
 // `count` panels, alike and `stride` apart, and after them perhaps one of last_vectors vectors. More than one in all
 // only for a single row.
-template <class T>
+template <class T, class W = FullWeights<T>>
 struct Panels {
   Index count;
   int vectors;
   int last_vectors;  // 0: none
-  const T *weights, *last_weights;
+  const typename W::Storage *weights, *last_weights;
   Index stride;
   Index depth;
-  const T *ahead;  // the next panel, or null; several panels at once prefetch nothing
+  const typename W::Storage *ahead;  // the next panel, or null; several panels at once prefetch nothing
   bool backwards;
 
   Index all() const { return count + (last_vectors ? 1 : 0); }
@@ -106,18 +106,24 @@ struct Panels {
 
 // The sums of a row with a run of panels, one panel's after another, into to[(kRowGroup + 1) * kPanelVectors vectors].
 // Those of panel p begin as from + p * from_panel_stride, those of an uneven last panel as last_from.
-template <class T>
-RECURRA_INLINE void row_product(const T *row, const Panels<T> &panels, const T *from, Index from_panel_stride,
+template <class T, class W>
+RECURRA_INLINE void row_product(typename W::Row row, const Panels<T, W> &panels, const T *from, Index from_panel_stride,
                                 const T *last_from, T *to) {
   const Index width = panels.vectors * Vec<T>::size, most = row_panels(panels.vectors);
   const Index stride = panels.backwards ? -most : most;  // `most` is a power of two
   for (Index p = panels.backwards ? (panels.count - 1) & -most : 0; p >= 0 && p < panels.count; p += stride) {
     const Index count = smaller(most, panels.count - p);
     const int last_vectors = p + count == panels.count ? panels.last_vectors : 0;
-    row_tile_for<T>(count, panels.vectors, last_vectors)(from + p * from_panel_stride, from_panel_stride, row,
-                                                         panels.weights + p * panels.stride, panels.stride,
-                                                         panels.depth, to + p * width, last_from, panels.last_weights);
+    row_tile_for<T, W>(count, panels.vectors, last_vectors)(
+        from + p * from_panel_stride, from_panel_stride, row, panels.weights + p * panels.stride, panels.stride,
+        panels.depth, to + p * width, last_from, panels.last_weights);
   }
+}
+// The same of a row whose first elements, of which the panels know nothing, are passed over.
+template <class T, class W>
+RECURRA_INLINE void row_product(typename W::Row row, Index first, const Panels<T, W> &panels, const T *from,
+                                Index from_panel_stride, const T *last_from, T *to) {
+  row_product(row + first, panels, from, from_panel_stride, last_from, to);
 }
 
 // Panels to do at once: `count` from `first` on, of which the last may be uneven, and the one that comes next, or -1.

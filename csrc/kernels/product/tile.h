@@ -7,30 +7,32 @@
 
 #include "kernels/product/prefetch.h"
 #include "kernels/product/tile_shapes.h"
+#include "kernels/product/weights.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
 // to[r][:] = from[r][:] + Σ_k rows[r][k] * panel[k][:] for R rows, C vectors wide, one fma chain per element. Arguments
 // rather than a struct of them: six come in registers, and a tile of 8 deep took 10 to 40 % longer by way of memory.
-template <class T>
-using Tile = void (*)(const T *from,                // (R, C vectors): where the chains begin
-                      Index from_stride,            // 0: every row begins with the same values, as with a bias
-                      const T *const *rows,         // (R) rows of values,
-                      Index row_offset,             // of which the first `row_offset` are passed over
-                      const T *panel,               // (depth, C vectors)
-                      Index depth,                  // of the product
-                      T *to,                        // (R, C vectors); may be `from`
-                      Index to_stride,              // from one row to the next
-                      const TilePrefetch<T> &ahead  // what to prefetch meanwhile
+template <class T, class W = FullWeights<T>>
+using Tile = void (*)(const T *from,                     // (R, C vectors): where the chains begin
+                      Index from_stride,                 // 0: every row begins with the same values, as with a bias
+                      const typename W::Row *rows,       // (R) rows of values,
+                      Index row_offset,                  // of which the first `row_offset` are passed over
+                      const typename W::Storage *panel,  // (depth, C vectors)
+                      Index depth,                       // of the product
+                      T *to,                             // (R, C vectors); may be `from`
+                      Index to_stride,                   // from one row to the next
+                      const PrefetchOf<W> &ahead         // what to prefetch meanwhile
 );
 
-template <bool kAhead, bool kLines, int R, int C, class T>
-RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *rows, Index row_offset, const T *panel,
-                              Index depth, T *to, Index to_stride, const TilePrefetch<T> &asked) {
+template <bool kAhead, bool kLines, int R, int C, class T, class W>
+RECURRA_INLINE void tile_body(const T *from, Index from_stride, const typename W::Row *rows, Index row_offset,
+                              const typename W::Storage *panel, Index depth, T *to, Index to_stride,
+                              const PrefetchOf<W> &asked) {
   constexpr int V = Vec<T>::size;
   constexpr int kPass = kTwoPasses && R == kPassRows && C == kPanelVectors ? C / 2 : C;
-  TilePrefetch<T> ahead = kAhead ? asked : TilePrefetch<T>{};
+  PrefetchOf<W> ahead = kAhead ? asked : PrefetchOf<W>{};
   const T *row[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -49,7 +51,7 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *
       if (kAhead && pass == 0 && k == next) {  // one more instruction per k is 3 % of a tile that fetches nothing
         if (!kLines || ahead.panel) {
           __builtin_prefetch(ahead.panel, 0, 2);
-          ahead.panel += kLineBytes / static_cast<Index>(sizeof(T));
+          ahead.panel += kLineBytes / static_cast<Index>(sizeof(typename W::Storage));
         }
         if (kLines && ahead.line_count > 0) {
           __builtin_prefetch(*ahead.lines++);
@@ -60,7 +62,7 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *
       Vec<T> column[kPass];
 #pragma GCC unroll 4
       for (int c = 0; c < kPass; ++c) {
-        column[c] = Vec<T>::load(panel + (k * C + c) * V);
+        column[c] = W::load(panel + (k * C + c) * V);
       }
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
@@ -81,31 +83,33 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const T *const *
   }
 }
 
-template <int R, int C, class T>
-__attribute__((noinline)) void tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                    const T *panel, Index depth, T *to, Index to_stride, const TilePrefetch<T> &ahead) {
-  tile_body<false, false, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
+template <int R, int C, class T, class W>
+__attribute__((noinline)) void tile(const T *from, Index from_stride, const typename W::Row *rows, Index row_offset,
+                                    const typename W::Storage *panel, Index depth, T *to, Index to_stride,
+                                    const PrefetchOf<W> &ahead) {
+  tile_body<false, false, R, C, T, W>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
-template <int R, int C, class T>
-__attribute__((noinline)) void fetching_tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                             const T *panel, Index depth, T *to, Index to_stride,
-                                             const TilePrefetch<T> &ahead) {
-  tile_body<true, false, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
+template <int R, int C, class T, class W>
+__attribute__((noinline)) void fetching_tile(const T *from, Index from_stride, const typename W::Row *rows,
+                                             Index row_offset, const typename W::Storage *panel, Index depth, T *to,
+                                             Index to_stride, const PrefetchOf<W> &ahead) {
+  tile_body<true, false, R, C, T, W>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
-template <int R, int C, class T>
-__attribute__((noinline)) void naming_tile(const T *from, Index from_stride, const T *const *rows, Index row_offset,
-                                           const T *panel, Index depth, T *to, Index to_stride,
-                                           const TilePrefetch<T> &ahead) {
-  tile_body<true, true, R, C>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
+template <int R, int C, class T, class W>
+__attribute__((noinline)) void naming_tile(const T *from, Index from_stride, const typename W::Row *rows,
+                                           Index row_offset, const typename W::Storage *panel, Index depth, T *to,
+                                           Index to_stride, const PrefetchOf<W> &ahead) {
+  tile_body<true, true, R, C, T, W>(from, from_stride, rows, row_offset, panel, depth, to, to_stride, ahead);
 }
 
-template <class T>
-inline Tile<T> tile_for(Index rows, int vectors, const TilePrefetch<T> &ahead) {
-  RECURRA_TILE_TABLE(Tile<T>, tiles, tile, one_pass_or_two)
+template <class T, class W = FullWeights<T>>
+inline Tile<T, W> tile_for(Index rows, int vectors, const PrefetchOf<W> &ahead) {
+  using Function = Tile<T, W>;
+  RECURRA_TILES(Function, tiles, tile, one_pass_or_two, T, W)
   // These prefetch the next panel alone: with tiles that also take a list of lines, GRU inference at H=256 is 8 %
   // slower.
-  RECURRA_TILE_TABLE(Tile<T>, fetching, fetching_tile, one_pass_or_two)
-  RECURRA_TILE_TABLE(Tile<T>, naming, naming_tile, one_pass_or_two)
+  RECURRA_TILES(Function, fetching, fetching_tile, one_pass_or_two, T, W)
+  RECURRA_TILES(Function, naming, naming_tile, one_pass_or_two, T, W)
   return (ahead.line_count ? naming : ahead.every ? fetching : tiles)[vectors - 1][rows - 1];
 }
 

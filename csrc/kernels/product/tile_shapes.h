@@ -20,15 +20,17 @@ constexpr int tile_rows(int vectors) {
 constexpr bool kTwoPasses = kAccumulators == 3 * kPanelVectors;
 constexpr Index kPassRows = 5;
 
-// tiles[vectors - 1][rows - 1] of a family, for 1 … kMaxTileRows rows by 1 … kPanelVectors vectors; rows beyond the
-// family's limit are never asked for.
-#define RECURRA_TILE_ROW(family, limit, C)                                                                     \
-  {family<1, C, T>,           family<2, C, T>,           family<3, C, T>,           family<limit(4, C), C, T>, \
-   family<limit(5, C), C, T>, family<limit(6, C), C, T>, family<limit(7, C), C, T>, family<limit(8, C), C, T>}
-#define RECURRA_TILE_TABLE(type, name, family, limit)                                                             \
-  static constexpr type name[kPanelVectors][kMaxTileRows] = {                                                     \
-      RECURRA_TILE_ROW(family, limit, 1), RECURRA_TILE_ROW(family, limit, 2), RECURRA_TILE_ROW(family, limit, 3), \
-      RECURRA_TILE_ROW(family, limit, 4)};
+// tiles[vectors - 1][rows - 1] of a family of templates, whose further arguments come last, for 1 … kMaxTileRows rows
+// by 1 … kPanelVectors vectors; rows beyond the family's limit are never asked for.
+#define RECURRA_TILE_ROW(family, limit, C, ...)                                                                   \
+  {family<1, C, __VA_ARGS__>,           family<2, C, __VA_ARGS__>,           family<3, C, __VA_ARGS__>,           \
+   family<limit(4, C), C, __VA_ARGS__>, family<limit(5, C), C, __VA_ARGS__>, family<limit(6, C), C, __VA_ARGS__>, \
+   family<limit(7, C), C, __VA_ARGS__>, family<limit(8, C), C, __VA_ARGS__>}
+#define RECURRA_TILES(type, name, family, limit, ...)                                                   \
+  static constexpr type name[kPanelVectors][kMaxTileRows] = {                                           \
+      RECURRA_TILE_ROW(family, limit, 1, __VA_ARGS__), RECURRA_TILE_ROW(family, limit, 2, __VA_ARGS__), \
+      RECURRA_TILE_ROW(family, limit, 3, __VA_ARGS__), RECURRA_TILE_ROW(family, limit, 4, __VA_ARGS__)};
+#define RECURRA_TILE_TABLE(type, name, family, limit) RECURRA_TILES(type, name, family, limit, T)
 
 constexpr int one_pass(int rows, int vectors) { return rows < tile_rows(vectors) ? rows : tile_rows(vectors); }
 constexpr int one_pass_or_two(int rows, int vectors) {

@@ -50,7 +50,7 @@ struct Backward : BackwardUnits<T> {
       : Backward(of, count, Arena{reinterpret_cast<char *>(of.work)}, Arena{reinterpret_cast<char *>(of.shared)}) {}
   Backward(const BackwardTask<T> &of, Index count, Arena work, Arena shared)
       : Units(of, count, work),
-        compiled(cell.compiled == kInterpreted ? nullptr : cell_code<T>(cell.compiled).backward),
+        compiled(cell.compiled == kInterpreted ? nullptr : backward_code<T>(cell.compiled).stages),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena(work),
         shared_arena(shared),

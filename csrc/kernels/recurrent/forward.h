@@ -16,35 +16,37 @@
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-template <class T>
+template <class T, class W = FullWeights<T>>
 struct Forward : ForwardUnits<T> {
   using Units = ForwardUnits<T>;
+  using Storage = typename W::Storage;
   using Units::cell, Units::H, Units::now, Units::row_count, Units::rows, Units::state, Units::state_width;
   using Units::task, Units::V, Units::width;
 
   const Stage *const stages;
   const ForwardEpilogue<T> *const compiled;  // by stage; null where the cell is a program
   Arena packed_arena, work_arena, shared_arena;
-  const ForwardLayout<T> packed;
+  const ForwardLayout<T, W> packed;
   const PanelShare<T> hidden, projected;  // this part's
-  Projection<T> projection;
+  Projection<T, W> projection;
   ForwardProgram<T> program;  // of a cell whose mathematics isn't compiled
 
   // What a product of every step needs.
   struct ProductWork {
     int number, count;  // of the product; of its columns
     const PanelGrid<T> *grid;
-    Index column;      // where its first one is in a projected row, in vectors of a panel's units
-    const T *weights;  // its panels, `stride` apart
+    Index column;            // where its first one is in a projected row, in vectors of a panel's units
+    const Storage *weights;  // its panels, `stride` apart
     Index stride, depth, heads;
-    const T *const *rows[2];  // of the source, by `now`
-    bool begun;               // its chains go on from `partial`
+    const typename W::Row *rows[2];  // of the source, by `now`
+    int quantises;                   // the source that this product is the first to read in a step, or -1
+    bool begun;                      // its chains go on from `partial`
     const PanelShare<T> *share;
   } *works;
 
   // A run of panels of a product by which a single row is multiplied at once, prepared once for all steps.
   struct RowRun {
-    Panels<T> panels;
+    Panels<T, W> panels;
     Index from_row;               // of the source, where heads let the product begin
     const T *from, *last_from;    // of chunk row 0, or of `partial`
     Index row_width, last_width;  // from chunk row to chunk row
@@ -67,6 +69,7 @@ struct Forward : ForwardUnits<T> {
   T *partial;       // sums of products that aren't the last of their stage, [panel][row][column][unit], or null
   bool copies;      // some product goes on with columns of which others have begun a part: then all are in `partial`
   const T **source_rows[kMaxSources][2];
+  Sources<T, W> sources[kMaxSources];
   alignas(64) T zeros[kPanelVectors * V] = {};
 
   Forward(const ForwardTask<T> &of, Index count)
@@ -74,7 +77,7 @@ struct Forward : ForwardUnits<T> {
   Forward(const ForwardTask<T> &of, Index count, Arena work, Arena shared)
       : Units(of, count, work, shared),
         stages(of.taped ? cell.stages : cell.untaped_stages),
-        compiled(cell.compiled == kInterpreted ? nullptr : cell_code<T>(cell.compiled).forward),
+        compiled(cell.compiled == kInterpreted ? nullptr : forward_code<T>(cell.compiled).stages),
         packed_arena{reinterpret_cast<char *>(const_cast<T *>(of.packed))},
         work_arena(work),
         shared_arena(shared),
@@ -87,6 +90,9 @@ struct Forward : ForwardUnits<T> {
     for (int s = 0; s < cell.states + cell.staged; ++s) {
       for (int i = 0; i < 2; ++i) {
         source_rows[s][i] = reads(s) ? work_arena.take<const T *>(count) : nullptr;
+      }
+      if (reads(s)) {
+        sources[s] = Sources<T, W>(count, source_size(of.shape, s), work_arena);
       }
     }
     accumulators = work_arena.take<T>(count * kPanelVectors * V);
@@ -114,7 +120,8 @@ struct Forward : ForwardUnits<T> {
                     packed.panel_stride(product),
                     packed.depth_of(product),
                     cell.parameters[product.parameter].heads,
-                    {source_rows[product.source][0], source_rows[product.source][1]},
+                    {rows_of(product.source, 0), rows_of(product.source, 1)},
+                    first_to_read(p) ? product.source : -1,
                     begun > 0,
                     &grid == &packed.projected ? &projected : &hidden};
       }
@@ -139,6 +146,34 @@ struct Forward : ForwardUnits<T> {
       read = read || cell.products[p].source == source;
     }
     return read;
+  }
+  // What products read: the rows themselves, or what they are quantised to.
+  const typename W::Row *rows_of(int source, int which) const {
+    if constexpr (W::kIntegers) {
+      return sources[source].rows;
+    } else {
+      return source_rows[source][which];
+    }
+  }
+  bool first_to_read(int product) const {
+    bool first = true;
+    for (int p = 0; p < product; ++p) {
+      first = first && cell.products[p].source != cell.products[product].source;
+    }
+    return first;
+  }
+  // Of `count` rows, before a step's first product with the source. Every part of a team does it for itself.
+  RECURRA_INLINE void quantise_rows(const ProductWork &work, Index count) const {
+    if constexpr (W::kIntegers) {
+      if (work.quantises >= 0) {
+        sources[work.quantises].of(source_rows[work.quantises][now], count, floor_of(work.quantises));
+      }
+    }
+  }
+  // h of these cells is within [-1, 1], so that its scale is a constant.
+  T floor_of(int source) const {
+    const bool bounded = cell.compiled != kInterpreted && cell.compiled != kRnnRelu;
+    return bounded && source == 0 ? T(1) : T(0);
   }
   bool begins_before(int product, int column) const {
     bool before = false;
@@ -216,18 +251,24 @@ struct Forward : ForwardUnits<T> {
     const Index units = work.grid->size / work.heads, part = work.depth / work.heads;
     const Index after = smaller((run.first + run.count) * work.grid->units, work.grid->size);
     const Index first = run.first * work.grid->units / units, last = (after - 1) / units + 1;
-    return {static_cast<std::int32_t>(first * part), static_cast<std::int32_t>((last - first) * part)};
+    Index begin = first * part, count = (last - first) * part;
+    if constexpr (W::kIntegers) {
+      const GroupRange whole = group_range(begin, count);
+      begin = whole.first;
+      count = whole.depth;
+    }
+    return {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(count)};
   }
 
-  Panels<T> panels_of(const ProductWork &work, const PanelRun &run, const Range &source) const {
+  Panels<T, W> panels_of(const ProductWork &work, const PanelRun &run, const Range &source) const {
     const Index end = run.first + run.count - 1;
     const int vectors = work.grid->vectors_of(run.first) * work.count;
     const int last = run.uneven ? work.grid->vectors_of(end) * work.count : 0;
     return {run.count - (last ? 1 : 0),
             vectors,
             last,
-            work.weights + run.first * work.stride + source.first * vectors * V,
-            work.weights + end * work.stride + source.first * last * V,
+            W::panel_at(work.weights + run.first * work.stride, source.first, vectors),
+            W::panel_at(work.weights + end * work.stride, source.first, last),
             work.stride,
             source.count,
             run.next < 0 || !task.plan->alternate ? nullptr : work.weights + run.next * work.stride,
@@ -281,19 +322,19 @@ struct Forward : ForwardUnits<T> {
     const Index skip = of_h ? 0 : work.column * column_width(run.first);
     const T *from = of_h ? zeros : (work.begun || copies ? at.partial : at.projected) + skip;
     const Range source = source_range(work, run);
-    const Panels<T> panels = panels_of(work, run, source);
-    const Term<T> term{work.rows[now], source.first, panels.weights, panels.depth};
-    const PanelProduct<T> product{n,
-                                  panels.vectors,
-                                  from,
-                                  of_h ? 0 : at.row,
-                                  &term,
-                                  1,
-                                  task.plan->depth_block,
-                                  task.plan->tile_rows,
-                                  accumulators,
-                                  panels.ahead,
-                                  task.plan->alternate != 0};
+    const Panels<T, W> panels = panels_of(work, run, source);
+    const Term<T, W> term{work.rows[now], source.first, panels.weights, panels.depth};
+    const PanelProduct<T, W> product{n,
+                                     panels.vectors,
+                                     from,
+                                     of_h ? 0 : at.row,
+                                     &term,
+                                     1,
+                                     task.plan->depth_block,
+                                     task.plan->tile_rows,
+                                     accumulators,
+                                     panels.ahead,
+                                     task.plan->alternate != 0};
     if (!last) {
       T *to = partial + run.first * partial_stride() + skip;
       panel_product(
@@ -331,7 +372,7 @@ struct Forward : ForwardUnits<T> {
       fetch_units(tile);
     }
     alignas(64) T sums[(kRowGroup + 1) * kPanelVectors * V];
-    row_product(work.rows[now][0] + run.from_row, run.panels, run.from + row * run.row_width, run.panel_stride,
+    row_product(work.rows[now][0], run.from_row, run.panels, run.from + row * run.row_width, run.panel_stride,
                 run.last_from + row * run.last_width, sums);
     if (run.last) {
       run.columns.sums = sums;
@@ -356,6 +397,7 @@ struct Forward : ForwardUnits<T> {
   }
 
   bool run_product(Index t, int stage, const ProductWork &work, Index row, Index n, bool backwards) {
+    quantise_rows(work, n);
     if (n == 1) {
       RowRun *runs = runs_of(work.number, backwards);
       for (RowRun *run = runs; run < runs + row_run_counts[work.number]; ++run) {
@@ -401,6 +443,7 @@ struct Forward : ForwardUnits<T> {
       program.begin_step(t);
       program.begin_stage(0, 1);
     }
+    quantise_rows(works[0], 1);
     for (RowRun *run = runs; run < end; ++run) {
       product_row(t, 0, works[0], *run, row);
       if (interrupted(task.worker, run->cost)) {
@@ -557,12 +600,12 @@ struct Forward : ForwardUnits<T> {
   }
 };
 
-template <class T>
+template <class T, class W = FullWeights<T>>
 bool forward(const ForwardTask<T> *task) {
-  return Forward<T>(*task, task->last - task->first).run();
+  return Forward<T, W>(*task, task->last - task->first).run();
 }
 
-template <class T>
+template <class T, class W = FullWeights<T>>
 WorkSizes forward_sizes(const CellShape *shape, Index row_count, Index alphabet, bool taped, const Plan *plan) {
   ForwardTask<T> task{};
   task.shape = *shape;
@@ -570,15 +613,15 @@ WorkSizes forward_sizes(const CellShape *shape, Index row_count, Index alphabet,
   task.taped = taped;
   task.plan = plan;
   task.parts = 1;
-  const Forward<T> measured(task, row_count);
+  const Forward<T, W> measured(task, row_count);
   constexpr auto size = static_cast<Index>(sizeof(T));
   return {measured.work_arena.used / size, measured.shared_arena.used / size};
 }
 
-template <class T>
+template <class T, class W = FullWeights<T>>
 Index projected_size(const CellShape *shape) {
   Arena arena{nullptr};
-  const ForwardLayout<T> layout(*shape, arena);
+  const ForwardLayout<T, W> layout(*shape, arena);
   return layout.padded() * layout.columns;
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/arena.h"
 #include "kernels/integers.h"
 #include "kernels/product/tile_shapes.h"
+#include "kernels/product/weights.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
@@ -82,18 +83,20 @@ struct PackedValues {
   }
 };
 
-template <class T>
+template <class T, class W = FullWeights<T>>
 struct ForwardLayout {
   static constexpr Index V = Vec<T>::size;
+  using Storage = typename W::Storage;
 
   const CellShape &shape;
   const Cell &cell;
   const int columns;  // of hidden_size units: those of a projected row
   const PanelGrid<T> hidden, projected;
+  const Index input_stride;  // elements from one panel's input weights to the next one's
 
-  T *input;     // [panel][group of input columns][input_size][column][unit]
-  T *bias;      // [panel][column][unit], b_ih + b_hh, rounded once
-  T *products;  // [product][panel][source's unit][column][unit]
+  Storage *input;     // [panel][group of input columns][input_size][column][unit]
+  T *bias;            // [panel][column][unit], b_ih + b_hh, rounded once
+  Storage *products;  // [product][panel][source's unit][column][unit]
   PackedValues<T> values;
 
   ForwardLayout(const CellShape &of, Arena &arena)
@@ -102,9 +105,11 @@ struct ForwardLayout {
         columns(cell.column_count - cell.projects),
         hidden(of.hidden_size, takes_whole_panels(cell)),
         projected(of.projected_size, true),
-        input(arena.take<T>(padded() * cell.input_columns * of.input_size)),
+        input_stride(input_size(groups(), hidden.unit_vectors)),
+        input(arena.take<Storage>((hidden.panels - 1) * input_stride +
+                                  input_size(groups(), hidden.vectors_of(hidden.panels - 1)))),
         bias(arena.take<T>(padded() * columns)),
-        products(arena.take<T>(product_at(cell.product_count))),
+        products(arena.take<Storage>(product_at(cell.product_count))),
         values(of, arena) {}
 
   Index padded() const { return padded_units<T>(shape.hidden_size); }
@@ -114,13 +119,15 @@ struct ForwardLayout {
 
   // Elements from one panel of a product to the next, and where a product's panels begin.
   Index panel_stride(const Product &product) const {
-    return grid_of(product).units * product.count * depth_of(product);
+    return W::panel_size(depth_of(product), grid_of(product).unit_vectors * product.count);
   }
   Index product_at(int number) const {
     Index at = 0;
     for (int p = 0; p < number; ++p) {
       const Product &product = cell.products[p];
-      at += padded_units<T>(grid_of(product).size) * product.count * depth_of(product);
+      const PanelGrid<T> &of = grid_of(product);
+      at += (of.panels - 1) * panel_stride(product) +
+            W::panel_size(depth_of(product), of.vectors_of(of.panels - 1) * product.count);
     }
     return at;
   }
@@ -128,13 +135,22 @@ struct ForwardLayout {
   // Input columns are multiplied in groups that a panel has room for, as even as can be.
   int groups() const { return static_cast<int>(ceil_div(cell.input_columns * hidden.unit_vectors, kPanelVectors)); }
   int group_at(int group) const { return groups() ? cell.input_columns * group / groups() : 0; }
+
+  // Elements of the first groups, each of which is a panel of its own.
+  Index input_size(int group, int unit_vectors) const {
+    Index size = 0;
+    for (int g = 0; g < group; ++g) {
+      size += W::panel_size(shape.input_size, unit_vectors * (group_at(g + 1) - group_at(g)));
+    }
+    return size;
+  }
 };
 
-template <class T>
+template <class T, class W = FullWeights<T>>
 Index packed_forward_size(const CellShape *shape) {
   Arena arena{nullptr};
-  ForwardLayout<T>(*shape, arena);
-  return arena.used / static_cast<Index>(sizeof(T));
+  ForwardLayout<T, W>(*shape, arena);
+  return arena.used / static_cast<Index>(sizeof(T));  // whole, since arrays are cut at cache lines
 }
 
 // The columns that read a source, as runs that lie side by side among the deltas.

@@ -2,21 +2,30 @@
 #pragma once
 
 #include "kernels/interrupt.h"
+#include "kernels/narrow/integer_panels.h"
 #include "kernels/product/panels.h"
 #include "kernels/recurrent/layout.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
-// The parameter of a role that there is one of at most, or null.
-template <class T>
-const T *parameter_of(const PackTask<T> &task, Role role) {
-  for (int i = 0; i < task.shape.cell->parameter_count; ++i) {
-    if (task.shape.cell->parameters[i].role == role) {
-      return task.parameters[i];
+template <class S, class T>
+const S *parameter(const PackTask<T> &task, int number) {
+  return static_cast<const S *>(task.parameters[number]);
+}
+// The number of the parameter of a role that there is one of at most, or -1.
+inline int number_of(const Cell &cell, Role role) {
+  for (int i = 0; i < cell.parameter_count; ++i) {
+    if (cell.parameters[i].role == role) {
+      return i;
     }
   }
-  return nullptr;
+  return -1;
+}
+template <class S, class T>
+const S *parameter_of(const PackTask<T> &task, Role role) {
+  const int number = number_of(*task.shape.cell, role);
+  return number < 0 ? nullptr : parameter<S>(task, number);
 }
 
 template <class T>
@@ -31,10 +40,10 @@ void pack_values(const PackTask<T> &task, const PackedValues<T> &to) {
   for (int i = 0; i < cell.parameter_count; ++i) {
     if (cell.parameters[i].role == kUnitVector) {
       for (Index k = 0; k < to.width; ++k) {
-        *unit++ = k < task.shape.hidden_size ? task.parameters[i][k] : T(0);
+        *unit++ = k < task.shape.hidden_size ? parameter<T>(task, i)[k] : T(0);
       }
     } else if (cell.parameters[i].role == kScalar) {
-      fill(*task.parameters[i]);
+      fill(*parameter<T>(task, i));
     }
   }
   for (int i = 0; i < cell.constant_count; ++i) {
@@ -53,36 +62,70 @@ void pack_bias(const T *ih, const T *hh, const Column &column, Index H, Index un
   }
 }
 
-// Rows [unit, unit + lanes) of a block of a weight, `depth` wide, as one vector column of a panel. With heads a row
-// has only the columns of its own head, and zeros stand for the others.
-template <class T>
-void pack_units(const T *weight, Index block_row, Index unit, Index lanes, Index units, Index depth, Index heads,
-                Index width, T *to) {
-  if (heads == 1) {
-    return pack_transposed(weight + (block_row + unit) * depth, lanes, depth, depth, width, to);
-  }
+// Some rows of a matrix of weights, which become columns of a panel.
+template <class W>
+struct MatrixRows {
+  const typename W::Storage *values;
+  const float *scales;  // of int8
+  Index row, depth;
+
+  const typename W::Storage *at(Index i) const { return values + (row + i) * depth; }
+  float scale(Index i) const { return scales[row + i]; }
+};
+
+template <class W, class T>
+MatrixRows<W> matrix_rows(const PackTask<T> &task, int number, Index row, Index depth) {
+  return {parameter<typename W::Storage>(task, number), task.scales[number], row, depth};
+}
+
+// Where in a panel of some width, or of integers of some vectors, a vector of columns is.
+template <class W>
+struct PanelPlace {
+  typename W::Storage *panel;
+  int vectors, vector;  // in all; this one
+};
+
+// Rows [0, lanes) as one vector of columns. With heads a row has only the columns of its own head, and zeros stand for
+// the others: there are `units` units, of which the first is `unit`.
+template <class W>
+void pack_units(const MatrixRows<W> &from, Index unit, Index lanes, Index units, Index depth, Index heads,
+                const PanelPlace<W> &to) {
   const Index part = depth / heads, head_units = units / heads;
-  for (Index k = 0; k < depth; ++k) {
-    for (Index lane = 0; lane < Vec<T>::size; ++lane) {
-      const bool own = lane < lanes && (unit + lane) / head_units == k / part;
-      to[k * width + lane] = own ? weight[(block_row + unit + lane) * part + k % part] : T(0);
+  if constexpr (W::kIntegers) {
+    for (Index lane = 0; lane < kOutputs; ++lane) {
+      const bool real = lane < lanes;
+      const Index first = real && heads > 1 ? (unit + lane) / head_units * part : 0;
+      pack_output(real ? from.at(lane) : from.values, real ? part : 0, real ? from.scale(lane) : 0.0f, first,
+                  to.vector * kOutputs + lane, to.vectors, depth, to.panel);
+    }
+  } else {
+    constexpr Index V = W::kLanes;
+    const Index width = to.vectors * V;
+    if (heads == 1) {
+      return pack_transposed(from.at(0), lanes, depth, depth, width, to.panel + to.vector * V);
+    }
+    for (Index k = 0; k < depth; ++k) {
+      for (Index lane = 0; lane < V; ++lane) {
+        const bool own = lane < lanes && (unit + lane) / head_units == k / part;
+        to.panel[k * width + to.vector * V + lane] = own ? from.at(lane)[k % part] : typename W::Storage(0);
+      }
     }
   }
 }
 
-template <class T>
+template <class T, class W = FullWeights<T>>
 bool pack_forward(const PackTask<T> *task) {
   constexpr Index V = Vec<T>::size;
   const Index I = task->shape.input_size, H = task->shape.hidden_size;
   Arena arena{reinterpret_cast<char *>(task->to)};
-  const ForwardLayout<T> at(task->shape, arena);
+  const ForwardLayout<T, W> at(task->shape, arena);
   const Cell &cell = at.cell;
-  const T *weight_ih = parameter_of(*task, kInputWeight);
-  const T *bias_ih = parameter_of(*task, kInputBias), *bias_hh = parameter_of(*task, kRecurrentBias);
+  const int weight_ih = number_of(cell, kInputWeight);
+  const T *bias_ih = parameter_of<T>(*task, kInputBias), *bias_hh = parameter_of<T>(*task, kRecurrentBias);
   pack_values(*task, at.values);
   for (Index panel = 0; panel < at.hidden.panels; ++panel) {
     const int vectors = at.hidden.vectors_of(panel);
-    T *input = at.input + panel * at.hidden.units * cell.input_columns * I;
+    typename W::Storage *input = at.input + panel * at.input_stride;
     T *bias = at.bias + panel * at.hidden.units * at.columns;
     for (int v = 0; v < vectors; ++v) {
       const Index unit = panel * at.hidden.units + v * V, lanes = smaller(V, H - unit);
@@ -92,8 +135,8 @@ bool pack_forward(const PackTask<T> *task) {
       for (int g = 0; g < at.groups(); ++g) {
         const int first = at.group_at(g), count = at.group_at(g + 1) - first;
         for (int i = 0; i < count; ++i) {
-          pack_transposed(weight_ih + (cell.columns[first + i].input_block * H + unit) * I, lanes, I, I,
-                          count * vectors * V, input + first * vectors * V * I + (i * vectors + v) * V);
+          pack_units(matrix_rows<W>(*task, weight_ih, cell.columns[first + i].input_block * H + unit, I), unit, lanes,
+                     H, I, 1, PanelPlace<W>{input + at.input_size(g, vectors), count * vectors, i * vectors + v});
         }
       }
     }
@@ -107,13 +150,15 @@ bool pack_forward(const PackTask<T> *task) {
     const Index depth = at.depth_of(product);
     for (Index panel = 0; panel < grid.panels; ++panel) {
       const int vectors = grid.vectors_of(panel);
-      T *to = at.products + at.product_at(p) + panel * at.panel_stride(product);
+      typename W::Storage *to = at.products + at.product_at(p) + panel * at.panel_stride(product);
       for (int v = 0; v < vectors; ++v) {
         const Index unit = panel * grid.units + v * V;
         for (int i = 0; i < product.count; ++i) {
-          pack_units(task->parameters[product.parameter], cell.blocks[product.first_block + i] * H, unit,
-                     smaller(V, grid.size - unit), grid.size, depth, cell.parameters[product.parameter].heads,
-                     product.count * vectors * V, to + (i * vectors + v) * V);
+          const Index heads = cell.parameters[product.parameter].heads;
+          pack_units(
+              matrix_rows<W>(*task, product.parameter, cell.blocks[product.first_block + i] * H + unit, depth / heads),
+              unit, smaller(V, grid.size - unit), grid.size, depth, heads,
+              PanelPlace<W>{to, product.count * vectors, i * vectors + v});
         }
       }
       if (interrupted(task->worker, kPackingWork * vectors * V * product.count * depth)) {
@@ -165,7 +210,7 @@ bool pack_backward(const PackTask<T> *task) {
   Arena arena{reinterpret_cast<char *>(task->to)};
   const BackwardLayout<T> at(shape, arena);
   pack_values(*task, at.values);
-  const T *weight_ih = parameter_of(*task, kInputWeight);
+  const T *weight_ih = parameter_of<T>(*task, kInputWeight);
   for (int c = 0; c < cell.input_columns; ++c) {
     if (!pack_among(weight_ih + cell.columns[c].input_block * H * I, H, I, I, c * H, cell.input_columns * H, at.input,
                     task->worker)) {
@@ -183,7 +228,7 @@ bool pack_backward(const PackTask<T> *task) {
       }
       const Index rows = size_of(shape, cell.columns[c].size), heads = cell.parameters[product->parameter].heads;
       const Index row = cell.blocks[product->first_block + c - product->column] * H;
-      const T *from = task->parameters[product->parameter] + row * (columns / heads);
+      const T *from = parameter<T>(*task, product->parameter) + row * (columns / heads);
       if (heads > 1) {
         pack_heads(from, rows, columns, heads, first, runs.depth, at.source[s]);
         if (interrupted(task->worker, kPackingWork * rows * columns)) {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/interrupt.h"
-#include "kernels/product/row_product.h"
+#include "kernels/narrow/integer_product.h"
 #include "kernels/recurrent/packing.h"
 #include "kernels/rows.h"
 
@@ -19,13 +19,16 @@ RECURRA_INLINE Index time_of(const ForwardTask<T> &task, Index s) {
   return task.reverse ? task.rows.steps - 1 - s : s;
 }
 
-template <class T>
+constexpr Index kTableRows = 256;  // that become integers at once
+
+template <class T, class W = FullWeights<T>>
 struct Projection {
   static constexpr Index V = Vec<T>::size;
+  using Storage = typename W::Storage;
 
   const ForwardTask<T> &task;
   const Rows &rows;
-  const ForwardLayout<T> &packed;
+  const ForwardLayout<T, W> &packed;
   const PanelGrid<T> &grid;
   const Index I;
   const int G;  // columns with W_ih x
@@ -37,8 +40,10 @@ struct Projection {
   Index *tokens;       // or their tokens
   T *table_projected;  // the same of a table's rows, [panel][token][column][unit]
   const T **table_rows;
+  Sources<T, W> sources;           // of as many rows as are projected at once
+  const typename W::Row *present;  // of the chunk
 
-  Projection(const ForwardTask<T> &of, const ForwardLayout<T> &weights, Index row_count, Index first, Index last,
+  Projection(const ForwardTask<T> &of, const ForwardLayout<T, W> &weights, Index row_count, Index first, Index last,
              Arena &arena)
       : task(of),
         rows(of.rows),
@@ -55,6 +60,7 @@ struct Projection {
     tokens = arena.take<Index>(chunk_rows);
     table_projected = arena.take<T>(width * of.alphabet);
     table_rows = arena.take<const T *>(of.alphabet);
+    sources = Sources<T, W>(larger(chunk_rows, smaller(of.alphabet, kTableRows)), I, arena);
   }
 
   // Of a projected row in a panel, and from panel to panel.
@@ -62,7 +68,7 @@ struct Projection {
   Index panel_stride() const { return grid.units * packed.columns * chunk_rows; }
   T *panel_at(Index panel) const { return projected + panel * panel_stride(); }
   const T *bias_of(Index panel) const { return packed.bias + panel * grid.units * packed.columns; }
-  const T *weights_of(Index panel) const { return packed.input + panel * grid.units * G * I; }
+  const Storage *weights_of(Index panel) const { return packed.input + panel * packed.input_stride; }
 
   // Columns without W_ih x begin as their bias, and nothing writes over them.
   void start() {
@@ -77,27 +83,40 @@ struct Projection {
   }
 
   // b + W_ih x of the units of one panel, for `count` rows of inputs.
-  void project(Index panel, const T *const *from, Index count, T *to) {
+  void project(Index panel, const typename W::Row *from, Index count, T *to) {
     const Index stride = width(panel);
     for (int g = 0; g < packed.groups(); ++g) {
       const int column = packed.group_at(g), after = packed.group_at(g + 1), unit_vectors = grid.vectors_of(panel);
       const int vectors = unit_vectors * (after - column);
       const Index skip = column * unit_vectors * V;
-      const T *bias = bias_of(panel) + skip, *weights = weights_of(panel) + skip * I;
-      const Index most = smaller(task.plan->tile_rows, tile_rows(vectors));
-      const bool goes_on = after < G || panel + 1 < last_panel;
-      PanelPrefetch<T> next(task.plan->alternate && goes_on ? weights + vectors * V * I : nullptr, I, vectors * V,
-                            count, most);
-      balanced_tiles(count, most, vectors, [&](Index first, Index n) {
-        const TilePrefetch<T> fetched = next.take();
-        tile_for<T>(n, vectors, fetched)(bias, 0, from + first, 0, weights, I, to + first * stride + skip, stride,
-                                         fetched);
-      });
+      const T *bias = bias_of(panel) + skip;
+      const Storage *weights = weights_of(panel) + packed.input_size(g, unit_vectors);
+      const bool goes_on = task.plan->alternate && (after < G || panel + 1 < last_panel);
+      const Storage *ahead = !goes_on    ? nullptr
+                             : after < G ? weights + W::panel_size(I, vectors)
+                                         : weights_of(panel + 1);
+      if constexpr (W::kIntegers) {
+        const Term<T, W> term{from, 0, weights, I};
+        panel_product(
+            PanelProduct<T, W>{count, vectors, bias, 0, &term, 1, I, task.plan->tile_rows, nullptr, ahead, true},
+            [](Index, Index, T *) {}, Unprepared(),
+            [&](Index first_row, const Destination<T> &) {
+              return Destination<T>{to + first_row * stride + skip, stride};
+            });
+      } else {
+        const Index most = smaller(task.plan->tile_rows, tile_rows(vectors));
+        PanelPrefetch<Storage> next(ahead, I, vectors * V, count, most);
+        balanced_tiles(count, most, vectors, [&](Index first, Index n) {
+          const PrefetchOf<W> fetched = next.take();
+          tile_for<T, W>(n, vectors, fetched)(bias, 0, from + first, 0, weights, I, to + first * stride + skip, stride,
+                                              fetched);
+        });
+      }
     }
   }
 
   // The same for a single row, several panels at once: a step by itself, as when streaming.
-  void project_row(const T *const *x) {
+  void project_row(const typename W::Row *x) {
     if (packed.groups() != 1) {
       for (Index panel = first_panel; panel < last_panel; ++panel) {
         project(panel, x, 1, panel_at(panel));
@@ -111,8 +130,13 @@ struct Projection {
       while (grid.vectors_of(panel + n - 1) * G < vectors) {  // the last may be uneven, and goes by itself
         --n;
       }
-      row_tile_for<T>(n, vectors, 0)(bias_of(panel), grid.units * packed.columns, x[0], weights_of(panel),
-                                     grid.units * G * I, I, sums, nullptr, nullptr);
+      if constexpr (W::kIntegers) {
+        integer_row_tile_for(n, vectors, 0)(bias_of(panel), grid.units * packed.columns, x[0], weights_of(panel),
+                                            packed.input_stride, 0, I, sums, nullptr, nullptr);
+      } else {
+        row_tile_for<T, W>(n, vectors, 0)(bias_of(panel), grid.units * packed.columns, x[0], weights_of(panel),
+                                          packed.input_stride, I, sums, nullptr, nullptr);
+      }
       for (Index p = 0; p < n; ++p) {
         for (Index i = 0; i < vectors * V; i += V) {
           Vec<T>::load(sums + p * vectors * V + i).store(panel_at(panel + p) + i);
@@ -131,10 +155,16 @@ struct Projection {
     for (Index token = 0; token < task.alphabet; ++token) {
       table_rows[token] = task.table + token * I;
     }
-    for (Index panel = first_panel; task.alphabet && panel < last_panel; ++panel) {
-      project(panel, table_rows, task.alphabet, table_panel(panel));
-      if (interrupted(task.worker, task.alphabet * I * grid.units * G)) {
-        return false;
+    // As integers, rows are made block by block, which spares memory; else all rows pass one panel before the next.
+    const Index block = W::kIntegers ? larger(chunk_rows, smaller(task.alphabet, kTableRows)) : task.alphabet;
+    for (Index first = 0; first < task.alphabet; first += block) {
+      const Index count = smaller(block, task.alphabet - first);
+      const typename W::Row *from = sources.of(table_rows + first, count, T(0));
+      for (Index panel = first_panel; panel < last_panel; ++panel) {
+        project(panel, from, count, table_panel(panel) + first * width(panel));
+        if (interrupted(task.worker, count * I * grid.units * G)) {
+          return false;
+        }
       }
     }
     return true;
@@ -148,13 +178,18 @@ struct Projection {
     const int unit_vectors = grid.vectors_of(panel);
     for (int g = 0; g < packed.groups(); ++g) {
       const Index skip = packed.group_at(g) * unit_vectors * V;
-      const Index used = (packed.group_at(g + 1) - packed.group_at(g)) * unit_vectors * V;
-      const T *bias = bias_of(panel) + skip, *weights = weights_of(panel) + skip * I;
+      const int vectors = (packed.group_at(g + 1) - packed.group_at(g)) * unit_vectors;
+      const T *bias = bias_of(panel) + skip;
+      const Storage *weights = weights_of(panel) + packed.input_size(g, unit_vectors);
       for (Index row = 0; row < count; ++row) {
-        const T *known = task.table ? table_panel(panel) + tokens[row] * stride + skip : weights + tokens[row] * used;
-        for (Index i = 0; i < used; i += V) {
-          const Vec<T> value = Vec<T>::load(known + i);
-          (task.table ? value : Vec<T>::load(bias + i) + value).store(to + row * stride + skip + i);
+        T *at = to + row * stride + skip;
+        if (!task.table) {
+          W::one_hot(bias, weights, vectors, tokens[row], at);
+          continue;
+        }
+        const T *known = table_panel(panel) + tokens[row] * stride + skip;
+        for (Index i = 0; i < vectors * V; i += V) {
+          Vec<T>::load(known + i).store(at + i);
         }
       }
     }
@@ -167,7 +202,7 @@ struct Projection {
     if (looks_up()) {
       look_up(panel, count, panel_at(panel));
     } else {
-      project(panel, inputs, count, panel_at(panel));
+      project(panel, present, count, panel_at(panel));
     }
   }
 
@@ -185,8 +220,9 @@ struct Projection {
         }
       }
     }
+    present = looks_up() ? nullptr : sources.of(inputs, count, T(0));
     if (count == 1 && !lazy() && !looks_up()) {
-      project_row(inputs);
+      project_row(present);
       return !interrupted(task.worker, I * (last_panel - first_panel) * grid.units * G);
     }
     for (Index panel = first_panel; !lazy() && panel < last_panel; ++panel) {

@@ -1,0 +1,217 @@
+// The micro-kernel of products on panels of int8 weights: R quantised rows by C vectors of outputs, as product/tile.h.
+//
+// Sums are integers and exact; each is rounded to float32 once and joins the row's chain by one multiply-add. So the
+// depth of a product isn't divided into blocks: a panel is a quarter of float32's and stays in L2 while rows pass.
+#pragma once
+
+#include "kernels/narrow/integer_panels.h"
+#include "kernels/narrow/quantise.h"
+#include "kernels/product/prefetch.h"
+
+namespace recurra {
+namespace RECURRA_ISA_NAMESPACE {
+
+// Vectors of a panel that a tile does in one pass, and its rows at most. With 16 registers, 12 accumulators beside the
+// operands of two instructions a product spill: 3 rows by 4 vectors reach 17 products a cycle, 5 by 2 reach 22.
+constexpr int integer_pass(int vectors) { return kTwoPasses && vectors == kPanelVectors ? vectors / 2 : vectors; }
+constexpr int integer_tile_rows(int vectors) {
+  const int accumulators = kTwoPasses ? 10 : kAccumulators / kSumParts, pass = integer_pass(vectors);
+  return accumulators / pass < kMaxTileRows ? accumulators / pass : kMaxTileRows;
+}
+constexpr int integer_rows(int rows, int vectors) {
+  return rows < integer_tile_rows(vectors) ? rows : integer_tile_rows(vectors);
+}
+
+// What a tile prefetches meanwhile: `lines` cache lines of the next panel with every `every`th group of depths.
+struct IntegerPrefetch {
+  const std::int8_t *panel;  // null: none
+  Index lines, every;
+};
+
+// Shares out the next panel (or null) among the tiles of `rows` rows, `most` to each.
+struct IntegerPanelPrefetch {
+  const std::int8_t *panel, *end;
+  Index groups, lines, every;
+
+  IntegerPanelPrefetch(const std::int8_t *next, Index depth, int vectors, Index rows, Index most)
+      : panel(next), end(next ? next + integer_panel_bytes(depth, vectors) : next) {
+    const Index tiles = larger(ceil_div(rows, most), 1), group = kDepthGroup * kOutputs * vectors;
+    groups = ceil_div(depth, kDepthGroup);
+    lines = larger(ceil_div(group, kLineBytes * tiles), 1);
+    every = larger(kLineBytes * tiles / group, 1);
+  }
+  RECURRA_INLINE IntegerPrefetch take() {
+    if (!panel || panel >= end) {
+      return {nullptr, 0, 0};
+    }
+    const IntegerPrefetch ahead{panel, lines, every};
+    panel += ceil_div(groups, every) * lines * kLineBytes;
+    return ahead;
+  }
+};
+
+// to[r][:] = fma(Σ_k rows[r][k] · weight[k][:], scale[:] · rows[r].scale, from[r][:]), with the sum rounded once, for R
+// rows and C vectors.
+using IntegerTile = void (*)(const float *from,              // (R, C vectors)
+                             Index from_stride,              // 0: every row begins with the same values
+                             const QuantisedRow *rows,       // (R)
+                             const std::int8_t *panel,       // of C vectors
+                             Index first,                    // depth of rows and panel at which to begin,
+                             Index depth,                    // and how many there are: see below
+                             float *to,                      // (R, C vectors); may be `from`
+                             Index to_stride,                // from one row to the next
+                             const IntegerPrefetch &ahead);  // what to prefetch meanwhile
+// `first` is a multiple of kDepthGroup, as group_range makes it; weights outside of the range are zeros.
+
+// The range of whole groups of depths that contains depths [first, first + depth).
+struct GroupRange {
+  Index first, depth;
+};
+RECURRA_INLINE GroupRange group_range(Index first, Index depth) {
+  const Index begin = first / kDepthGroup * kDepthGroup;
+  return {begin, first + depth - begin};
+}
+
+// The sum with which the products of one vector of a panel begin.
+RECURRA_INLINE Sums first_sums(const std::int8_t *panel, int vectors, int vector) {
+  return kBiased ? sums_from(negated_sums(panel, vectors, vector) << 11) : sums_from(Integers{});
+}
+
+// from + sum · (scales · scale).
+RECURRA_INLINE Vec<float> joined(Vec<float> sum, Vec<float> scales, float scale, Vec<float> from) {
+  return fma(sum, scales * Vec<float>::broadcast(scale), from);
+}
+
+// Adds the products of some groups of depths to the sums of R rows and N vectors, of a panel that has C.
+template <bool kAhead, int R, int N, int C>
+RECURRA_INLINE void add_products(const Quantised *const (&row)[R], const std::int8_t *weights, Index depth,
+                                 const IntegerPrefetch &asked, Sums (&sums)[R][N]) {
+  IntegerPrefetch ahead = kAhead ? asked : IntegerPrefetch{};
+  for (Index k = 0, next = 0; k < depth; k += kDepthGroup, weights += C * kOutputs * kDepthGroup) {
+    if (kAhead && k == next) {
+      for (Index i = 0; i < ahead.lines; ++i, ahead.panel += kLineBytes) {
+        __builtin_prefetch(ahead.panel, 0, 2);
+      }
+      next += ahead.every * kDepthGroup;
+    }
+    decltype(load_activations(row[0])) activations[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      activations[r] = load_activations(row[r] + k);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < N; ++c) {
+      const auto column = load_weights(weights + c * kOutputs * kDepthGroup);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        accumulate(sums[r][c], column, activations[r]);
+      }
+    }
+  }
+}
+
+// A row of a product that is deeper than int32 is exact: blocks of it are added in int64, which is rounded once.
+template <int C>
+__attribute__((noinline)) void deep_row(const float *from, const QuantisedRow &row, const std::int8_t *panel,
+                                        Index first, Index depth, float *to) {
+  std::int64_t totals[C * kOutputs] = {};
+  for (Index k = first, end = first + depth; k < end; k += kExactDepth) {
+    Sums sums[1][C];
+    for (int c = 0; c < C; ++c) {
+      sums[0][c] = sums_from(Integers{});
+    }
+    add_products<false, 1, C, C>({row.values + k}, panel_weights(panel, C, k), smaller(kExactDepth, end - k), {}, sums);
+    for (int c = 0; c < C; ++c) {
+      const Integers block = total(sums[0][c]);
+      for (int lane = 0; lane < kOutputs; ++lane) {
+        totals[c * kOutputs + lane] += block[lane];
+      }
+    }
+  }
+  for (int c = 0; c < C; ++c) {
+    Vec<float> sum;
+    for (int lane = 0; lane < kOutputs; ++lane) {
+      const std::int64_t biased = kBiased ? negated_sums(panel, C, c)[lane] * std::int64_t(2048) : 0;
+      sum.raw[lane] = static_cast<float>(totals[c * kOutputs + lane] + biased);
+    }
+    joined(sum, output_scales(panel, c), row.scale, Vec<float>::load(from + c * kOutputs)).store(to + c * kOutputs);
+  }
+}
+
+template <bool kAhead, int R, int C>
+RECURRA_INLINE void integer_tile_body(const float *from, Index from_stride, const QuantisedRow *rows,
+                                      const std::int8_t *panel, Index first, Index depth, float *to, Index to_stride,
+                                      const IntegerPrefetch &ahead) {
+  constexpr int kPass = integer_pass(C);
+  if (__builtin_expect(depth > kExactDepth, 0)) {
+    for (int r = 0; r < R; ++r) {
+      deep_row<C>(from + r * from_stride, rows[r], panel, first, depth, to + r * to_stride);
+    }
+    return;
+  }
+  const Quantised *row[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    row[r] = rows[r].values + first;
+  }
+  for (int pass = 0; pass < C; pass += kPass) {
+    Sums sums[R][kPass];
+#pragma GCC unroll 4
+    for (int c = 0; c < kPass; ++c) {
+      const Sums begun = first_sums(panel, C, pass + c);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        sums[r][c] = begun;
+      }
+    }
+    const std::int8_t *weights = panel_weights(panel, C, first) + pass * kOutputs * kDepthGroup;
+    if (kAhead && pass == 0) {
+      add_products<true, R, kPass, C>(row, weights, depth, ahead, sums);
+    } else {
+      add_products<false, R, kPass, C>(row, weights, depth, {}, sums);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < kPass; ++c) {
+      const Vec<float> scales = output_scales(panel, pass + c);
+      const Index at = (pass + c) * kOutputs;
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        joined(to_floats(total(sums[r][c])), scales, rows[r].scale, Vec<float>::load(from + r * from_stride + at))
+            .store(to + r * to_stride + at);
+      }
+    }
+  }
+}
+
+template <int R, int C, class T>
+__attribute__((noinline)) void integer_tile(const T *from, Index from_stride, const QuantisedRow *rows,
+                                            const std::int8_t *panel, Index first, Index depth, T *to, Index to_stride,
+                                            const IntegerPrefetch &ahead) {
+  integer_tile_body<false, R, C>(from, from_stride, rows, panel, first, depth, to, to_stride, ahead);
+}
+template <int R, int C, class T>
+__attribute__((noinline)) void fetching_integer_tile(const T *from, Index from_stride, const QuantisedRow *rows,
+                                                     const std::int8_t *panel, Index first, Index depth, T *to,
+                                                     Index to_stride, const IntegerPrefetch &ahead) {
+  integer_tile_body<true, R, C>(from, from_stride, rows, panel, first, depth, to, to_stride, ahead);
+}
+
+inline IntegerTile integer_tile_for(Index rows, int vectors, const IntegerPrefetch &ahead) {
+  using T = float;
+  RECURRA_TILE_TABLE(IntegerTile, tiles, integer_tile, integer_rows)
+  RECURRA_TILE_TABLE(IntegerTile, fetching, fetching_integer_tile, integer_rows)
+  return (ahead.panel ? fetching : tiles)[vectors - 1][rows - 1];
+}
+
+// to[:] = from[:] + the product of a one-hot row, whose 1 is at depth k, with a panel: the same number as a tile's.
+inline void integer_look_up(const float *from, const std::int8_t *panel, int vectors, Index k, float *to) {
+  const std::int8_t *const weights = panel_weights(panel, vectors, k / kDepthGroup * kDepthGroup);
+  for (int c = 0; c < vectors; ++c) {
+    const Integers column = weights_at(weights + c * kOutputs * kDepthGroup, static_cast<int>(k % kDepthGroup));
+    joined(to_floats(column * repeat(2047)), output_scales(panel, c), kUnitScale, Vec<float>::load(from + c * kOutputs))
+        .store(to + c * kOutputs);
+  }
+}
+
+}  // namespace RECURRA_ISA_NAMESPACE
+}  // namespace recurra
