@@ -162,6 +162,10 @@ class Machine:
             full[mine, head * rows.shape[1] : (head + 1) * rows.shape[1]] = rows[mine]
         return full
 
+    def with_product(self, total, vector, source, parameter, block):  # noqa: ARG002 (source: None of x)
+        """A column with one more product of a block of weights."""
+        return total + vector @ self.weight(parameter, block).T
+
     def run(self, stage, memory, readable, writable):
         for n in stage.instructions:
             operation, to, *args = self.code.instructions[n]
@@ -204,12 +208,12 @@ class Machine:
         for size, input_block, input_bias, recurrent_bias in code.columns:
             units = self.hidden if size == Size.HIDDEN else self.params[self.role[Role.PROJECTION]].shape[0]
             total = np.zeros((x.shape[0], units))
-            if input_block >= 0:
-                total = total + x @ self.rows(self.role[Role.INPUT_WEIGHT], input_block).T
             if input_bias >= 0:
                 total = total + self.rows(self.role[Role.INPUT_BIAS], input_bias)
             if recurrent_bias >= 0:
                 total = total + self.rows(self.role[Role.RECURRENT_BIAS], recurrent_bias)
+            if input_block >= 0:
+                total = self.with_product(total, x, None, self.role[Role.INPUT_WEIGHT], input_block)
             columns.append(total)
         waiting = {c for _, _, first, n, _ in code.products for c in range(first, first + n)}
         left = {c: sum(f <= c < f + n for _, _, f, n, _ in code.products) for c in waiting}
@@ -220,8 +224,8 @@ class Machine:
                 staged = source - count["states"]
                 vector = states[source] if staged < 0 else memory[Kind.STAGED, staged]
                 for i in range(length):
-                    weight = self.weight(parameter, code.blocks[first_block + i])
-                    columns[first + i] = columns[first + i] + vector @ weight.T
+                    block = code.blocks[first_block + i]
+                    columns[first + i] = self.with_product(columns[first + i], vector, source, parameter, block)
                     left[first + i] -= 1
                     if not left[first + i]:
                         readable.add(first + i)

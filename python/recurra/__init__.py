@@ -53,9 +53,11 @@ from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
 
 if TYPE_CHECKING:  # what `__getattr__` below brings, where it is asked for
-    from . import cells, reference, schedules
+    from . import cells, narrow, reference, schedules
     from . import sklearn as sklearn
     from . import torch as torch
+    from .narrow.compare import compare
+    from .narrow.compress import compress
     from .onnx.reader import from_onnx
     from .onnx.writer import to_onnx
     from .weights.files import load, save
@@ -101,6 +103,8 @@ __all__ = [
     "build_info",
     "cells",
     "clip_grad_norm",
+    "compare",
+    "compress",
     "cross_entropy",
     "ctc",
     "ctc_decode",
@@ -116,6 +120,7 @@ __all__ = [
     "huber",
     "load",
     "mse",
+    "narrow",
     "pad",
     "quantile",
     "reference",

@@ -17,7 +17,7 @@ from .composite import Composite
 from .embedding import Embedding
 from .feedforward import Dropout, ReLU, Sigmoid, Tanh
 from .linear import Linear
-from .module import Module
+from .module import Module, kind_of_layer
 from .normalisation import LayerNorm
 from .recurrent import Recurrent, is_layer_type
 
@@ -39,7 +39,7 @@ class Arguments:
     def __init__(self, layers: Sequence[Any], batch_first: bool | None) -> None:
         self.batch_first = bool(batch_first)
         self.known = next(
-            (i for i, layer in enumerate(layers) if not (type(layer) in KNOWN or is_layer_type(type(layer)))),
+            (i for i, kind in enumerate(map(kind_of_layer, layers)) if not (kind in KNOWN or is_layer_type(kind))),
             len(layers),
         )
         self.reader: Any = next((layer for layer in layers if type(layer) not in ELEMENTWISE), None)
@@ -49,7 +49,7 @@ class Arguments:
         before = layers[: self.stateful[0][0]] if self.stateful else []
         # The first one checks its own state; nothing is lost if only such as have no effect have run before it.
         self.ahead = len(self.stateful) > 1 or any(
-            type(layer) not in (Embedding, Linear, ReLU, Sigmoid, Tanh) for layer in before
+            kind_of_layer(layer) not in (Embedding, Linear, ReLU, Sigmoid, Tanh) for layer in before
         )
         self.of_lengths = any(isinstance(layer, (Recurrent, *POOLING)) for layer in layers[: self.known])
         self.of_resets = any(isinstance(layer, Recurrent) for layer in layers[: self.known])
@@ -75,7 +75,7 @@ class Arguments:
         if resets is not None and self.of_resets and steps is not None:
             check_resets(resets, steps, batch, self.batch_first)
         for (i, layer), state in zip(self.stateful, checked, strict=True):
-            if is_layer_type(type(layer)):
+            if is_layer_type(kind_of_layer(layer)):
                 _check_state(layer, state, batch if steps is not None and i < self.known else None)
         return checked
 
@@ -104,11 +104,11 @@ class Arguments:
 
     def _check_x(self, x: Array) -> None:
         """What the first layer that isn't element by element will ask, before those in front of it draw masks."""
-        reader = self.reader
-        if type(reader) is not Linear and not is_layer_type(type(reader)):
+        reader, kind = self.reader, kind_of_layer(self.reader)
+        if kind is not Linear and not is_layer_type(kind):
             return
         check_array("x", x, reader.dtype)
-        features = reader.in_features if type(reader) is Linear else reader.input_size
+        features = reader.in_features if kind is Linear else reader.input_size
         if not x.ndim or x.shape[-1] != features:
             raise ValueError(f"x: expected {features} features, what {shown(reader)} takes, got {x.shape}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import shown
+from .module import kind_of_layer
 from .recurrent import is_layer_type
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Bridge:
     def __init__(self, encoder: Sequential, decoder: Sequential) -> None:
         """Raises ValueError unless their states go together."""
         give, take = ([layer for _, layer in branch._arguments.stateful] for branch in (encoder, decoder))
-        known = all(is_layer_type(type(layer)) for layer in (*give, *take))
+        known = all(is_layer_type(kind_of_layer(layer)) for layer in (*give, *take))
         if not known or len(give) != len(take) or not give:
             raise ValueError(
                 f"hand_over: expected False, or an encoder and a decoder of as many recurrent layers, got {len(give)} "

@@ -146,7 +146,9 @@ def _cure(name: str, value: object, dtype: str) -> str:
 
 
 def _cast(name: str, array: Array, dtype: str) -> str:
-    return f": cast it with {name}.astype(np.{dtype})" if array.dtype.kind in "biuf" else ""
+    """The same of an array of numbers; rounding to a narrow type isn't a matter of casting."""
+    able = array.dtype.kind in "biuf" and dtype not in {"int8", "uint16", "float16"}
+    return f": cast it with {name}.astype(np.{dtype})" if able else ""
 
 
 def check_lengths(value: object, steps: int, batch: int | None = None) -> Array:

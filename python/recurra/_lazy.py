@@ -8,9 +8,12 @@ from typing import Any
 # Each name of the package with the module that has it; a module's own name stands for the module.
 HOMES = {
     "cells": ".cells",
+    "narrow": ".narrow",
     "schedules": ".schedules",
     "torch": ".torch",
     "sklearn": ".sklearn",
+    "compress": ".narrow.compress",
+    "compare": ".narrow.compare",
     "save": ".weights.files",
     "load": ".weights.files",
     "from_torch": ".weights.torch_models",

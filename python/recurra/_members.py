@@ -10,7 +10,7 @@ from .attention import AttentionPooling
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
 from .linear import Linear
-from .module import identity_of
+from .module import identity_of, kind_of_layer
 from .normalisation import LayerNorm
 from .recurrent import Recurrent, is_layer_type
 from .single_steps import SingleStep
@@ -28,7 +28,7 @@ def check_kind(layer: Any) -> None:
         raise TypeError(f"layers: expected one argument for each, got a {type(layer).__name__}: write *layers")
     if isinstance(layer, SingleStep):
         raise TypeError(f"layers: expected layers over sequences or single values, got a cell, {shown(layer)}")
-    if is_layer_type(type(layer)) and layer.formula.declared.inputs:
+    if is_layer_type(kind_of_layer(layer)) and layer.formula.declared.inputs:
         raise ValueError(
             f"layers: expected layers that take x alone, got {shown(layer)}, which needs inputs in each call "
             f"({', '.join(layer.formula.declared.inputs)}): call it yourself, or make a layer that gives them, of a "
@@ -114,7 +114,7 @@ def resolve_last(layers: Sequence[Any]) -> list[Any]:
             )
         elif isinstance(layer, Recurrent):
             halves, mixed, ends_first = layer.bidirectional, False, layer.reverse
-        elif type(layer) is Linear:
+        elif kind_of_layer(layer) is Linear:
             halves, mixed = (None, True) if halves else (halves, mixed)
         elif type(layer) not in ELEMENTWISE:
             recurrent = [leaf for leaf in layer.leaves() if isinstance(leaf, Recurrent)]
@@ -160,7 +160,7 @@ def check_features(layers: Sequence[Any]) -> int | None:
     """
     given: int | None = None
     for i, layer in enumerate(layers):
-        kind = type(layer)
+        kind = kind_of_layer(layer)
         names = ("features",) if kind in (AttentionPooling, LayerNorm) else ("in_features", "input_size")
         taken = next((name for name in names if hasattr(layer, name)), None)
         if taken and given not in (None, getattr(layer, taken)):

@@ -128,7 +128,7 @@ class OwnLayer:
 
 def check_leaf(leaf: Any) -> None:
     """Raises TypeError unless it has parameters: one of our layers, or dicts `params` and `grads` of like arrays."""
-    if isinstance(leaf, Module) and hasattr(leaf, "_parameters"):
+    if isinstance(leaf, Module) and (leaf._compressed or hasattr(leaf, "_parameters")):
         return
     params: Any = getattr(leaf, "params", None)
     grads: Any = getattr(leaf, "grads", None)

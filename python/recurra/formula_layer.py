@@ -39,15 +39,7 @@ class OfFormula(WithFormula):
         return self.formula.projects
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        kind = type(self)
-        found: Any = None
-        with contextlib.suppress(AttributeError, KeyError):
-            found = reduce(getattr, kind.__qualname__.split("."), sys.modules[kind.__module__])
-        if found is not kind:
-            raise pickle.PicklingError(
-                f"pickle: expected a formula at the top level of a module, under its function's name, got "
-                f"{kind.__module__}.{kind.__qualname__}, where it can't be found again"
-            )
+        check_found(type(self))
         return super().__reduce_ex__(protocol)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -55,6 +47,18 @@ class OfFormula(WithFormula):
         memo[id(self)] = twin
         twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return twin
+
+
+def check_found(kind: type) -> None:
+    """Raises PicklingError unless a class is found by its name, which is all that a pickle has of it."""
+    found: Any = None
+    with contextlib.suppress(AttributeError, KeyError):
+        found = reduce(getattr, kind.__qualname__.split("."), sys.modules[kind.__module__])
+    if found is not kind:
+        raise pickle.PicklingError(
+            f"pickle: expected a formula at the top level of a module, under its function's name, got "
+            f"{kind.__module__}.{kind.__qualname__}, where it can't be found again"
+        )
 
 
 class FormulaLayer(OfFormula, Recurrent):

@@ -39,6 +39,7 @@ class Module(Attributes):
 
     # Names of the constructor's arguments, each an attribute too, with its default; those without come first.
     _options: ClassVar[Mapping[str, object]]
+    _compressed: ClassVar[bool] = False  # whether its matrices are narrow, for inference only
     dtype: np.dtype[Any]
 
     def __init__(self, dtype: object, seed: object, bound: float) -> None:
@@ -146,6 +147,12 @@ def writeable(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def _is_writeable(array: Any) -> bool:
     return type(array) is SparseRows or (type(array) is np.ndarray and array.flags.carray)
+
+
+def kind_of_layer(layer: Any) -> type[Any]:
+    """A layer's class, or that of the layer that a compressed one was made of."""
+    kind: type[Any] = layer._kind if getattr(type(layer), "_compressed", False) is True else type(layer)
+    return kind
 
 
 def identity_of(leaf: Any) -> int:

@@ -401,8 +401,11 @@ class Recurrent(WithFormula):
 
 
 def is_layer_type(kind: type) -> bool:
-    """Whether it is a class of recurrent layers of ours or of a formula; a subclass may compute something else."""
-    return issubclass(kind, Recurrent) and "formula" in vars(kind)
+    """Whether it is a class of recurrent layers of ours or of a formula; a subclass may compute something else.
+
+    Nor is it that of compressed ones, whose parameters aren't what the formula says.
+    """
+    return issubclass(kind, Recurrent) and "formula" in vars(kind) and not kind._compressed
 
 
 def _check_rate(value: object, num_layers: int) -> float:

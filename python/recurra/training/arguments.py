@@ -23,6 +23,9 @@ def check_optimizer(optimizer: Any, model: Any) -> None:
     if not callable(getattr(optimizer, "step", None)) or isinstance(optimizer, type):
         raise TypeError(f"optimizer: expected one such as recurra.Adam(model), got {shown(optimizer)}")
     if isinstance(model, Module) and isinstance(optimizer, Optimizer):
+        for layer in model.leaves():
+            if isinstance(layer, Module) and layer._compressed:
+                layer.zero_grad()  # refuses
         own = {identity_of(layer) for layer in model.leaves()}
         if any(identity_of(layer) not in own for layer in optimizer.layers):
             raise ValueError(

@@ -13,7 +13,11 @@ from recurra._checks import is_listed, shown
 from recurra.composite import Composite
 from recurra.definitions import FORMULAS
 from recurra.formula_layer import FormulaLayer
+from recurra.narrow import NarrowSequential
+from recurra.narrow.layers import narrow_class
+from recurra.narrow.rounding import check_weights
 from recurra.recurrent import Recurrent, WithFormula
+from recurra.sequential import Sequential
 from recurra.single_steps import SingleStep
 
 from .description import DEEPEST, own_name, package_layers
@@ -101,7 +105,8 @@ class Builder:
         arguments = [] if members is None else options.pop(members, [])
         if type(arguments) is not list:
             raise FormatError(f"{name}: expected a list of {members}, got {shown(arguments)}")
-        return _made(name, kind, options, arguments)
+        made = _made(name, kind, options, arguments)
+        return _made(name, lambda: _narrow(made, entry["weights"]), {}) if "weights" in entry else made
 
     def _kind(self, name: str, own: bool) -> type[Any]:
         kind = (self._own if own else self._packages).get(name)
@@ -183,6 +188,17 @@ def _formula_of(name: str, kind: type[Any], options: dict[str, Any]) -> Any:
     unmade.__dict__.update({key: options[key] for key in ("nonlinearity", "reset_after") if key in options})
     unmade.__dict__["_proj_size"] = options.get("proj_size", 0)
     return _made(name, lambda: unmade.formula, {})
+
+
+def _narrow(layer: Any, weights: object) -> Any:
+    """The compressed layer that is to take over the file's arrays, of one that was made for it."""
+    weights = check_weights(weights)
+    if type(layer) is Sequential:
+        return NarrowSequential(*layer, weights=weights)
+    kind = narrow_class(type(layer))
+    if kind is None:
+        raise TypeError(f"expected a layer with matrices, got {shown(layer)}")
+    return kind(layer, weights)
 
 
 def _made(name: str, make: Any, options: Mapping[str, Any], arguments: Iterable[Any] = ()) -> Any:

@@ -13,8 +13,10 @@ from recurra._checks import shown
 from recurra.composite import Composite
 from recurra.definitions import FORMULAS
 from recurra.formula_layer import FormulaCell, FormulaLayer, OfFormula
-from recurra.module import Module
+from recurra.module import Module, kind_of_layer
+from recurra.narrow import Narrow, NarrowSequential
 from recurra.recurrent import WithFormula
+from recurra.sequential import Sequential
 from recurra.single_steps import SingleStep
 
 from .fingerprint import fingerprint
@@ -76,8 +78,10 @@ class Description:
         return self._numbers[id(layer)]
 
     def _entry(self, layer: Any) -> dict[str, Any]:
-        kind = type(layer)
+        kind = Sequential if type(layer) is NarrowSequential else kind_of_layer(layer)
         entry: dict[str, Any] = {"type": self._names.get(kind) or own_name(kind), "own": kind not in self._names}
+        if isinstance(layer, (Narrow, NarrowSequential)):
+            entry["weights"] = layer.weights
         if isinstance(layer, SingleStep) and layer._source is not None:
             number, direction = layer._place
             return entry | {"of": self.add(layer._source), "layer": number, "reverse": bool(direction)}
@@ -113,6 +117,10 @@ class Description:
 
 def options_of(layer: Any) -> dict[str, Any] | None:
     """What the layer's constructor is to be given; None if that can't be known."""
+    if isinstance(layer, Narrow):
+        return dict(layer._made_with)
+    if type(layer) is NarrowSequential:
+        return {"layers": list(layer)}
     kind = type(layer)
     hook = getattr(layer, "get_config", None)
     if callable(hook):

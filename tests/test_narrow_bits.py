@@ -1,0 +1,143 @@
+"""Compressed layers give the same bits by any threads, plan, batch, chunk and instruction set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import formula_runs
+import recurra
+from configs import CELLS, assert_same_bits, draw_config, make_data, make_layer
+from narrow_models import KINDS, floats, one_or_tuple, parts_of
+from recurra import _core
+from test_bits import INFO, draw_plan
+
+every_kind = pytest.mark.parametrize("weights", KINDS)
+WITH_FMA = [isa for isa in INFO["isas_available"] if isa != "baseline"]
+
+
+def draw_cases(weights, count, seed, **fixed):
+    """Configurations of all cells, arguments of a call and a compressed layer."""
+    rng = np.random.default_rng([KINDS.index(weights), seed])
+    for cell in CELLS * count:
+        config = draw_config(rng, cell=cell, dtype=np.float32, **fixed)
+        data = make_data(config, rng)
+        hx = None if data.h0 is None else data.h0 if data.c0 is None else (data.h0, data.c0)
+        yield rng, config, data, hx, recurra.compress(make_layer(config, data.params), weights)
+
+
+@every_kind
+def test_every_plan(weights):
+    ran = set()
+    for rng, config, data, hx, layer in draw_cases(weights, 2, seed=0):
+        x = config.layout(data.x)
+        expected = layer(x, hx, lengths=data.lengths)
+        for _ in range(5):
+            layer._plan = draw_plan(rng, config)
+            assert_same_bits(layer(x, hx, lengths=data.lengths), expected, f"{config} by {layer._plan}")
+            plan = _core.last_plan()
+            ran |= {(name, plan[name]) for name in ("fused", "threads", "split")}
+    assert {("fused", 0), ("fused", 1), ("threads", 1)} <= ran
+    if INFO["openmp"]:
+        assert {("split", "unit"), ("split", "batch"), ("split", "direction"), ("threads", 2)} <= ran
+
+
+@every_kind
+def test_a_sequence_alone_and_in_chunks(weights):
+    fixed = {"T": 13, "B": 5, "bidirectional": False, "lengths": False, "batch_first": False}
+    for _, config, data, hx, layer in draw_cases(weights, 1, seed=1, **fixed):
+        y, final = layer(data.x, hx)
+        for b in range(config.B):
+            own = None if hx is None else one_or_tuple([np.ascontiguousarray(s[:, b]) for s in parts_of(hx)])
+            alone, state = layer(np.ascontiguousarray(data.x[:, b]), own)
+            assert_same_bits(alone, np.ascontiguousarray(y[:, b]), str(config))
+            for one, whole in zip(parts_of(state), parts_of(final), strict=True):
+                assert_same_bits(one, np.ascontiguousarray(whole[:, b]))
+        state, pieces = hx, []
+        for begin, end in ((0, 1), (1, 2), (2, 7), (7, 7), (7, 13)):
+            piece, state = layer(data.x[begin:end], state)
+            pieces.append(piece)
+        assert_same_bits(np.concatenate(pieces), y, str(config))
+        assert_same_bits(state, final)
+
+
+@pytest.mark.parametrize("name", formula_runs.FORMULAS)
+def test_formulas(name):
+    rng = np.random.default_rng(len(name))
+    layer = recurra.compress(formula_runs.make_layer(formula_runs.FORMULAS[name], rng))
+    call = formula_runs.draw_call(layer, rng, T=7, B=4, resets=0.2)
+    expected = formula_runs.plain(layer, call)
+    for plan in ({"threads": 2, "split": 1}, {"threads": 2, "split": 3}, {"fused": 0, "chunk": 2}, {"fused": 1}):
+        assert_same_bits(formula_runs.plain(layer, call, plan=plan), expected, f"{name} by {plan}")
+
+
+def test_linear_and_embedding_by_threads():
+    linear = recurra.compress(recurra.Linear(300, 200, seed=0))
+    embedding = recurra.compress(recurra.Embedding(50, 64, seed=0))
+    x, tokens = floats(500, 300), np.random.default_rng(0).integers(0, 50, 3000)
+    expected = linear(x), embedding(tokens)
+    before = recurra.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            recurra.set_num_threads(threads)
+            assert_same_bits((linear(x), embedding(tokens)), expected)
+    finally:
+        recurra.set_num_threads(before)
+    assert_same_bits(np.stack([linear(row) for row in x[:7]]), expected[0][:7])
+
+
+ISA_RUN = """
+import sys
+import numpy as np, recurra
+from narrow_models import KINDS, floats, make
+from configs import CELLS
+
+assert recurra.build_info()["isa"] == sys.argv[1]
+arrays = {}
+for weights in KINDS:
+    for cell in CELLS:
+        for seed, (inputs, hidden, batch) in enumerate([(3, 5, 1), (17, 33, 4), (64, 64, 9), (130, 100, 2)]):
+            layer = recurra.compress(make(cell, inputs, hidden, seed=seed, bidirectional=True), weights)
+            arrays[f"{weights} {cell} {seed}"] = layer(floats(9, batch, inputs, seed=seed))[0]
+    layer = recurra.compress(recurra.cells.LayerNormGRU(9, 20, seed=0), weights)
+    arrays[f"{weights} formula"] = layer(floats(9, 2, 9))[0]
+    layer = recurra.compress(recurra.Linear(9001, 21, seed=0), weights)
+    arrays[f"{weights} linear"] = layer(floats(5, 9001))
+np.savez(sys.argv[2], **arrays)
+"""
+
+
+def arrays_of(isa, folder):
+    """Outputs of a fixed set of compressed layers by a fresh process under RECURRA_ISA=isa."""
+    file = folder / f"{isa}.npz"
+    command = [sys.executable, "-c", ISA_RUN, isa, file]
+    environment = {**os.environ, "RECURRA_ISA": isa}
+    result = subprocess.run(
+        command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.skipif(len(WITH_FMA) < 2, reason="this machine or build has no AVX-512 beside AVX2")
+def test_instruction_sets(tmp_path):
+    """One set of bits of all that have FMA; the plain build's activations are others, by its last bits."""
+    first, *others = (arrays_of(isa, tmp_path) for isa in WITH_FMA)
+    for other in others:
+        assert_same_bits(other, first)
+    assert sum(a.size for a in first.values()) > 50_000
+    plain = arrays_of("baseline", tmp_path)
+    for name, expected in first.items():
+        if name.startswith("int8"):
+            limit = 2e-4 if "linear" not in name else 1e-6  # a state whose last bit differs may be rounded to the next
+            assert np.abs(plain[name] - expected).max() <= limit * max(1, np.abs(expected).max()), name
+        else:
+            np.testing.assert_allclose(plain[name], expected, rtol=0, atol=3e-6 * max(1, np.abs(expected).max()))
+    differ = [np.abs(plain[name] - a).max() for name, a in first.items() if name.startswith("int8")]
+    assert np.median(differ) <= 1e-6
