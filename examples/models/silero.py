@@ -16,6 +16,8 @@ import recurra
 
 CHUNK, CONTEXT = 512, 64  # samples that are new in a chunk, and that are read again before them
 
+NOISES = (0.003, 0.01, 0.03, 0.003, 0.001, 0.02, 0.05, 0.0003)  # of a minute of sound, where voices are 0.1 to 0.5
+
 
 def windows(x, width, stride):
     """Contiguous (N, T, F) -> (N, T', width * F): features of `width` steps side by side, every `stride` steps."""
@@ -60,15 +62,14 @@ class Detector:
             recurra.Sigmoid(),
         )
         if weights is not None:  # all but the Fourier transform, which is exact as it is
-            # In int8 the products would move 31 more of 458 ends of segments than the LSTM's 8, in float16 none.
-            products = "float16" if weights == "int8" else weights
-            self.first, self.second = (recurra.compress(layer, products) for layer in (self.first, self.second))
-            self.rest = recurra.Sequential(
-                *(
-                    recurra.compress(layer, weights if isinstance(layer, recurra.LSTM) else products)
-                    for layer in self.rest
-                )
-            )
+            # Of 458 ends of segments the LSTM in int8 moves 8; the products would move 35 in int8, and 1 in float16.
+            kinds = {recurra.LSTM: weights, recurra.Linear: "float16" if weights == "int8" else weights}
+
+            def narrow(layer):
+                return recurra.compress(layer, kinds[type(layer)]) if type(layer) in kinds else layer
+
+            self.first, self.second = narrow(self.first), narrow(self.second)
+            self.rest = recurra.Sequential(*map(narrow, self.rest))
         self.reset()
 
     @property
@@ -147,14 +148,20 @@ def answers(detector, sound, at_once):
     return np.concatenate([detector(sound[i : i + step]) for i in range(0, len(sound), step)])
 
 
+def sound_of(seconds):
+    """Minutes of voices and noise at different loudness, filled up to whole chunks."""
+    parts = [speech(min(60, seconds - 60 * i), i, NOISES[i % len(NOISES)]) for i in range(-(-seconds // 60))]
+    sound = np.concatenate(parts)
+    return np.pad(sound, (0, -len(sound) % CHUNK))
+
+
 def main():
     options = parser(__doc__)
     options.add_argument("--seconds", type=int, default=60, help="of sound like speech")
     options = options.parse_args()
     seconds = options.seconds
     recurra.set_num_threads(1)
-    sound = speech(seconds)
-    sound = np.pad(sound, (0, -len(sound) % CHUNK))
+    sound = sound_of(seconds)
     chunks = len(sound) // CHUNK
 
     def outcome(p, own):
