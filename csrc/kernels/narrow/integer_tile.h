@@ -13,7 +13,7 @@ namespace RECURRA_ISA_NAMESPACE {
 
 // Vectors of a panel that a tile does in one pass, and its rows at most. With 16 registers, 12 accumulators beside the
 // operands of two instructions a product spill: 3 rows by 4 vectors reach 17 products a cycle, 5 by 2 reach 22.
-constexpr int integer_pass(int vectors) { return kTwoPasses && vectors == kPanelVectors ? vectors / 2 : vectors; }
+constexpr int integer_pass(int vectors) { return kTwoPasses ? 2 - vectors % 2 : vectors; }
 constexpr int integer_tile_rows(int vectors) {
   const int accumulators = kTwoPasses ? 10 : kAccumulators / kSumParts, pass = integer_pass(vectors);
   return accumulators / pass < kMaxTileRows ? accumulators / pass : kMaxTileRows;
@@ -61,20 +61,21 @@ using IntegerTile = void (*)(const float *from,              // (R, C vectors)
                              float *to,                      // (R, C vectors); may be `from`
                              Index to_stride,                // from one row to the next
                              const IntegerPrefetch &ahead);  // what to prefetch meanwhile
-// `first` is a multiple of kDepthGroup, as group_range makes it; weights outside of the range are zeros.
+// `first` is a multiple of kDepthStep, as group_range makes it; weights outside of the range are zeros.
 
 // The range of whole groups of depths that contains depths [first, first + depth).
 struct GroupRange {
   Index first, depth;
 };
 RECURRA_INLINE GroupRange group_range(Index first, Index depth) {
-  const Index begin = first / kDepthGroup * kDepthGroup;
+  const Index begin = first / kDepthStep * kDepthStep;
   return {begin, first + depth - begin};
 }
 
 // The sum with which the products of one vector of a panel begin.
+template <bool biased>
 RECURRA_INLINE Sums first_sums(const std::int8_t *panel, int vectors, int vector) {
-  return kBiased ? sums_from(negated_sums(panel, vectors, vector) << 11) : sums_from(Integers{});
+  return sums_from(biased ? negated_sums(panel, vectors, vector) << 11 : Integers{});
 }
 
 // from + sum · (scales · scale).
@@ -94,17 +95,17 @@ RECURRA_INLINE void add_products(const Quantised *const (&row)[R], const std::in
       }
       next += ahead.every * kDepthGroup;
     }
-    decltype(load_activations(row[0])) activations[R];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      activations[r] = load_activations(row[r] + k);
-    }
+    decltype(load_weights(weights)) columns[N];
 #pragma GCC unroll 4
     for (int c = 0; c < N; ++c) {
-      const auto column = load_weights(weights + c * kOutputs * kDepthGroup);
+      columns[c] = load_weights(weights + c * kOutputs * kDepthGroup);
+    }
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        accumulate(sums[r][c], column, activations[r]);
+    for (int r = 0; r < R; ++r) {
+      const auto activations = load_activations(row[r] + k);
+#pragma GCC unroll 4
+      for (int c = 0; c < N; ++c) {
+        accumulate(sums[r][c], columns[c], activations);
       }
     }
   }
@@ -158,7 +159,7 @@ RECURRA_INLINE void integer_tile_body(const float *from, Index from_stride, cons
     Sums sums[R][kPass];
 #pragma GCC unroll 4
     for (int c = 0; c < kPass; ++c) {
-      const Sums begun = first_sums(panel, C, pass + c);
+      const Sums begun = first_sums<kBiased>(panel, C, pass + c);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         sums[r][c] = begun;

@@ -74,7 +74,7 @@ RECURRA_INLINE void panel_product(const PanelProduct<T, W> &product, Finish fini
     const Term<T, W> &term = product.terms[s];
     Index k = 0;
     do {
-      const Index block = W::kIntegers ? term.depth : product.depth_block;  // sums of integers are complete, or nothing
+      const Index block = ceil_div(product.depth_block, W::kGroup) * W::kGroup;
       const Index depth = smaller(block, term.depth - k);
       const bool last = s + 1 == product.count && k + depth == term.depth;
       PanelPrefetch<typename W::Storage> next(last ? product.ahead : nullptr, depth, width, rows, most);

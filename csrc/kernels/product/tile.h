@@ -5,6 +5,8 @@
 // So each output is one chain in k, whatever R, C and the vector width are.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/product/prefetch.h"
 #include "kernels/product/tile_shapes.h"
 #include "kernels/product/weights.h"
@@ -26,6 +28,64 @@ using Tile = void (*)(const T *from,                     // (R, C vectors): wher
                       const PrefetchOf<W> &ahead         // what to prefetch meanwhile
 );
 
+// sum[r][:] += Σ_k row[r][k] * panel[k][:] of narrow weights, which lie in a panel C vectors wide.
+template <bool kAhead, int C, class W, int R, int N>
+RECURRA_INLINE void multiply_narrow(const float *const (&row)[R], const typename W::Storage *panel, Index depth,
+                                    PrefetchOf<W> ahead, Vec<float> (&sum)[R][N]) {
+  constexpr Index V = W::kLanes, G = W::kGroup;
+  Index k = 0, next = 0;
+  const auto add = [&](auto depth_of_group) __attribute__((always_inline)) {
+    if (kAhead && ahead.every && k == next) {
+      __builtin_prefetch(ahead.panel, 0, 2);
+      ahead.panel += kLineBytes / static_cast<Index>(sizeof(typename W::Storage));
+      next += ahead.every;
+    }
+    const auto column = [&](int c) __attribute__((always_inline)) {
+      return W::template load<decltype(depth_of_group)::value>(panel + c * V * G);
+    };
+    // Of values or of weights, only the fewer wait in registers: AVX2 has four beside the sums.
+    if constexpr (R <= N) {
+      Vec<float> values[R];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        values[r] = Vec<float>::broadcast(row[r][k]);
+      }
+#pragma GCC unroll 4
+      for (int c = 0; c < N; ++c) {
+        const Vec<float> weights = column(c);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          sum[r][c] = fma(values[r], weights, sum[r][c]);
+        }
+      }
+    } else {
+      Vec<float> weights[N];
+#pragma GCC unroll 4
+      for (int c = 0; c < N; ++c) {
+        weights[c] = column(c);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const Vec<float> value = Vec<float>::broadcast(row[r][k]);
+#pragma GCC unroll 4
+        for (int c = 0; c < N; ++c) {
+          sum[r][c] = fma(value, weights[c], sum[r][c]);
+        }
+      }
+    }
+    ++k;
+  };
+  for (; k + G <= depth; panel += C * V * G) {
+    add(std::integral_constant<int, 0>());
+    if constexpr (G == 2) {
+      add(std::integral_constant<int, 1>());
+    }
+  }
+  if (k < depth) {
+    add(std::integral_constant<int, 0>());
+  }
+}
+
 template <bool kAhead, bool kLines, int R, int C, class T, class W>
 RECURRA_INLINE void tile_body(const T *from, Index from_stride, const typename W::Row *rows, Index row_offset,
                               const typename W::Storage *panel, Index depth, T *to, Index to_stride,
@@ -38,7 +98,7 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const typename W
   for (int r = 0; r < R; ++r) {
     row[r] = rows[r] + row_offset;
   }
-  for (int pass = 0; pass < C; pass += kPass, from += kPass * V, to += kPass * V, panel += kPass * V) {
+  for (int pass = 0; pass < C; pass += kPass, from += kPass * V, to += kPass * V, panel += kPass * V * W::kGroup) {
     Vec<T> sum[R][kPass];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
@@ -47,31 +107,35 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const typename W
         sum[r][c] = Vec<T>::load(from + r * from_stride + c * V);
       }
     }
-    for (Index k = 0, next = 0; k < depth; ++k) {
-      if (kAhead && pass == 0 && k == next) {  // one more instruction per k is 3 % of a tile that fetches nothing
-        if (!kLines || ahead.panel) {
-          __builtin_prefetch(ahead.panel, 0, 2);
-          ahead.panel += kLineBytes / static_cast<Index>(sizeof(typename W::Storage));
+    if constexpr (!W::kNarrow) {
+      for (Index k = 0, next = 0; k < depth; ++k) {
+        if (kAhead && pass == 0 && k == next) {  // one more instruction per k is 3 % of a tile that fetches nothing
+          if (!kLines || ahead.panel) {
+            __builtin_prefetch(ahead.panel, 0, 2);
+            ahead.panel += kLineBytes / static_cast<Index>(sizeof(typename W::Storage));
+          }
+          if (kLines && ahead.line_count > 0) {
+            __builtin_prefetch(*ahead.lines++);
+            --ahead.line_count;
+          }
+          next += ahead.every;
         }
-        if (kLines && ahead.line_count > 0) {
-          __builtin_prefetch(*ahead.lines++);
-          --ahead.line_count;
-        }
-        next += ahead.every;
-      }
-      Vec<T> column[kPass];
-#pragma GCC unroll 4
-      for (int c = 0; c < kPass; ++c) {
-        column[c] = W::load(panel + (k * C + c) * V);
-      }
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        const Vec<T> a = Vec<T>::broadcast(row[r][k]);
+        Vec<T> column[kPass];
 #pragma GCC unroll 4
         for (int c = 0; c < kPass; ++c) {
-          sum[r][c] = fma(a, column[c], sum[r][c]);
+          column[c] = W::load(panel + (k * C + c) * V);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          const Vec<T> a = Vec<T>::broadcast(row[r][k]);
+#pragma GCC unroll 4
+          for (int c = 0; c < kPass; ++c) {
+            sum[r][c] = fma(a, column[c], sum[r][c]);
+          }
         }
       }
+    } else {
+      multiply_narrow<kAhead, C, W>(row, panel, depth, kAhead && pass == 0 ? ahead : PrefetchOf<W>{}, sum);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {

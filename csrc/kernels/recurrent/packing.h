@@ -101,13 +101,15 @@ void pack_units(const MatrixRows<W> &from, Index unit, Index lanes, Index units,
   } else {
     constexpr Index V = W::kLanes;
     const Index width = to.vectors * V;
-    if (heads == 1) {
-      return pack_transposed(from.at(0), lanes, depth, depth, width, to.panel + to.vector * V);
+    if constexpr (!W::kNarrow) {
+      if (heads == 1) {
+        return pack_transposed(from.at(0), lanes, depth, depth, width, to.panel + to.vector * V);
+      }
     }
     for (Index k = 0; k < depth; ++k) {
       for (Index lane = 0; lane < V; ++lane) {
         const bool own = lane < lanes && (unit + lane) / head_units == k / part;
-        to.panel[k * width + to.vector * V + lane] = own ? from.at(lane)[k % part] : typename W::Storage(0);
+        to.panel[W::weight_at(k, to.vector * V + lane, width)] = own ? from.at(lane)[k % part] : typename W::Storage(0);
       }
     }
   }
