@@ -404,13 +404,35 @@ def test_members_of_other_models():
         recurra.Sequential(gru, recurra.Linear(8, 2, dtype=np.float64, seed=0))
     with refused(ValueError, "layers"):
         recurra.Sequential(recurra.Last(), gru)
+    one_way, linear = recurra.compress(recurra.GRU(3, 4, seed=0)), recurra.compress(recurra.Linear(4, 6, seed=0))
+    with refused(ValueError, "layers"):
+        recurra.Sequential(one_way, linear, recurra.Last(bidirectional=True))
     nested = recurra.Sequential(recurra.compress(recurra.Sequential(recurra.GRU(3, 4, seed=0))), recurra.Tanh())
     assert nested(floats(5, 2, 3)).shape == (5, 2, 4)
     mixed = recurra.Sequential(recurra.Embedding(30, 3, seed=0), gru)
     assert_same_bits(mixed(TOKENS), gru(mixed[0](TOKENS))[0])
-    for convert in (recurra.GRUCell.from_layer,):
-        with refused(TypeError, "recurrent"):
-            convert(gru)
+    text = recurra.Sequential(recurra.Embedding(9, 3, seed=0), one_way, linear, recurra.Linear(6, 9, seed=1))
+    assert recurra.generate(text, [1, 2], 20, seed=0).shape == (20,)
+    with refused(TypeError, "recurrent"):
+        recurra.GRUCell.from_layer(one_way)
+
+
+def test_arguments_are_checked_as_the_originals():
+    """Before the first member runs, by what is known of the layers."""
+    for layers in (
+        (recurra.Embedding(30, 3, seed=0), recurra.GRU(3, 4, seed=0), recurra.LSTM(4, 4, seed=0)),
+        (recurra.Linear(3, 3, seed=0), recurra.RNN(3, 4, seed=0), recurra.Last()),
+        (recurra.Tanh(), recurra.LSTM(3, 4, seed=0)),
+    ):
+        model = recurra.Sequential(*layers)
+        narrow = recurra.compress(model)
+        for name in ("known", "ahead", "first", "of_lengths", "of_resets", "batch_first"):
+            assert getattr(narrow._arguments, name) == getattr(model._arguments, name)
+    first = recurra.compress(recurra.Sequential(recurra.GRU(3, 4, seed=0), recurra.GRU(4, 5, seed=1)))
+    with refused(ValueError, "h0", form=r": expected .* = \(1, 2, 5\), as NarrowRecurrent.*got \(1, 2, 4\)"):
+        first.run(floats(5, 2, 3), [None, floats(1, 2, 4)])
+    with refused(ValueError, "x", form=": expected 3 features, what NarrowLinear.*got"):
+        recurra.compress(recurra.Sequential(recurra.Dropout(0.5), recurra.Linear(3, 4, seed=0)))(floats(2, 5))
 
 
 def test_a_float64_call_is_refused():
