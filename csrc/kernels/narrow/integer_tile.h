@@ -115,13 +115,14 @@ RECURRA_INLINE void add_products(const Quantised *const (&row)[R], const std::in
 template <int C>
 __attribute__((noinline)) void deep_row(const float *from, const QuantisedRow &row, const std::int8_t *panel,
                                         Index first, Index depth, float *to) {
+  constexpr Index block_depth = kBiased ? kExactDepth / 2 : kExactDepth;  // activations are up to 4095 then
   std::int64_t totals[C * kOutputs] = {};
-  for (Index k = first, end = first + depth; k < end; k += kExactDepth) {
+  for (Index k = first, end = first + depth; k < end; k += block_depth) {
     Sums sums[1][C];
     for (int c = 0; c < C; ++c) {
       sums[0][c] = sums_from(Integers{});
     }
-    add_products<false, 1, C, C>({row.values + k}, panel_weights(panel, C, k), smaller(kExactDepth, end - k), {}, sums);
+    add_products<false, 1, C, C>({row.values + k}, panel_weights(panel, C, k), smaller(block_depth, end - k), {}, sums);
     for (int c = 0; c < C; ++c) {
       const Integers block = total(sums[0][c]);
       for (int lane = 0; lane < kOutputs; ++lane) {

@@ -67,7 +67,7 @@ RECURRA_INLINE void panel_product(const PanelProduct<T, W> &product, Finish fini
   T *accumulators = product.accumulators;
   const bool spread = product.spread;
   const Index width = vectors * Vec<T>::size;
-  const Index most = smaller(product.tile_rows, tile_rows(vectors));
+  const Index most = smaller(product.tile_rows, W::Shapes::rows(vectors));
   alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];
   bool started = false;
   for (int s = 0; s < product.count; ++s) {

@@ -91,7 +91,7 @@ RECURRA_INLINE void tile_body(const T *from, Index from_stride, const typename W
                               const typename W::Storage *panel, Index depth, T *to, Index to_stride,
                               const PrefetchOf<W> &asked) {
   constexpr int V = Vec<T>::size;
-  constexpr int kPass = kTwoPasses && R == kPassRows && C == kPanelVectors ? C / 2 : C;
+  constexpr int kPass = W::Shapes::pass(R, C);
   PrefetchOf<W> ahead = kAhead ? asked : PrefetchOf<W>{};
   const T *row[R];
 #pragma GCC unroll 8
@@ -169,14 +169,14 @@ __attribute__((noinline)) void naming_tile(const T *from, Index from_stride, con
 template <class T, class W = FullWeights<T>>
 inline Tile<T, W> tile_for(Index rows, int vectors, const PrefetchOf<W> &ahead) {
   using Function = Tile<T, W>;
-  RECURRA_TILES(Function, tiles, tile, one_pass_or_two, T, W)
+  RECURRA_TILES(Function, tiles, tile, W::Shapes::at_most, T, W)
   // These prefetch the next panel alone: with tiles that also take a list of lines, GRU inference at H=256 is 8 %
   // slower.
-  RECURRA_TILES(Function, fetching, fetching_tile, one_pass_or_two, T, W)
+  RECURRA_TILES(Function, fetching, fetching_tile, W::Shapes::at_most, T, W)
   if constexpr (W::kNarrow) {  // whose epilogues name no lines, which spares 25 KB for each ISA
     return (ahead.every ? fetching : tiles)[vectors - 1][rows - 1];
   } else {
-    RECURRA_TILES(Function, naming, naming_tile, one_pass_or_two, T, W)
+    RECURRA_TILES(Function, naming, naming_tile, W::Shapes::at_most, T, W)
     return (ahead.line_count ? naming : ahead.every ? fetching : tiles)[vectors - 1][rows - 1];
   }
 }

@@ -4,10 +4,20 @@
 #pragma once
 
 #include "kernels/arena.h"
-#include "kernels/integers.h"
+#include "kernels/product/tile_shapes.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
+
+// Shapes of tiles, of weights that take no registers beside a column of a panel: the most rows, and the vectors that a
+// tile of some rows does in one pass down its panel.
+struct TileShapes {
+  static constexpr int rows(int vectors) { return tile_rows(vectors); }
+  static constexpr int pass(int rows, int vectors) {
+    return kTwoPasses && rows == kPassRows && vectors == kPanelVectors ? vectors / 2 : vectors;
+  }
+  static constexpr int at_most(int rows, int vectors) { return one_pass_or_two(rows, vectors); }
+};
 
 // As they are computed with.
 template <class T>
@@ -17,6 +27,7 @@ struct FullWeights {
   static constexpr int kLanes = Vec<T>::size;
   static constexpr bool kNarrow = false, kIntegers = false;
   static constexpr Index kGroup = 1;  // depths whose weights lie together
+  using Shapes = TileShapes;
 
   // Elements of storage in a panel, and where in it the weights of depth k begin.
   static constexpr Index panel_size(Index depth, int vectors) { return depth * vectors * Vec<T>::size; }
@@ -56,6 +67,19 @@ struct Bfloat16Weights {
   static constexpr int kLanes = Vec<float>::size;
   static constexpr bool kNarrow = true, kIntegers = false;
   static constexpr Index kGroup = 2;
+  // With 16 registers, 12 sums and three columns that are shifted out of pairs had some sums on the stack, and a
+  // product took one and a half times as long; six rows in two passes take as long as float32's.
+  struct Shapes {
+    static constexpr int rows(int vectors) {
+      return kTwoPasses && vectors == 3 ? 3 : kTwoPasses && vectors == kPanelVectors ? 6 : tile_rows(vectors);
+    }
+    static constexpr int pass(int rows, int vectors) {
+      return kTwoPasses && rows > 2 && vectors == kPanelVectors ? vectors / 2 : vectors;
+    }
+    static constexpr int at_most(int rows, int vectors) {
+      return rows < Shapes::rows(vectors) ? rows : Shapes::rows(vectors);
+    }
+  };
 
   static constexpr Index panel_size(Index depth, int vectors) { return ceil_div(depth, 2) * 2 * vectors * kLanes; }
   // k is a multiple of kGroup.
@@ -111,6 +135,7 @@ struct Float16Weights {
   static constexpr int kLanes = Vec<float>::size;
   static constexpr bool kNarrow = true, kIntegers = false;
   static constexpr Index kGroup = 1;
+  using Shapes = TileShapes;
 
   static constexpr Index panel_size(Index depth, int vectors) { return depth * vectors * kLanes; }
   static RECURRA_INLINE const Storage *panel_at(const Storage *panel, Index k, int vectors) {

@@ -134,7 +134,7 @@ bool pack_forward(const PackTask<T> *task) {
       for (int c = 0; c < at.columns; ++c) {
         pack_bias(bias_ih, bias_hh, cell.columns[c], H, unit, lanes, bias + (c * vectors + v) * V);
       }
-      for (int g = 0; g < at.groups(); ++g) {
+      for (int g = 0; g < at.groups; ++g) {
         const int first = at.group_at(g), count = at.group_at(g + 1) - first;
         for (int i = 0; i < count; ++i) {
           pack_units(matrix_rows<W>(*task, weight_ih, cell.columns[first + i].input_block * H + unit, I), unit, lanes,
