@@ -14,9 +14,6 @@ namespace {
 constexpr Index kChunkBytes = 64 << 10;
 constexpr Index kMostChunk = 32;
 
-// Multiply-adds in whose time an element passes an activation.
-constexpr Index kElementWork = 32;
-
 template <class T>
 Index input_of(const StreamParts<T> &parts) {
   for (const auto &part : parts) {

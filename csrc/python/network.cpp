@@ -62,8 +62,8 @@ class PyNetwork {
   ParametersPtr<T> parameters() const { return parameters_; }
 
   std::shared_ptr<StreamPart<T>> stream_part() const {
-    return recurrent_part(network_, packed_now([&] { return network_->packed_forward(*parameters_, signalled); }),
-                          integers_);
+    return network_part(network_, packed_now([&] { return network_->packed_forward(*parameters_, signalled); }),
+                        integers_);
   }
 
   // Whether the parameters are these arrays to the byte, which are given in the table's order.

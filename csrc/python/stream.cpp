@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstddef>
 
-#include "dispatch.h"
 #include "python/bindings.h"
 #include "python/classes.h"
 #include "python/stream_object.h"
@@ -179,19 +178,11 @@ template <class T>
 std::shared_ptr<StreamPart<T>> part_of(py::handle given) {
   if (auto part = object_of<StreamPart<T>>(given)) return part;
   if (!PyUnicode_Check(given.ptr())) return nullptr;
-  auto part = std::make_shared<StreamPart<T>>();
-  part->kernels = &kernels_of<T>();
   const auto is = [&](const char *name) { return PyUnicode_CompareWithASCIIString(given.ptr(), name) == 0; };
-  if (is("tanh")) {
-    part->kind = PartKind::kTanh;
-  } else if (is("sigmoid")) {
-    part->kind = PartKind::kSigmoid;
-  } else if (is("relu")) {
-    part->kind = PartKind::kRelu;
-  } else {
-    return nullptr;
-  }
-  return part;
+  if (is("tanh")) return activation_part<T>(PartKind::kTanh);
+  if (is("sigmoid")) return activation_part<T>(PartKind::kSigmoid);
+  if (is("relu")) return activation_part<T>(PartKind::kRelu);
+  return nullptr;
 }
 
 template <class T>

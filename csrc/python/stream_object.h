@@ -114,7 +114,7 @@ class PyStream : public AnyStream {
 
  private:
   // Multiply-adds from which other threads may run meanwhile, some 20 µs of them. To give up the GIL and take it again
-  // is 0.1 µs, but if others want it, they may keep it for 5 ms.
+  // is 0.03 µs, but if others want it, they may keep it for 5 ms.
   static constexpr Index kWorkWithoutGil = 400'000;
 
   // visit(number of the part, shape) for those that have states.
