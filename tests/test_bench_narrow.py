@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ import recurra
 from recurra.bench import cli
 from recurra.bench.contestants import Entry, Source, Unsupported
 from recurra.bench.narrow import cli as parts
-from recurra.bench.narrow import field, problem, stream, table
+from recurra.bench.narrow import clock, field, problem, stream, table
 from recurra.bench.problem import Shape, Spec, difference
 from recurra.bench.race import Result
 from recurra.bench.worker import WorkerError
@@ -127,6 +128,16 @@ def test_answers_that_differ_are_left_out():
     assert result.absent["ORT"].startswith("its answers differ from recurra's by 1.0e-02")
     with pytest.raises(WorkerError, match=r"^bfloat16, gru inference 1x1x5x5: its answers differ"):
         field.run(desks | {"bfloat16": field.Local(Fake(0.02))}, spec, 1, 1e-6, silent)
+
+
+def test_waiting_for_others_takes_no_time():
+    """As another process that has the CPU; where the system's clock of a process is fine."""
+    if clock.seconds is time.perf_counter:
+        pytest.skip("this system's is not")
+    desk = field.Local(None)
+    desk.entry = Entry(lambda: time.sleep(0.02), dict)
+    assert 0 < desk.time(1) < 0.01
+    assert 0 < stream.seconds_of(desk.entry.run, 1) < 0.01
 
 
 # ---- The tables

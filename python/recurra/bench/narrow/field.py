@@ -10,6 +10,8 @@ from recurra.bench.contestants import Source, Unsupported
 from recurra.bench.race import OURS, Result, race
 from recurra.bench.worker import Desk, WorkerError
 
+from . import clock
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -43,6 +45,8 @@ TOLERANCES = dict.fromkeys(["int8", "Stream int8", "ORT int8", "torch int8"], 0.
 
 class Local(Desk):
     """A contestant in this process. One thread each, so nobody's threads spin in another's turn."""
+
+    clock = staticmethod(clock.seconds)
 
     def forget(self) -> None:
         """Without a collection, which takes 0.2 s beside PyTorch's objects; what is kept here is small."""

@@ -8,13 +8,15 @@ from functools import partial
 from mmap import PAGESIZE
 from pathlib import Path
 from statistics import median
-from time import perf_counter, perf_counter_ns
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import recurra
 from recurra import _core
+
+from . import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -119,10 +121,10 @@ def many(call: Callable[[], object], seconds: float) -> int:
 
 def seconds_of(call: Callable[[], object], count: int) -> float:
     """A call, over so many."""
-    start = perf_counter()
+    start = clock.seconds()
     for _ in range(count):
         call()
-    return (perf_counter() - start) / count
+    return (clock.seconds() - start) / count
 
 
 def single_steps(call: Callable[[], object], durations: Array) -> None:
