@@ -57,20 +57,11 @@ using IntegerTile = void (*)(const float *from,              // (R, C vectors)
                              const QuantisedRow *rows,       // (R)
                              const std::int8_t *panel,       // of C vectors
                              Index first,                    // depth of rows and panel at which to begin,
-                             Index depth,                    // and how many there are: see below
+                             Index depth,                    // and how many there are
                              float *to,                      // (R, C vectors); may be `from`
                              Index to_stride,                // from one row to the next
                              const IntegerPrefetch &ahead);  // what to prefetch meanwhile
-// `first` is a multiple of kDepthStep, as group_range makes it; weights outside of the range are zeros.
-
-// The range of whole groups of depths that contains depths [first, first + depth).
-struct GroupRange {
-  Index first, depth;
-};
-RECURRA_INLINE GroupRange group_range(Index first, Index depth) {
-  const Index begin = first / kDepthStep * kDepthStep;
-  return {begin, first + depth - begin};
-}
+// `first` is a multiple of kDepthStep. Weights beside the range are zeros, since whole steps are multiplied.
 
 // The sum with which the products of one vector of a panel begin.
 template <bool biased>
