@@ -33,9 +33,9 @@ template <bool kAhead, int C, class W, int R, int N>
 RECURRA_INLINE void multiply_narrow(const float *const (&row)[R], const typename W::Storage *panel, Index depth,
                                     PrefetchOf<W> ahead, Vec<float> (&sum)[R][N]) {
   constexpr Index V = W::kLanes, G = W::kGroup;
-  Index k = 0, next = 0;
+  Index k = 0, next = ahead.every ? 0 : -1;
   const auto add = [&](auto depth_of_group) __attribute__((always_inline)) {
-    if (kAhead && ahead.every && k == next) {
+    if (kAhead && k == next) {
       __builtin_prefetch(ahead.panel, 0, 2);
       ahead.panel += kLineBytes / static_cast<Index>(sizeof(typename W::Storage));
       next += ahead.every;
@@ -169,13 +169,14 @@ __attribute__((noinline)) void naming_tile(const T *from, Index from_stride, con
 template <class T, class W = FullWeights<T>>
 inline Tile<T, W> tile_for(Index rows, int vectors, const PrefetchOf<W> &ahead) {
   using Function = Tile<T, W>;
-  RECURRA_TILES(Function, tiles, tile, W::Shapes::at_most, T, W)
-  // These prefetch the next panel alone: with tiles that also take a list of lines, GRU inference at H=256 is 8 %
-  // slower.
-  RECURRA_TILES(Function, fetching, fetching_tile, W::Shapes::at_most, T, W)
-  if constexpr (W::kNarrow) {  // whose epilogues name no lines, which spares 25 KB for each ISA
-    return (ahead.every ? fetching : tiles)[vectors - 1][rows - 1];
+  if constexpr (W::kNarrow) {  // one for all, as three have 60 KB more for each ISA, and their epilogues name no lines
+    RECURRA_TILES(Function, narrow, fetching_tile, W::Shapes::at_most, T, W)
+    return narrow[vectors - 1][rows - 1];
   } else {
+    RECURRA_TILES(Function, tiles, tile, W::Shapes::at_most, T, W)
+    // These prefetch the next panel alone: with tiles that also take a list of lines, GRU inference at H=256 is 8 %
+    // slower.
+    RECURRA_TILES(Function, fetching, fetching_tile, W::Shapes::at_most, T, W)
     RECURRA_TILES(Function, naming, naming_tile, W::Shapes::at_most, T, W)
     return (ahead.line_count ? naming : ahead.every ? fetching : tiles)[vectors - 1][rows - 1];
   }

@@ -143,6 +143,16 @@ struct Float16Weights {
   }
   static constexpr Index weight_at(Index k, Index column, Index width) { return k * width + column; }
 
+#if !defined(__AVX2__) && !defined(__aarch64__)
+  static __attribute__((noinline)) Vec<float> from_integers(const Storage *from) {  // inline, products are 40 KB more
+    using Bits = Vec<float>::Bits;
+    const Bits half = load_halves(from), sign = (half & 0x8000) << 16, rest = half & 0x7fff;
+    const Bits subnormal = reinterpret_cast<Bits>(__builtin_convertvector(rest, Vec<float>::Raw) * (1.0f / (1 << 24)));
+    const Bits special = rest >= 0x7c00;  // infinities and NaN
+    const Bits normal = ((rest << 13) + (112 << 23)) | (special & 0x7f800000);
+    return Vec<float>::from_bits(sign | (rest < 0x400 ? subnormal : normal));
+  }
+#endif
   template <int depth = 0>
   static RECURRA_INLINE Vec<float> load(const Storage *from) {
 #if defined(__AVX512F__)
@@ -153,12 +163,7 @@ struct Float16Weights {
 #elif defined(__aarch64__)
     return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from)))};
 #else
-    using Bits = Vec<float>::Bits;
-    const Bits half = load_halves(from), sign = (half & 0x8000) << 16, rest = half & 0x7fff;
-    const Bits subnormal = reinterpret_cast<Bits>(__builtin_convertvector(rest, Vec<float>::Raw) * (1.0f / (1 << 24)));
-    const Bits special = rest >= 0x7c00;  // infinities and NaN
-    const Bits normal = ((rest << 13) + (112 << 23)) | (special & 0x7f800000);
-    return Vec<float>::from_bits(sign | (rest < 0x400 ? subnormal : normal));
+    return from_integers(from);
 #endif
   }
   static RECURRA_INLINE Vec<float> widened(const Storage *from) { return load(from); }

@@ -88,8 +88,8 @@ struct PanelPlace {
 // Rows [0, lanes) as one vector of columns. With heads a row has only the columns of its own head, and zeros stand for
 // the others: there are `units` units, of which the first is `unit`.
 template <class W>
-void pack_units(const MatrixRows<W> &from, Index unit, Index lanes, Index units, Index depth, Index heads,
-                const PanelPlace<W> &to) {
+__attribute__((noinline)) void pack_units(const MatrixRows<W> &from, Index unit, Index lanes, Index units, Index depth,
+                                          Index heads, const PanelPlace<W> &to) {
   const Index part = depth / heads, head_units = units / heads;
   if constexpr (W::kIntegers) {
     for (Index lane = 0; lane < kOutputs; ++lane) {
