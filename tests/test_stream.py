@@ -179,6 +179,10 @@ def test_views_and_out(first):
     stream = recurra.Stream(model, 3)
     for x_t, y_t in zip(x.copy(), y, strict=True):
         assert_same_bits(stream(x_t, x_t), y_t)
+    wide = recurra.Linear(150, 150, seed=0)  # whose last products read x when y has been begun
+    x_t = sound(1, 150)
+    expected = wide(x_t)
+    assert_same_bits(recurra.Stream(wide)(x_t, x_t), expected)
     both = np.zeros((37, 3, 5), np.float32)  # out begins a step behind x
     both[:-1] = x
     stream.reset()
@@ -236,19 +240,16 @@ def test_last_is_the_answer_until_now():
         assert_same_bits(stream(x[t]), model(x[: t + 1]))
 
 
-def test_relu_of_every_kind_of_number():
-    """NaN, infinities, zeros and subnormal numbers pass as through the layer."""
-    linear = recurra.Linear(7, 7, bias=False, seed=0)
-    for dtype in (np.float32, np.float64):
-        tiny = np.finfo(dtype).smallest_subnormal
-        values = np.array([np.nan, np.inf, -np.inf, -0.0, tiny, -tiny, -1], dtype)
-        linear = recurra.Linear(7, 7, bias=False, seed=0, dtype=dtype)
-        model = recurra.Sequential(recurra.ReLU(), linear)
-        assert_same_bits(recurra.Stream(model)(values), model(values))
-        linear.load_state_dict({"weight": np.eye(7, dtype=dtype)})
-        model = recurra.Sequential(linear, recurra.ReLU())
-        x = np.array([0, 1, -1, 2, -3, 0.5, -0.0], dtype)
-        assert_same_bits(recurra.Stream(model)(x), model(x))
+@pytest.mark.parametrize("layer", [recurra.ReLU(), recurra.Tanh(), recurra.Sigmoid()], ids=repr)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activations_of_every_kind_of_number(layer, dtype):
+    """NaN, infinities, zeros and subnormal numbers."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    values = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, 0, tiny, -tiny, -1, 1, -100, 1e-5], dtype)
+    table = recurra.Embedding(len(values), 1, dtype=dtype, seed=0)
+    table.load_state_dict({"weight": values[:, None]})
+    model, all_of_them = recurra.Sequential(table, layer), np.arange(len(values))
+    assert_same_bits(recurra.Stream(model, len(values))(all_of_them), model(all_of_them))
 
 
 def test_states_are_copies_that_may_be_set():
