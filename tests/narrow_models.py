@@ -9,6 +9,7 @@ from configs import CELLS, CLASSES
 from recurra import reference
 
 KINDS = ("int8", "bfloat16", "float16")
+TOKENS = np.random.default_rng(0).integers(0, 30, (9, 4))
 
 
 def floats(*shape, seed=0):
@@ -42,6 +43,12 @@ def close(got, expected, tolerance=1e-6):
     for a, b in zip(parts_of(got), parts_of(expected), strict=True):
         assert a.shape == b.shape
         assert np.abs(a - b).max(initial=0) <= tolerance * max(1, np.abs(b).max(initial=0))
+
+
+def language_model():
+    return recurra.Sequential(
+        recurra.Embedding(30, 12, seed=0), recurra.GRU(12, 40, seed=1), recurra.Linear(40, 30, seed=2)
+    )
 
 
 def outputs():
