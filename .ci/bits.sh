@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# AVX2, AVX-512 and NEON give the same bits: the C++ tests for AArch64 under emulation, then the hashes of what whole
+# AVX2, AVX-512 with and without VNNI, and NEON give the same bits: the C++ tests for AArch64 under emulation, then the hashes of what whole
 # models compute on each. Takes the folder in which .ci/cpp.sh has built, or builds in one of its own.
 # RECURRA_CI_WITHOUT_ARM=1 allows a machine without the cross compiler, loudly.
 source "$(dirname "$0")/common.sh"
@@ -16,13 +16,13 @@ note() {
   shift
   RECURRA_ISA=$isa "$@" 2>/dev/null >"$scratch/$isa.bits"
   hashes[$isa]=$(sha256sum <"$scratch/$isa.bits" | cut -c1-16)
-  printf '%-8s %s of %d cases\n' "$isa" "${hashes[$isa]}" "$(wc -l <"$scratch/$isa.bits")"
+  printf '%-10s %s of %d cases\n' "$isa" "${hashes[$isa]}" "$(wc -l <"$scratch/$isa.bits")"
 }
 
 if [[ $(uname -m) == x86_64 ]]; then
   cmake -S . -B "$scratch/plain" "${options[@]}" >/dev/null
   ninja -C "$scratch/plain" --quiet bits
-  for isa in avx2 avx512; do
+  for isa in avx2 avx512 avx512vnni; do
     if RECURRA_ISA=$isa "$scratch/plain/bits" >/dev/null 2>&1; then
       note "$isa" "$scratch/plain/bits"
     else

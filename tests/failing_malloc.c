@@ -1,4 +1,5 @@
-// Preloaded by test_memory.py: makes the n-th allocation of a thread fail, counted from when it is armed.
+// Preloaded by test_memory.py and test_stream_memory.py: makes the n-th allocation of a thread fail, counted from when
+// it is armed.
 #include <errno.h>
 #include <stddef.h>
 
@@ -14,6 +15,9 @@ void failing_malloc_arm(long n) {
   left = n;
   failed = 0;
 }
+
+// Allocations that may still come before that one.
+long failing_malloc_left(void) { return left; }
 
 // Whether one has failed.
 int failing_malloc_disarm(void) {

@@ -81,6 +81,19 @@ own_dstates = {"c": {0: arrays(40, 8, 48)}}
 state, out = lstm.state_dict(), np.zeros((40, 8, 48), F32)
 many_steps = np.asfortranarray(x)
 logits, classes = arrays(60, 50), rng.integers(0, 50, 60)
+forward = recurra.Sequential(recurra.LSTM(16, 24, num_layers=2, seed=0), recurra.Linear(24, 40, seed=0))
+stream, reader, few, rows = recurra.Stream(forward, 8), recurra.Stream(model, 8), x[0], np.arange(8)
+
+
+def streamed():
+    stream.reset()
+    return [stream(few), stream.many(x), stream.fork().state]
+
+
+def read_anew():
+    reader.reset(rows)
+    return [reader.many(tokens), stream.state]
+
 
 CALLS = {
     "RNN(…)": lambda: recurra.RNN(16, 24, bidirectional=True, seed=0).params,
@@ -130,6 +143,9 @@ CALLS = {
     "binary_cross_entropy": lambda: recurra.binary_cross_entropy(logits, np.abs(logits) / 19),
     "softmax": lambda: recurra.softmax(logits),
     "tanh": lambda: recurra.functional.tanh(logits),
+    "Stream(…)": lambda: recurra.Stream(forward, 8).state,
+    "stream": streamed,
+    "stream of tokens": read_anew,
 }
 # What works on several layers in turn: after a failure some may have been done, but the layers are whole.
 IN_PARTS = {

@@ -1,13 +1,15 @@
-"""Compressed layers for tests, and calls that go step by step."""
+"""What the tests of compressed layers share: layers, data, and what a fixed set of them gives."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from configs import CLASSES
+import recurra
+from configs import CELLS, CLASSES
 from recurra import reference
 
 KINDS = ("int8", "bfloat16", "float16")
+TOKENS = np.random.default_rng(0).integers(0, 30, (9, 4))
 
 
 def floats(*shape, seed=0):
@@ -41,3 +43,24 @@ def close(got, expected, tolerance=1e-6):
     for a, b in zip(parts_of(got), parts_of(expected), strict=True):
         assert a.shape == b.shape
         assert np.abs(a - b).max(initial=0) <= tolerance * max(1, np.abs(b).max(initial=0))
+
+
+def language_model():
+    return recurra.Sequential(
+        recurra.Embedding(30, 12, seed=0), recurra.GRU(12, 40, seed=1), recurra.Linear(40, 30, seed=2)
+    )
+
+
+def outputs():
+    """What a fixed set of compressed layers gives, by name."""
+    arrays = {}
+    for weights in KINDS:
+        for cell in CELLS:
+            for seed, (inputs, hidden, batch) in enumerate([(3, 5, 1), (17, 33, 4), (64, 64, 9), (130, 100, 2)]):
+                layer = recurra.compress(make(cell, inputs, hidden, seed=seed, bidirectional=True), weights)
+                arrays[f"{weights} {cell} {seed}"] = layer(floats(9, batch, inputs, seed=seed))[0]
+        layer = recurra.compress(recurra.cells.LayerNormGRU(9, 20, seed=0), weights)
+        arrays[f"{weights} formula"] = layer(floats(9, 2, 9))[0]
+        layer = recurra.compress(recurra.Linear(9001, 21, seed=0), weights)
+        arrays[f"{weights} linear"] = layer(floats(5, 9001))
+    return arrays

@@ -43,7 +43,7 @@ def test_build_info_says_what_was_built():
 
 
 def test_an_architecture_has_all_its_builds():
-    builds = {"x86_64": ["baseline", "avx2", "avx512"], "aarch64": ["neon"], "arm64": ["neon"]}
+    builds = {"x86_64": ["baseline", "avx2", "avx512", "avx512vnni"], "aarch64": ["neon"], "arm64": ["neon"]}
     assert INFO["isas"] == builds.get(re.split(r"[-.]", sysconfig.get_platform())[-1], ["baseline"])
 
 
@@ -81,22 +81,27 @@ def test_an_unknown_or_unavailable_isa_is_refused_at_import(isa):
 
 
 # dispatch.cpp itself beside empty tables, so that one machine can play every other: each line of standard input is
-# CPUID leaf 1 ECX, leaf 7 EBX, XCR0 (all hexadecimal) and a wish or "-"; the answer is the choice or the error.
+# CPUID leaf 1 ECX, leaf 7 EBX and ECX, XCR0 (all hexadecimal) and a wish or "-"; the answer is the choice or the error.
 PROBE = """
 #include "dispatch.cpp"
 
 #include <iostream>
 
 namespace recurra {
-namespace isa_baseline { const KernelTable &kernel_table() { static const KernelTable table{}; return table; } }
-namespace isa_avx2 { const KernelTable &kernel_table() { static const KernelTable table{}; return table; } }
-namespace isa_avx512 { const KernelTable &kernel_table() { static const KernelTable table{}; return table; } }
+#define TABLES(isa) namespace isa { \\
+const KernelTable &kernel_table() { static const KernelTable table{}; return table; } \\
+const NarrowFloatKernels &narrow_float_kernels() { static const NarrowFloatKernels table{}; return table; } \\
+const Kernels<float> &int8_kernels() { static const Kernels<float> table{}; return table; } }
+TABLES(isa_baseline)
+TABLES(isa_avx2)
+TABLES(isa_avx512)
+namespace isa_avx512vnni { const Kernels<float> &int8_kernels() { return isa_avx512::int8_kernels(); } }
 }
 
 int main() {
     recurra::CpuState cpu;
     std::string wish;
-    while (std::cin >> std::hex >> cpu.leaf1_ecx >> cpu.leaf7_ebx >> cpu.xcr0 >> wish) {
+    while (std::cin >> std::hex >> cpu.leaf1_ecx >> cpu.leaf7_ebx >> cpu.leaf7_ecx >> cpu.xcr0 >> wish) {
         try {
             std::cout << recurra::choose(cpu, wish == "-" ? nullptr : wish.c_str()).name << std::endl;
         } catch (const std::runtime_error &error) {
@@ -106,29 +111,30 @@ int main() {
 }
 """
 
-FMA, OSXSAVE, AVX = 1 << 12, 1 << 27, 1 << 28
-LEAF1 = FMA | OSXSAVE | AVX
+FMA, OSXSAVE, AVX, F16C = 1 << 12, 1 << 27, 1 << 28, 1 << 29
+LEAF1 = FMA | OSXSAVE | AVX | F16C
 AVX2, AVX512F, AVX512DQ, AVX512BW, AVX512VL = 1 << 5, 1 << 16, 1 << 17, 1 << 30, 1 << 31
 LEAF7 = AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL
+VNNI = 1 << 11  # of ECX
 XMM, YMM, MASKS, ZMM_LOW, ZMM_HIGH = 2, 4, 32, 64, 128
 XCR0 = XMM | YMM | MASKS | ZMM_LOW | ZMM_HIGH
 
 
 @pytest.fixture(scope="module")
 def choose(tmp_path_factory):
-    """choose([(leaf1, leaf7, xcr0, wish), …]) -> the answers of dispatch.cpp on CPUs that say this of themselves."""
+    """choose([(leaf1, leaf7, leaf7_ecx, xcr0, wish), …]) -> what dispatch.cpp answers on CPUs that say so."""
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
         pytest.skip("needs a C++ compiler")
     folder = tmp_path_factory.mktemp("dispatch")
     (folder / "probe.cpp").write_text(PROBE)
     texts = [f'-DRECURRA_{name}="none"' for name in ("VERSION", "COMPILER", "FLAGS")]
-    builds = [f"-DRECURRA_HAVE_{isa}" for isa in ("BASELINE", "AVX2", "AVX512")]
+    builds = [f"-DRECURRA_HAVE_{isa}" for isa in ("BASELINE", "AVX2", "AVX512", "AVX512VNNI")]
     command = [compiler, "-std=c++17", *builds, *texts]
     subprocess.run([*command, "-I", CSRC, "-o", folder / "probe", folder / "probe.cpp"], check=True)
 
     def ask(questions):
-        lines = "".join(f"{leaf1:x} {leaf7:x} {xcr0:x} {wish}\n" for leaf1, leaf7, xcr0, wish in questions)
+        lines = "".join(" ".join([*(f"{number:x}" for number in numbers), wish]) + "\n" for *numbers, wish in questions)
         return subprocess.run(
             [folder / "probe"], input=lines, capture_output=True, text=True, timeout=60, check=True
         ).stdout.splitlines()
@@ -137,24 +143,27 @@ def choose(tmp_path_factory):
 
 
 def test_every_cpu_gets_what_it_and_its_operating_system_support(choose):
-    everything = [(LEAF1, LEAF7, XCR0, "-")]
-    no_avx2 = [(LEAF1 & ~bit, LEAF7, XCR0, "-") for bit in (FMA, OSXSAVE, AVX)]
-    no_avx2 += [(LEAF1, LEAF7 & ~AVX2, XCR0, "-"), (LEAF1, LEAF7, XCR0 & ~YMM, "-"), (LEAF1, LEAF7, XCR0 & ~XMM, "-")]
-    no_avx2 += [(0, 0, 0, "-"), (LEAF1, LEAF7, 0, "-")]
-    no_avx512 = [(LEAF1, LEAF7 & ~bit, XCR0, "-") for bit in (AVX512F, AVX512DQ, AVX512BW, AVX512VL)]
-    no_avx512 += [(LEAF1, LEAF7, XCR0 & ~bit, "-") for bit in (MASKS, ZMM_LOW, ZMM_HIGH)]
-    assert choose(everything) == ["avx512"]
+    everything = [(LEAF1, LEAF7, VNNI, XCR0, "-")]
+    no_avx2 = [(LEAF1 & ~bit, LEAF7, VNNI, XCR0, "-") for bit in (FMA, OSXSAVE, AVX, F16C)]
+    no_avx2 += [(LEAF1, LEAF7 & ~AVX2, VNNI, XCR0, "-")]
+    no_avx2 += [(LEAF1, LEAF7, VNNI, XCR0 & ~bit, "-") for bit in (YMM, XMM)]
+    no_avx2 += [(0, 0, 0, 0, "-"), (LEAF1, LEAF7, VNNI, 0, "-")]
+    no_avx512 = [(LEAF1, LEAF7 & ~bit, VNNI, XCR0, "-") for bit in (AVX512F, AVX512DQ, AVX512BW, AVX512VL)]
+    no_avx512 += [(LEAF1, LEAF7, VNNI, XCR0 & ~bit, "-") for bit in (MASKS, ZMM_LOW, ZMM_HIGH)]
+    assert choose(everything) == ["avx512vnni"]
+    assert choose([(LEAF1, LEAF7, 0xFFFFFFFF & ~VNNI, XCR0, "-")]) == ["avx512"]
     assert choose(no_avx2) == ["baseline"] * len(no_avx2)
     assert choose(no_avx512) == ["avx2"] * len(no_avx512)
 
 
 def test_a_wish_is_granted_or_refused_with_the_reason(choose):
     masked = XMM | YMM  # an operating system that doesn't save the AVX-512 registers
-    assert choose([(LEAF1, LEAF7, XCR0, "avx2"), (LEAF1, LEAF7, XCR0, "baseline")]) == ["avx2", "baseline"]
+    for isa in ("baseline", "avx2", "avx512", "avx512vnni"):
+        assert choose([(LEAF1, LEAF7, VNNI, XCR0, isa)]) == [isa]
     refused = "RECURRA_ISA: expected one of baseline, avx2, got "
     lacks = ", which this build has, but this CPU or its operating system doesn't support"
-    assert choose([(LEAF1, LEAF7, masked, "avx512")]) == [refused + "'avx512'" + lacks]
-    assert choose([(LEAF1, LEAF7, masked, "neon")]) == [refused + "'neon', which this build doesn't have"]
+    assert choose([(LEAF1, LEAF7, VNNI, masked, "avx512")]) == [refused + "'avx512'" + lacks]
+    assert choose([(LEAF1, LEAF7, VNNI, masked, "neon")]) == [refused + "'neon', which this build doesn't have"]
 
 
 def test_the_package_is_typed_small_and_needs_only_numpy():

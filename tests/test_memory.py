@@ -30,24 +30,37 @@ def failing_malloc(tmp_path_factory):
     return library
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux") or COMPILER is None, reason="needs Linux and a C compiler")
-@pytest.mark.parametrize("allocator", ALLOCATORS)
-def test_every_allocation_may_fail(failing_malloc, allocator):
-    """Each in turn, of every kind of call; with malloc as Python's allocator, its own small objects too.
+needs_preload = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or COMPILER is None, reason="needs Linux and a C compiler"
+)
+
+
+def preloaded(library, command, **environment):
+    """What a command says with the library.
 
     In one thread: GNU's OpenMP ends the process where it has no memory for a team, which isn't ours to mend.
     """
-    own = {"LD_PRELOAD": str(failing_malloc), "PYTHONMALLOC": allocator, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, HERE / "memory_sweep.py"],
-        env=os.environ | own | {"OPENBLAS_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    own = {"LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, env=os.environ | own | environment, capture_output=True, text=True, timeout=300, check=False
     )
+
+
+@needs_preload
+@pytest.mark.parametrize("allocator", ALLOCATORS)
+def test_every_allocation_may_fail(failing_malloc, allocator):
+    """Each in turn, of every kind of call; with malloc as Python's allocator, its own small objects too."""
+    done = preloaded(failing_malloc, [sys.executable, HERE / "memory_sweep.py"], PYTHONMALLOC=allocator)
     assert done.returncode == 0, done.stdout[-200:] + done.stderr[-2000:]
     counts = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines())
-    assert len(counts) == 50
+    assert len(counts) == 53
     assert int(counts["lstm.forward"]) >= 20
     assert int(counts["embedding.backward"]) >= 4
+
+
+@needs_preload
+def test_a_step_of_a_stream_allocates_nothing(failing_malloc):
+    """Counted over a thousand of each kind; Python's own small objects aren't malloc's."""
+    done = preloaded(failing_malloc, [sys.executable, HERE / "stream_allocations.py"], PYTHONMALLOC="pymalloc")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [int(count) for count in done.stdout.split()] == [0] * 14

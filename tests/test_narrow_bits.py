@@ -13,7 +13,7 @@ import pytest
 import formula_runs
 import recurra
 from configs import CELLS, assert_same_bits, draw_config, make_data, make_layer
-from narrow_models import KINDS, floats, one_or_tuple, parts_of
+from narrow_models import KINDS, floats, one_or_tuple, outputs, parts_of
 from recurra import _core
 from test_bits import INFO, draw_plan
 
@@ -94,26 +94,17 @@ def test_linear_and_embedding_by_threads():
 ISA_RUN = """
 import sys
 import numpy as np, recurra
-from narrow_models import KINDS, floats, make
-from configs import CELLS
+from narrow_models import outputs
 
 assert recurra.build_info()["isa"] == sys.argv[1]
-arrays = {}
-for weights in KINDS:
-    for cell in CELLS:
-        for seed, (inputs, hidden, batch) in enumerate([(3, 5, 1), (17, 33, 4), (64, 64, 9), (130, 100, 2)]):
-            layer = recurra.compress(make(cell, inputs, hidden, seed=seed, bidirectional=True), weights)
-            arrays[f"{weights} {cell} {seed}"] = layer(floats(9, batch, inputs, seed=seed))[0]
-    layer = recurra.compress(recurra.cells.LayerNormGRU(9, 20, seed=0), weights)
-    arrays[f"{weights} formula"] = layer(floats(9, 2, 9))[0]
-    layer = recurra.compress(recurra.Linear(9001, 21, seed=0), weights)
-    arrays[f"{weights} linear"] = layer(floats(5, 9001))
-np.savez(sys.argv[2], **arrays)
+np.savez(sys.argv[2], **outputs())
 """
 
 
 def arrays_of(isa, folder):
-    """Outputs of a fixed set of compressed layers by a fresh process under RECURRA_ISA=isa."""
+    """`outputs` of a fresh process under RECURRA_ISA=isa."""
+    if isa == INFO["isa"]:
+        return outputs()
     file = folder / f"{isa}.npz"
     command = [sys.executable, "-c", ISA_RUN, isa, file]
     environment = {**os.environ, "RECURRA_ISA": isa}
@@ -127,17 +118,17 @@ def arrays_of(isa, folder):
 
 @pytest.mark.skipif(len(WITH_FMA) < 2, reason="this machine or build has no AVX-512 beside AVX2")
 def test_instruction_sets(tmp_path):
-    """One set of bits of all that have FMA; the plain build's activations are others, by its last bits."""
+    """One set of bits of all that have FMA. The plain build's activations are others by their last bits.
+
+    Such a bit may round a state to the next of int8's 12 bits, 1/2047 away, which moves a sum by that times a weight.
+    """
     first, *others = (arrays_of(isa, tmp_path) for isa in WITH_FMA)
     for other in others:
         assert_same_bits(other, first)
     assert sum(a.size for a in first.values()) > 50_000
     plain = arrays_of("baseline", tmp_path)
-    for name, expected in first.items():
-        if name.startswith("int8"):
-            limit = 2e-4 if "linear" not in name else 1e-6  # a state whose last bit differs may be rounded to the next
-            assert np.abs(plain[name] - expected).max() <= limit * max(1, np.abs(expected).max()), name
-        else:
-            np.testing.assert_allclose(plain[name], expected, rtol=0, atol=3e-6 * max(1, np.abs(expected).max()))
-    differ = [np.abs(plain[name] - a).max() for name, a in first.items() if name.startswith("int8")]
-    assert np.median(differ) <= 1e-6
+    off = {name: np.abs(plain[name] - a) / max(1, np.abs(a).max()) for name, a in first.items()}
+    for name, difference in off.items():
+        by_rounding = name.startswith("int8") and "linear" not in name
+        assert difference.max() <= (1e-3 if by_rounding else 1e-6), name
+        assert np.median(difference) <= 1e-6, name

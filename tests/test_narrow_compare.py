@@ -92,6 +92,12 @@ def test_other_models():
         rows = recurra.compare(model, recurra.compress(model), floats(5, 2, 4)).rows
         assert {row.layer for row in rows} == {type(model).__name__}
         assert all(row.largest > 0 for row in rows)
+    model = recurra.Sequential(recurra.Residual(gru), recurra.Tanh())
+    narrow, state = recurra.compress(model), [[floats(1, 2, 4)]]
+    rows = recurra.compare(model, narrow, floats(5, 2, 4), state).rows
+    assert [row.of for row in rows] == ["y", "state[0][0]", "y"]
+    ys = [one.run(floats(5, 2, 4), state)[0] for one in (model, narrow)]
+    np.testing.assert_allclose(rows[2][2:], expected(*ys), rtol=1e-12)
     source = recurra.EncoderDecoder(recurra.GRU(4, 5, seed=0), recurra.GRU(4, 5, seed=1))
     rows = recurra.compare(source, recurra.compress(source), (floats(5, 2, 4), floats(3, 2, 4))).rows
     assert rows[0].of == "y"

@@ -87,14 +87,15 @@ def test_fma_of_the_reference_rounds_once():
     rng = np.random.default_rng(0)
     a, b, c = (rng.standard_normal(300).astype(np.float32) * 2.0 ** rng.integers(-30, 30, 300) for _ in range(3))
     a, b, c = (v.astype(np.float32) for v in (a, b, c))
-    a[0], b[0], c[0] = 1, 2.0**-24 * (1 + 2.0**-22), 1  # a hair above the middle between 1 and its neighbour
-    a[1], b[1], c[1] = 1 + 2.0**-12, 2.0**-24 * (1 - 2.0**-12), 1  # a hair below
-    assert np.float32(np.float64(a[1]) * b[1] + c[1]) == 1
+    a[0], b[0], c[0] = 1 + 2.0**-15, 2.0**-24 * (1 - 2.0**-15), 1 + 2.0**-23  # 2**-54 below the middle to the next
+    a[1], b[1], c[1] = -a[0], b[0], -c[0]
+    assert np.float32(np.float64(a[0]) * b[0] + c[0]) > c[0]
     result = reference.narrow.fma(a, b, c)
     for x, y, z, got in zip(a, b, c, result, strict=True):
         exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
         others = [np.nextafter(got, np.float32(side)) for side in (-np.inf, np.inf)]
         assert all(abs(exact - Fraction(float(got))) <= abs(exact - Fraction(float(o))) for o in others)
+    assert result[:2].tolist() == c[:2].tolist()
 
 
 def test_quantise_of_the_reference():

@@ -56,10 +56,10 @@ TEST_CASE_TEMPLATE("linear: y begins as the bias and goes on over the inputs", T
   for_layers<T>([](const Layer<T> &layer) {
     for (const bool biased : {false, true}) {
       CAPTURE(biased);
-      const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
+      const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>(0));
       const GuardedArray<T> y(layer.rows * layer.out, kGuards[biased]);
       Worker worker = endless_worker();
-      CHECK(pack_linear_forward(layer.in, layer.out, layer.weight.data(), biased ? layer.bias.data() : nullptr,
+      CHECK(pack_linear_forward(layer.in, layer.out, layer.weight.data(), nullptr, biased ? layer.bias.data() : nullptr,
                                 packed.data(), &worker));
       LinearTask<T> task = layer.task(work.data(), &worker);
       task.packed = packed.data();
@@ -87,7 +87,7 @@ TEST_CASE_TEMPLATE("linear: gradients in blocks of rows, shared out by the weigh
   for_layers<T>([](const Layer<T> &layer) {
     for (const Index parts : {1, 3}) {
       CAPTURE(parts);
-      const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>());
+      const GuardedArray<T> packed(linear_packed<T>(layer.in, layer.out)), work(linear_work<T>(0));
       const GuardedArray<T> dx(layer.rows * layer.in, kGuards[parts / 2]);
       const GuardedArray<T> dweight(layer.out * layer.in), dbias(layer.out);
       Worker worker = endless_worker();
@@ -138,10 +138,11 @@ TEST_CASE_TEMPLATE("linear: gradients in blocks of rows, shared out by the weigh
 TEST_CASE_TEMPLATE("linear: stops when it is told to", T, float, double) {
   Random random(3);
   const Layer<T> layer(random, 3, 5, 7);
-  const GuardedArray<T> packed(linear_packed<T>(5, 7)), work(linear_work<T>()), y(3 * 7), dx(3 * 5), dweight(7 * 5);
+  const GuardedArray<T> packed(linear_packed<T>(5, 7)), work(linear_work<T>(0)), y(3 * 7), dx(3 * 5), dweight(7 * 5);
   Worker worker = stopping_worker();
   LinearTask<T> task = layer.task(work.data(), &worker);
-  CHECK_FALSE(pack_linear_forward(layer.in, layer.out, layer.weight.data(), layer.bias.data(), packed.data(), &worker));
+  CHECK_FALSE(pack_linear_forward(layer.in, layer.out, layer.weight.data(), nullptr, layer.bias.data(), packed.data(),
+                                  &worker));
   task.packed = packed.data();
   task.y = y.data();
   CHECK_FALSE(linear_forward(&task));

@@ -35,6 +35,20 @@ class Embedding {
     });
   }
 
+  // A copy of the table, for streams, which share it; null if interrupted.
+  PackedPtr<T> copy(Signalled signalled) const {
+    std::unique_lock<std::mutex> lock(parameters->mutex);
+    const auto pack = [&](T *to, Worker *worker) {
+      for (Index row = 0; row < rows; ++row) {
+        std::copy_n(parameters->data(0) + row * width, width, to + row * width);
+        if (stops(*worker, kCopyWork * width)) return false;
+      }
+      return true;
+    };
+    return parameters->packed[{0, 0}].forward.get(lock, parameters->version, signalled, checked_product(rows, width),
+                                                  pack);
+  }
+
   // sums[u] = Σ dy[n] over the places n of the u-th token that there is. The sum is like that of every weight: blocks
   // of kBlockRows rows are summed from zero, and their sums added up. False if interrupted.
   bool sum(const TokenPlaces &places, const T *dy, T *sums, Signalled signalled) const {

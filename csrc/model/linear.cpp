@@ -36,18 +36,21 @@ int Linear<T>::threads(Index rows, Index products) const {
 }
 
 template <class T>
+PackedPtr<T> Linear<T>::packed_forward(Signalled signalled) {
+  const Kernels<T> &kernels = kernels_of<T>();
+  std::unique_lock<std::mutex> lock(parameters->mutex);
+  const auto pack = [&](T *to, Worker *worker) {
+    return kernels.pack_linear_forward(in, out, parameters->data(0), nullptr, bias ? parameters->data(1) : nullptr, to,
+                                       worker);
+  };
+  return parameters->packed[{0, 0}].forward.get(lock, parameters->version, signalled, kernels.linear_packed(in, out),
+                                                pack);
+}
+
+template <class T>
 bool Linear<T>::forward(Index rows, const T *x, T *y, Signalled signalled, long long &version) {
   const Kernels<T> &kernels = kernels_of<T>();
-  PackedPtr<T> packed;
-  {
-    std::unique_lock<std::mutex> lock(parameters->mutex);
-    const auto pack = [&](T *to, Worker *worker) {
-      return kernels.pack_linear_forward(in, out, parameters->data(0), nullptr, bias ? parameters->data(1) : nullptr,
-                                         to, worker);
-    };
-    packed = parameters->packed[{0, 0}].forward.get(lock, parameters->version, signalled,
-                                                    kernels.linear_packed(in, out), pack);
-  }
+  const PackedPtr<T> packed = packed_forward(signalled);
   if (!packed) return false;
   version = packed->version;
   return linear_forward(kernels, in, out, packed, rows, x, y, signalled);

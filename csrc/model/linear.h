@@ -22,6 +22,8 @@ class Linear {
   // dx may be null. grads of weight and bias are added to, unless interrupted.
   bool backward(Index rows, const PackedPtr<T> &packed, const T *x, const T *dy, T *dx, T *const *grads,
                 Signalled signalled);
+  // For forward; null if interrupted.
+  PackedPtr<T> packed_forward(Signalled signalled);
   // For backward; null if interrupted, and if the weights are no longer of that version, which it says.
   PackedPtr<T> packed_backward(long long version, Signalled signalled, bool &outdated);
 

@@ -166,14 +166,23 @@ class Network {
     return (shape.part ? shape.part - 1 : 0) + static_cast<std::size_t>(layer_direction * own_entries_);
   }
 
+  // What a stream asks for, which runs the kernels itself: them, the weights as they read them (null if interrupted),
+  // where those of (layer, direction) and a learned state begin, and the schedule.
+  const Kernels<T> &kernels() const { return kernels_; }
+  PackedPtr<T> packed_forward(Parameters<T> &parameters, Signalled signalled) const;
+  Index packed_at(Index layer_direction) const { return forward_at_[static_cast<std::size_t>(layer_direction)]; }
+  Index learned_at(int state) const { return learned_at_[static_cast<std::size_t>(state)]; }
+  Plan plan(const Sequences &sequences, const PlanWish &wish, int products) const;
+  CellShape cell_shape(Index layer) const {
+    return {&cell_, shape.inputs(layer), shape.hidden_size, shape.projected_size};
+  }
+  Index multiply_adds() const { return multiply_adds_; }  // of one row, forward
+
   const NetworkShape shape;
   const TablePtr table;
   const Weights form;  // of the weights
 
  private:
-  CellShape cell_shape(Index layer) const {
-    return {&cell_, shape.inputs(layer), shape.hidden_size, shape.projected_size};
-  }
   // The place of a parameter, counted as in the cell's description; only where there is one, see has().
   std::size_t entry(Index layer_direction, int parameter) const {
     return first_entry(layer_direction) + static_cast<std::size_t>(places_[parameter]);
@@ -190,10 +199,8 @@ class Network {
   // Fills a snapshot for forward passes, from arrays by the entries of the table.
   bool pack_layers(const void *const *values, const float *const *scales, T *to, Worker *worker) const;
   PackTask<T> pack_task(const Parameters<T> &parameters, Index layer, int direction, T *to, Worker *worker) const;
-  // Null if interrupted; backward also if the weights are no longer of that version, and says so.
-  PackedPtr<T> packed_forward(Parameters<T> &parameters, Signalled signalled) const;
+  // Null if interrupted, and if the weights are no longer of that version, which it says.
   PackedPtr<T> packed_backward(Parameters<T> &parameters, long long version, Signalled signalled, bool &outdated) const;
-  Plan plan(const Sequences &sequences, const PlanWish &wish, int products) const;
   // Makes room on a tape, and copies to it what isn't a sequence.
   void prepare(const ForwardCall<T> &call, TapeMemory<T> &tape) const;
   Index input_elements(int input, Index rows, Index batch) const;

@@ -13,5 +13,6 @@ void register_network(pybind11::module_ &module);
 void register_linear(pybind11::module_ &module);
 void register_embedding(pybind11::module_ &module);
 void register_layers(pybind11::module_ &module);
+void register_stream(pybind11::module_ &module);
 
 }  // namespace recurra

@@ -5,6 +5,7 @@
 #include "python/gil.h"
 #include "python/integers.h"
 #include "python/narrow_arrays.h"
+#include "python/stream_parts.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -39,6 +40,11 @@ class PyNarrowEmbedding {
  public:
   explicit PyNarrowEmbedding(std::shared_ptr<const NarrowEmbedding> layer) : layer_(std::move(layer)) {}
 
+  std::shared_ptr<StreamPart<float>> stream_part() const {
+    return embedding_part<float>(layer_->rows, layer_->width,
+                                 [layer = layer_](Index token, float *to) { layer->look_up(token, to); });
+  }
+
   py::array call(py::handle x) const {
     return look_up<float>(
                x, layer_->rows, layer_->width,
@@ -60,6 +66,14 @@ class PyEmbedding {
   }
 
   std::shared_ptr<Parameters<T>> parameters() const { return layer_.parameters; }
+
+  std::shared_ptr<StreamPart<T>> stream_part() const {
+    const auto table = packed_now([&] { return layer_.copy(signalled); });
+    const Index width = layer_.width;
+    return embedding_part<T>(layer_.rows, width, [table, width](Index token, T *to) {
+      std::copy_n(table->memory.data() + token * width, width, to);
+    });
+  }
 
   py::array call(py::handle x) const { return run(x).first; }
 
@@ -175,6 +189,7 @@ void bind(py::module_ &module, const std::string &suffix) {
       .template constructor<Index, Index, Index>(py::arg("num_embeddings"), py::arg("embedding_dim"),
                                                  py::arg("padding_idx"))
       .def_property_readonly("parameters", &Layer::parameters)
+      .def("stream_part", &Layer::stream_part)
       .def("narrow", &Layer::narrow, py::arg("weights"), py::arg("arrays"))
       .def("call", &Layer::call, py::arg("x"))
       .def("forward", &Layer::forward, py::arg("x"))
@@ -186,7 +201,7 @@ void bind(py::module_ &module, const std::string &suffix) {
 
 void register_embedding(py::module_ &module) {
   Class<PyNarrowEmbedding> narrow(module, "NarrowEmbedding32");
-  narrow.def("call", &PyNarrowEmbedding::call, py::arg("x"));
+  narrow.def("stream_part", &PyNarrowEmbedding::stream_part).def("call", &PyNarrowEmbedding::call, py::arg("x"));
   bind<float>(module, "32");
   bind<double>(module, "64");
 }

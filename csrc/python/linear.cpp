@@ -1,9 +1,11 @@
 // The fully connected layer from Python.
 #include "model/linear.h"
 
+#include "dispatch.h"
 #include "python/bindings.h"
 #include "python/gil.h"
 #include "python/narrow_arrays.h"
+#include "python/stream_parts.h"
 #include "python/tapes.h"
 
 namespace recurra {
@@ -40,6 +42,10 @@ class PyNarrowLinear {
  public:
   explicit PyNarrowLinear(std::shared_ptr<const NarrowLinear> layer) : layer_(std::move(layer)) {}
 
+  std::shared_ptr<StreamPart<float>> stream_part() const {
+    return linear_part(layer_->in, layer_->out, layer_->kernels, layer_->packed);
+  }
+
   py::array call(py::handle object) const {
     const py::array x = contiguous_x<float>(object, layer_->in);
     Shape shape(x);
@@ -69,6 +75,11 @@ class PyLinear {
   }
 
   std::shared_ptr<Parameters<T>> parameters() const { return layer_.parameters; }
+
+  std::shared_ptr<StreamPart<T>> stream_part() {
+    return linear_part(layer_.in, layer_.out, kernels_of<T>(),
+                       packed_now([&] { return layer_.packed_forward(signalled); }));
+  }
 
   py::array call(py::handle x) { return run(contiguous_x<T>(x, layer_.in)).first; }
 
@@ -156,6 +167,7 @@ void bind(py::module_ &module, const std::string &suffix) {
   Class<Layer> layer(module, "Linear" + suffix);
   layer.template constructor<Index, Index, bool>(py::arg("in_features"), py::arg("out_features"), py::arg("bias"))
       .def_property_readonly("parameters", &Layer::parameters)
+      .def("stream_part", &Layer::stream_part)
       .def("narrow", &Layer::narrow, py::arg("weights"), py::arg("arrays"))
       .def("call", &Layer::call, py::arg("x"))
       .def("forward", &Layer::forward, py::arg("x"))
@@ -167,7 +179,7 @@ void bind(py::module_ &module, const std::string &suffix) {
 
 void register_linear(py::module_ &module) {
   Class<PyNarrowLinear> narrow(module, "NarrowLinear32");
-  narrow.def("call", &PyNarrowLinear::call, py::arg("x"));
+  narrow.def("stream_part", &PyNarrowLinear::stream_part).def("call", &PyNarrowLinear::call, py::arg("x"));
   bind<float>(module, "32");
   bind<double>(module, "64");
 }

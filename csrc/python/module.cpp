@@ -15,4 +15,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   recurra::register_linear(module);
   recurra::register_embedding(module);
   recurra::register_layers(module);
+  recurra::register_stream(module);
 }

@@ -6,6 +6,7 @@
 
 #include "python/narrow_arrays.h"
 #include "python/network_call.h"
+#include "python/stream_parts.h"
 
 namespace recurra {
 
@@ -14,6 +15,8 @@ class PyNarrowNetwork {
   PyNarrowNetwork(std::shared_ptr<const Network<float>> network, PackedPtr<float> packed,
                   std::shared_ptr<const StateNames> names, Integers integers)
       : network_(std::move(network)), packed_(std::move(packed)), names_(std::move(names)), integers_(integers) {}
+
+  std::shared_ptr<StreamPart<float>> stream_part() const { return network_part(network_, packed_, integers_); }
 
   py::object call(py::handle x, py::handle hx, py::handle lengths, py::handle out, bool batch_first, py::handle table,
                   py::handle inputs, py::handle resets, py::handle wish) const {

@@ -12,6 +12,7 @@
 #include "python/network_call.h"
 #include "python/network_shape.h"
 #include "python/network_tape.h"
+#include "python/stream_parts.h"
 
 namespace recurra {
 
@@ -59,6 +60,11 @@ class PyNetwork {
   }
 
   ParametersPtr<T> parameters() const { return parameters_; }
+
+  std::shared_ptr<StreamPart<T>> stream_part() const {
+    return network_part(network_, packed_now([&] { return network_->packed_forward(*parameters_, signalled); }),
+                        integers_);
+  }
 
   // Whether the parameters are these arrays to the byte, which are given in the table's order.
   bool holds(py::handle arrays) const {
@@ -267,6 +273,7 @@ void bind(py::module_ &module, const std::string &suffix) {
       .def("cell", &Network::cell, py::arg("layer"), py::arg("direction"))
       .def("with_cell", &Network::with_cell, py::arg("cell"))
       .def_property_readonly("parameters", &Network::parameters)
+      .def("stream_part", &Network::stream_part)
       .def("holds", &Network::holds, py::arg("arrays"))
       .def("holding", &Network::holding, py::arg("arrays"))
       .def("narrow", &Network::narrow, py::arg("weights"), py::arg("arrays"))
@@ -305,6 +312,7 @@ void register_network(py::module_ &module) {
   bind<float>(module, "32");
   bind<double>(module, "64");
   Class<PyNarrowNetwork> narrow(module, "NarrowNetwork32");
+  narrow.def("stream_part", &PyNarrowNetwork::stream_part);
   narrow.def("call", &PyNarrowNetwork::call, py::arg("x"), py::arg("hx"), py::arg("lengths"), py::arg("out"),
              py::arg("batch_first"), py::arg("table"), py::arg("inputs"), py::arg("resets"), py::arg("plan"));
 }

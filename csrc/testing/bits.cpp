@@ -11,9 +11,11 @@
 
 #include "dispatch.h"
 #include "model/linear.h"
+#include "model/narrow.h"
 #include "model/optimizer.h"
 #include "model/softmax.h"
 #include "system/float_mode.h"
+#include "testing/narrow_weights.h"
 #include "testing/network_problem.h"
 #include "testing/one_operation.h"
 #include "testing/varied_cells.h"
@@ -103,9 +105,7 @@ void run_network(const NetworkProblem<T> &problem, const Network<T> &network, co
   }
 }
 
-template <class T>
-void check_network(int number, const std::shared_ptr<const NamedCell> &cell) {
-  Random random(static_cast<std::uint64_t>(number) * 2 + sizeof(T) / 8);
+NetworkShape random_shape(Random &random, const std::shared_ptr<const NamedCell> &cell) {
   constexpr Index sizes[] = {1, 2, 3, 7, 8, 13, 16, 17, 31, 32, 33, 47, 64, 65, 100, 128};
   Index heads = 1;
   for (const ParameterDescription &parameter : cell->arrays.parameters) {
@@ -122,6 +122,13 @@ void check_network(int number, const std::shared_ptr<const NamedCell> &cell) {
   shape.bias = random.integer(0, 4) > 0;
   shape.reverse = shape.directions == 1 && random.integer(0, 2) == 0;
   shape.learned = random.integer(0, 2) == 0;
+  return shape;
+}
+
+template <class T>
+void check_network(int number, const std::shared_ptr<const NamedCell> &cell) {
+  Random random(static_cast<std::uint64_t>(number) * 2 + sizeof(T) / 8);
+  const NetworkShape shape = random_shape(random, cell);
   const Network<T> network(shape);
   const auto parameters = std::make_shared<Parameters<T>>(network.table);
   Trained<T> trained(*parameters);
@@ -135,6 +142,52 @@ void check_network(int number, const std::shared_ptr<const NamedCell> &cell) {
   trained.add_to(hash);
   std::printf("network %d %s %s %016" PRIx64 "\n", number, cell->name.c_str(), sizeof(T) == 4 ? "float32" : "float64",
               hash.value());
+}
+
+const char *name_of(Weights form) {
+  return form == Weights::kBfloat16 ? "bfloat16" : form == Weights::kFloat16 ? "float16" : "int8";
+}
+
+// The same network with narrow weights, at two problems.
+void check_narrow(int number, const std::shared_ptr<const NamedCell> &cell) {
+  Random random(5000 + static_cast<std::uint64_t>(number));
+  const NetworkShape shape = random_shape(random, cell);
+  Parameters<float> parameters(Network<float>(shape).table);
+  Trained<float> trained(parameters);
+  trained.draw(random, number % 10 == 9 ? 2.0f : 1 / std::sqrt(static_cast<float>(shape.hidden_size)));
+  const NetworkProblem<float> first(random, shape, 24, 21), second(random, shape, 24, 1);
+  for (const Weights form : {Weights::kBfloat16, Weights::kFloat16, Weights::kInt8}) {
+    const NarrowedWeights narrowed(parameters, form);
+    const Network<float> network(shape, parameters.table, form);
+    const PackedPtr<float> packed = network.pack(narrowed.arrays, nullptr);
+    Hash hash;
+    for (const auto *problem : {&first, &second}) {
+      const auto answer = run_forward(*problem, network, packed);
+      hash.add(answer.y);
+      for (const auto &values : answer.final) hash.add(values);
+    }
+    std::printf("network %d %s %s %016" PRIx64 "\n", number, cell->name.c_str(), name_of(form), hash.value());
+  }
+}
+
+void check_narrow_linear(int number) {
+  Random random(6000 + static_cast<std::uint64_t>(number));
+  const Index rows = random.integer(0, 60), in = number == 0 ? 9001 : random.integer(0, 300),
+              out = random.integer(1, 80);
+  const bool bias = random.integer(0, 1) == 1;
+  Linear<float> linear(in, out, bias);
+  Trained<float>(*linear.parameters).draw(random, 1.0f);
+  const auto x = random_values<float>(random, rows * in, 3.0f);
+  for (const Weights form : {Weights::kBfloat16, Weights::kFloat16, Weights::kInt8}) {
+    const NarrowedWeights narrowed(*linear.parameters, form);
+    NarrowLinear narrow(in, out, bias, form);
+    narrow.pack(narrowed.arrays, nullptr);
+    Values<float> y(static_cast<std::size_t>(rows * out));
+    narrow.forward(rows, x.data(), y.data(), nullptr);
+    Hash hash;
+    hash.add(y);
+    std::printf("linear %d %s %016" PRIx64 "\n", number, name_of(form), hash.value());
+  }
 }
 
 template <class T>
@@ -185,7 +238,7 @@ OneOperations operations_of_active_isa() {
   if (isa == "avx2") return isa_avx2::one_operations();
 #endif
 #ifdef RECURRA_HAVE_AVX512
-  if (isa == "avx512") return isa_avx512::one_operations();
+  if (isa == "avx512" || isa == "avx512vnni") return isa_avx512::one_operations();
 #endif
 #ifdef RECURRA_HAVE_NEON
   if (isa == "neon") return isa_neon::one_operations();
@@ -232,7 +285,8 @@ void check_all() {
     for (int round = 0; round < rounds; ++round) {
       for (const auto &cell : cells) {
         check_network<float>(number, cell);
-        check_network<double>(number++, cell);
+        check_network<double>(number, cell);
+        check_narrow(number++, cell);
       }
     }
   };
@@ -244,6 +298,7 @@ void check_all() {
   for (int i = 0; i < 6; ++i) {
     check_linear<float>(i);
     check_linear<double>(i);
+    check_narrow_linear(i);
   }
   check_activations<float>();
   check_activations<double>();

@@ -31,11 +31,19 @@ struct Quantisation {
   }
 };
 
-// Activation k of a quantised row.
+// Activation k of a quantised row, however the ISA has it.
 inline int activation_at(const Quantised *row, Index k) {
-  if (!kBiased) return row[k];
-  const unsigned char *bytes = reinterpret_cast<const unsigned char *>(row + k / 4 * 4) + k % 4;
-  return 128 * bytes[0] + bytes[4] - 2048;
+  [[maybe_unused]] const auto *bytes = reinterpret_cast<const unsigned char *>(row + k / 4 * 4);
+  [[maybe_unused]] const Index i = k % 4;
+#if defined(__AVX512VNNI__)
+  return 128 * bytes[i] + bytes[4 + i] - 2048;
+#elif defined(__AVX2__) && !defined(__AVX512BW__)
+  std::int16_t value;
+  std::memcpy(&value, bytes + 8 + 4 * (i % 2) + 2 * (i / 2), sizeof value);
+  return 64 * bytes[i] + bytes[4 + i] - 2048 == value ? value : 9999;  // which it has twice
+#else
+  return row[k];
+#endif
 }
 
 // A matrix of int8 weights as one panel.

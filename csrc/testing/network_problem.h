@@ -129,10 +129,10 @@ struct NetworkAnswer {
   std::vector<Values<T>> dinputs;
 };
 
-// Without a tape if that is null; masks are for calls with one.
-template <class T>
-NetworkAnswer<T> run_forward(const NetworkProblem<T> &problem, const Network<T> &network,
-                             const ParametersPtr<T> &parameters, const Sequences &sequences, TapeMemory<T> *tape) {
+// Of what forward(sequences, call) computes; masks are for calls with a tape.
+template <class T, class Forward>
+NetworkAnswer<T> run_with(const NetworkProblem<T> &problem, const Sequences &sequences, bool taped,
+                          const Forward &forward) {
   const NetworkShape &shape = problem.shape;
   NetworkAnswer<T> answer;
   answer.y.resize(problem.dy.size());
@@ -149,11 +149,27 @@ NetworkAnswer<T> run_forward(const NetworkProblem<T> &problem, const Network<T> 
     call.final[state] = answer.final[state].data();
   }
   for (const Values<T> &mask : problem.masks) {
-    if (tape) call.masks.push_back(problem.strided(mask, shape.features()));
+    if (taped) call.masks.push_back(problem.strided(mask, shape.features()));
   }
   call.wish = problem.wish;
-  network.forward(parameters, sequences, call, tape);
+  forward(sequences, call);
   return answer;
+}
+
+// Without a tape if that is null.
+template <class T>
+NetworkAnswer<T> run_forward(const NetworkProblem<T> &problem, const Network<T> &network,
+                             const ParametersPtr<T> &parameters, const Sequences &sequences, TapeMemory<T> *tape) {
+  return run_with(problem, sequences, tape != nullptr, [&](const Sequences &rows, const ForwardCall<T> &call) {
+    network.forward(parameters, rows, call, tape);
+  });
+}
+
+// With narrow weights.
+inline NetworkAnswer<float> run_forward(const NetworkProblem<float> &problem, const Network<float> &network,
+                                        const PackedPtr<float> &packed) {
+  return run_with(problem, problem.sequences(), false,
+                  [&](const Sequences &rows, const ForwardCall<float> &call) { network.forward(packed, rows, call); });
 }
 
 // Adds to `answer` and to the arrays of `gradients`.

@@ -49,6 +49,7 @@ from .residual import Residual
 from .sequential import Sequential
 from .single_steps import GRUCell, LSTMCell, RNNCell
 from .sparse_rows import SparseRows
+from .stream import Stream
 from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
 
@@ -95,6 +96,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "SparseRows",
+    "Stream",
     "Tanh",
     "__version__",
     "accuracy",

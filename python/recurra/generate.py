@@ -14,6 +14,7 @@ from .encoder_decoder import EncoderDecoder
 from .linear import Linear
 from .recurrent import is_layer_type
 from .sequential import Sequential, as_model
+from .stream import Stream, steps_alone
 from .training.items import reverse_of
 
 if TYPE_CHECKING:
@@ -71,22 +72,36 @@ def generate(
     end = None if stop is None else check_index("stop", stop, "a token or None")
     draws = (check_rng("seed", seed).random(length) * (1 - 2**-52)).tolist()  # so that u * total < total when rounded
 
-    y, state = model.run((np.asarray(given[0]), tokens) if sourced else tokens)
+    y, read = _begin(model, (np.asarray(given[0]), tokens) if sourced else tokens, length)
     if not isinstance(y, np.ndarray) or y.ndim != 2 or len(y) != len(tokens) or not y.size:
         raise ValueError(f"model: expected logits (T, C) from {len(tokens)} tokens (T,), got {shown(np.shape(y))}")
     result = np.empty(length, np.int64)
-    token, run = np.empty(1, np.int64), _without_embedding(model, length).run
     with np.errstate(all="ignore"):
         choose = _sampler(y.shape[1], temperature, top_k)
         logits = y[-1]
         for i, u in enumerate(draws):
-            result[i] = token[0] = chosen = choose(logits, u)
+            result[i] = chosen = choose(logits, u)
             if chosen == end:
                 return result[: i + 1].copy()
             if i + 1 < length:
-                y, state = run(token, state)
-                logits = y[0]
+                logits = read(chosen)
     return result
+
+
+def _begin(model: Any, prompt: Any, length: int) -> tuple[Any, Callable[[int], Array]]:
+    """The logits of a prompt, and a function that reads the next token and returns its logits (C,)."""
+    further = _without_embedding(model, length)
+    if steps_alone(further):
+        stream = Stream(further)
+        return stream.many(prompt), stream
+    y, state = model.run(prompt)
+
+    def read(token: int) -> Array:
+        nonlocal state
+        logits, state = further.run(np.array([token]), state)
+        return logits[0]  # type: ignore[no-any-return]
+
+    return y, read
 
 
 def _from_the_end(model: Any) -> Any:

@@ -11,7 +11,8 @@ struct Int8Weights {
   using Storage = std::int8_t;
   using Row = QuantisedRow;
   static constexpr int kLanes = static_cast<int>(kOutputs);
-  static constexpr bool kIntegers = true;
+  static constexpr bool kNarrow = true, kIntegers = true;
+  static constexpr Index kGroup = kDepthStep;
 
   static constexpr Index panel_size(Index depth, int vectors) { return integer_panel_bytes(depth, vectors); }
   // A product is told where in its panels to begin, since their scales come first.

@@ -12,16 +12,16 @@ namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
 
 // Bytes before the weights of a panel, and of a whole one, which is a number of cache lines.
-constexpr Index panel_head(int vectors) { return vectors * kVectorBytes * (kBiased ? 2 : 1); }
+constexpr Index panel_head(int vectors) { return vectors * kVectorBytes * (kRowBiased ? 2 : 1); }
 constexpr Index integer_panel_bytes(Index depth, int vectors) {
-  const Index weights = ceil_div(depth, kDepthGroup) * kDepthGroup * vectors * kOutputs;
+  const Index weights = ceil_div(depth, kDepthStep) * kDepthStep * vectors * kOutputs;
   return ceil_div(panel_head(vectors) + weights, 64) * 64;
 }
 
 // Where a weight is among those of a panel.
 RECURRA_INLINE Index weight_at(Index k, Index output, int vectors) {
   const Index group = k / kDepthGroup * vectors + output / kOutputs, i = k % kDepthGroup, lane = output % kOutputs;
-  return group * kOutputs * kDepthGroup + (kByOutput ? lane * kDepthGroup + i : i * kOutputs + lane);
+  return group * kOutputs * kDepthGroup + weight_place(lane, i);
 }
 
 RECURRA_INLINE const std::int8_t *panel_weights(const std::int8_t *panel, int vectors, Index first) {
@@ -42,13 +42,13 @@ inline void pack_output(const std::int8_t *weights, Index count, float scale, In
                         Index depth, std::int8_t *panel) {
   std::int8_t *const to = panel + panel_head(vectors);
   std::int32_t sum = 0;
-  for (Index k = 0; k < ceil_div(depth, kDepthGroup) * kDepthGroup; ++k) {
+  for (Index k = 0; k < ceil_div(depth, kDepthStep) * kDepthStep; ++k) {
     const std::int8_t weight = k >= first && k < first + count ? weights[k - first] : std::int8_t(0);
     sum -= weight;
     to[weight_at(k, output, vectors)] = weight;
   }
   std::memcpy(panel + output * 4, &scale, sizeof scale);
-  if (kBiased) {
+  if (kRowBiased) {
     std::memcpy(panel + (vectors * kOutputs + output) * 4, &sum, sizeof sum);
   }
 }

@@ -31,7 +31,7 @@ TEST_CASE("integer panels: every weight once, zeros beyond, scales and sums befo
       std::vector<Index> places;
       for (Index output = 0; output < width; ++output) {
         std::int32_t sum = 0;
-        for (Index k = 0; k < ceil_div(depth, kDepthGroup) * kDepthGroup; ++k) {
+        for (Index k = 0; k < ceil_div(depth, kDepthStep) * kDepthStep; ++k) {
           places.push_back(weight_at(k, output, vectors));
           const std::int8_t weight = panel_weights(panel.data(), vectors, 0)[places.back()];
           same = same && weight == (k >= first && k < first + count ? weights[output][k - first] : 0);
@@ -41,7 +41,7 @@ TEST_CASE("integer panels: every weight once, zeros beyond, scales and sums befo
             same && same_bits(output_scales(panel.data(), static_cast<int>(output / kOutputs)).raw[output % kOutputs],
                               static_cast<float>(output));
         const auto vector = static_cast<int>(output / kOutputs);
-        same = same && (!kBiased || negated_sums(panel.data(), vectors, vector)[output % kOutputs] == sum);
+        same = same && (!kRowBiased || negated_sums(panel.data(), vectors, vector)[output % kOutputs] == sum);
       }
       CHECK(same);
       std::sort(places.begin(), places.end());

@@ -28,9 +28,8 @@ RECURRA_INLINE void panel_product(const PanelProduct<float, Int8Weights> &produc
       prepare(first, n);
     }
     const IntegerPrefetch ahead = next.take();
-    integer_tile_for(n, vectors, ahead)(product.from + first * product.from_stride, product.from_stride,
-                                        term.rows + first, term.panel, term.row_offset, term.depth, to.at, to.stride,
-                                        ahead);
+    integer_tile_for(n, vectors)(product.from + first * product.from_stride, product.from_stride, term.rows + first,
+                                 term.panel, term.row_offset, term.depth, to.at, to.stride, ahead);
     finish(first, n, to.at);
   });
 }

@@ -23,7 +23,7 @@ template <int P, int C, int N>
 __attribute__((noinline)) void integer_row_tile(const float *from, Index from_stride, const QuantisedRow &row,
                                                 const std::int8_t *panel, Index panel_stride, Index first, Index depth,
                                                 float *to, const float *last_from, const std::int8_t *last_panel) {
-  constexpr Index V = kOutputs, G = kDepthGroup;
+  constexpr Index V = kOutputs, G = kDepthGroup, kStep = V * kDepthStep;
   if (__builtin_expect(depth > kExactDepth, 0)) {
     for (int p = 0; p < P; ++p) {
       deep_row<C>(from + p * from_stride, row, panel + p * panel_stride, first, depth, to + p * C * V);
@@ -38,28 +38,28 @@ __attribute__((noinline)) void integer_row_tile(const float *from, Index from_st
   for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
-      sums[p][c] = first_sums(panel + p * panel_stride, C, c);
+      sums[p][c] = first_sums<kRowBiased>(panel + p * panel_stride, C, c);
     }
   }
 #pragma GCC unroll 4
   for (int c = 0; c < N; ++c) {
-    last[c] = first_sums(last_panel, N, c);
+    last[c] = first_sums<kRowBiased>(last_panel, N, c);
   }
   const std::int8_t *weights = panel_weights(panel, C, first);
   const std::int8_t *last_weights = N ? panel_weights(last_panel, N, first) : nullptr;
   const Quantised *values = row.values + first, *const end = values + depth;
-  for (; values < end; values += G, weights += C * V * G, last_weights += N * V * G) {
-    const auto activations = load_activations(values);
+  for (; values < end; values += kDepthStep, weights += C * kStep, last_weights += N * kStep) {
+    const auto activations = load_row_activations(values);
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
-        accumulate(sums[p][c], load_weights(weights + p * panel_stride + c * V * G), activations);
+        accumulate_row(sums[p][c], load_row_weights(weights + p * panel_stride + c * V * G, C * V * G), activations);
       }
     }
 #pragma GCC unroll 4
     for (int c = 0; c < N; ++c) {
-      accumulate(last[c], load_weights(last_weights + c * V * G), activations);
+      accumulate_row(last[c], load_row_weights(last_weights + c * V * G, N * V * G), activations);
     }
   }
 #pragma GCC unroll 8

@@ -57,6 +57,36 @@ TEST_CASE("integer row tile: several panels at once, and an uneven last one") {
   }
 }
 
+TEST_CASE("integer row tile: sums beyond int32") {
+  const Index depth = kExactDepth + 301;
+  std::vector<float> values(static_cast<std::size_t>(depth), 1.0f);
+  const Quantisation expected(values, 1.0f);
+  const GuardedArray<Quantised> quantised(quantised_size(depth));
+  const QuantisedRow row{quantised.data(), quantise(values.data(), depth, 1.0f, quantised.data())};
+  Random random(3);
+  WeightPanel panel(random, depth, kPanelVectors), last(random, depth, 1);
+  for (WeightPanel *each : {&panel, &last}) {
+    for (Index output = 0; output < each->width; ++output) {
+      std::int8_t *weights = each->weights.data() + output * depth;
+      for (Index k = 0; k < depth; ++k) weights[k] = output % 2 ? std::int8_t(127) : std::int8_t(-127);
+      pack_output(weights, depth, each->scales[static_cast<std::size_t>(output)], 0, output, each->vectors, depth,
+                  each->packed.data());
+    }
+  }
+  const auto from = random.array<float>(panel.width), last_from = random.array<float>(last.width);
+  const GuardedArray<float> to(panel.width + last.width);
+  integer_row_product(row, {1, kPanelVectors, 1, panel.packed.data(), last.packed.data(), 0, 0, depth, false},
+                      from.data(), 0, last_from.data(), to.data());
+  bool same = true;
+  for (Index i = 0; i < to.size(); ++i) {
+    const WeightPanel &each = i < panel.width ? panel : last;
+    const Index c = i < panel.width ? i : i - panel.width;
+    same = same && same_bits(to[i], product_of(expected, each.row(c), each.scales[static_cast<std::size_t>(c)],
+                                               (i < panel.width ? from : last_from)[c], 0, depth));
+  }
+  CHECK(same);
+}
+
 TEST_CASE("integer row tile: a range of depths, outside of which weights are zeros") {
   Random random(2);
   const Index depth = 50, first = 21, count = 17;
@@ -73,9 +103,9 @@ TEST_CASE("integer row tile: a range of depths, outside of which weights are zer
   }
   const auto from = random.array<float>(panel.width);
   const GuardedArray<float> to(panel.width);
-  const GroupRange range = group_range(first, count);
-  integer_row_product(row, {1, 1, 0, panel.packed.data(), nullptr, 0, range.first, range.depth, false}, from.data(), 0,
-                      nullptr, to.data());
+  const Index begin = first / kDepthStep * kDepthStep;
+  integer_row_product(row, {1, 1, 0, panel.packed.data(), nullptr, 0, begin, first + count - begin, false}, from.data(),
+                      0, nullptr, to.data());
   bool same = true;
   for (Index c = 0; c < panel.width; ++c) {
     same = same && same_bits(to[c], product_of(expected, panel.row(c), panel.scales[static_cast<std::size_t>(c)],

@@ -13,7 +13,7 @@ namespace RECURRA_ISA_NAMESPACE {
 
 // Vectors of a panel that a tile does in one pass, and its rows at most. With 16 registers, 12 accumulators beside the
 // operands of two instructions a product spill: 3 rows by 4 vectors reach 17 products a cycle, 5 by 2 reach 22.
-constexpr int integer_pass(int vectors) { return kTwoPasses && vectors == kPanelVectors ? vectors / 2 : vectors; }
+constexpr int integer_pass(int vectors) { return kTwoPasses ? 2 - vectors % 2 : vectors; }
 constexpr int integer_tile_rows(int vectors) {
   const int accumulators = kTwoPasses ? 10 : kAccumulators / kSumParts, pass = integer_pass(vectors);
   return accumulators / pass < kMaxTileRows ? accumulators / pass : kMaxTileRows;
@@ -57,24 +57,16 @@ using IntegerTile = void (*)(const float *from,              // (R, C vectors)
                              const QuantisedRow *rows,       // (R)
                              const std::int8_t *panel,       // of C vectors
                              Index first,                    // depth of rows and panel at which to begin,
-                             Index depth,                    // and how many there are: see below
+                             Index depth,                    // and how many there are
                              float *to,                      // (R, C vectors); may be `from`
                              Index to_stride,                // from one row to the next
                              const IntegerPrefetch &ahead);  // what to prefetch meanwhile
-// `first` is a multiple of kDepthGroup, as group_range makes it; weights outside of the range are zeros.
-
-// The range of whole groups of depths that contains depths [first, first + depth).
-struct GroupRange {
-  Index first, depth;
-};
-RECURRA_INLINE GroupRange group_range(Index first, Index depth) {
-  const Index begin = first / kDepthGroup * kDepthGroup;
-  return {begin, first + depth - begin};
-}
+// `first` is a multiple of kDepthStep. Weights beside the range are zeros, since whole steps are multiplied.
 
 // The sum with which the products of one vector of a panel begin.
+template <bool biased>
 RECURRA_INLINE Sums first_sums(const std::int8_t *panel, int vectors, int vector) {
-  return kBiased ? sums_from(negated_sums(panel, vectors, vector) << 11) : sums_from(Integers{});
+  return sums_from(biased ? negated_sums(panel, vectors, vector) << 11 : Integers{});
 }
 
 // from + sum · (scales · scale).
@@ -83,28 +75,28 @@ RECURRA_INLINE Vec<float> joined(Vec<float> sum, Vec<float> scales, float scale,
 }
 
 // Adds the products of some groups of depths to the sums of R rows and N vectors, of a panel that has C.
-template <bool kAhead, int R, int N, int C>
+template <int R, int N, int C>
 RECURRA_INLINE void add_products(const Quantised *const (&row)[R], const std::int8_t *weights, Index depth,
-                                 const IntegerPrefetch &asked, Sums (&sums)[R][N]) {
-  IntegerPrefetch ahead = kAhead ? asked : IntegerPrefetch{};
-  for (Index k = 0, next = 0; k < depth; k += kDepthGroup, weights += C * kOutputs * kDepthGroup) {
-    if (kAhead && k == next) {
+                                 IntegerPrefetch ahead, Sums (&sums)[R][N]) {
+  // Tiles of their own for what prefetches nothing were no faster, and a fifth of all code here.
+  for (Index k = 0, next = ahead.panel ? 0 : -1; k < depth; k += kDepthGroup, weights += C * kOutputs * kDepthGroup) {
+    if (k == next) {
       for (Index i = 0; i < ahead.lines; ++i, ahead.panel += kLineBytes) {
         __builtin_prefetch(ahead.panel, 0, 2);
       }
       next += ahead.every * kDepthGroup;
     }
-    decltype(load_activations(row[0])) activations[R];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      activations[r] = load_activations(row[r] + k);
-    }
+    decltype(load_weights(weights)) columns[N];
 #pragma GCC unroll 4
     for (int c = 0; c < N; ++c) {
-      const auto column = load_weights(weights + c * kOutputs * kDepthGroup);
+      columns[c] = load_weights(weights + c * kOutputs * kDepthGroup);
+    }
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        accumulate(sums[r][c], column, activations[r]);
+    for (int r = 0; r < R; ++r) {
+      const auto activations = load_activations(row[r] + k);
+#pragma GCC unroll 4
+      for (int c = 0; c < N; ++c) {
+        accumulate(sums[r][c], columns[c], activations);
       }
     }
   }
@@ -114,13 +106,14 @@ RECURRA_INLINE void add_products(const Quantised *const (&row)[R], const std::in
 template <int C>
 __attribute__((noinline)) void deep_row(const float *from, const QuantisedRow &row, const std::int8_t *panel,
                                         Index first, Index depth, float *to) {
+  constexpr Index block_depth = kBiased ? kExactDepth / 2 : kExactDepth;  // activations are up to 4095 then
   std::int64_t totals[C * kOutputs] = {};
-  for (Index k = first, end = first + depth; k < end; k += kExactDepth) {
+  for (Index k = first, end = first + depth; k < end; k += block_depth) {
     Sums sums[1][C];
     for (int c = 0; c < C; ++c) {
       sums[0][c] = sums_from(Integers{});
     }
-    add_products<false, 1, C, C>({row.values + k}, panel_weights(panel, C, k), smaller(kExactDepth, end - k), {}, sums);
+    add_products<1, C, C>({row.values + k}, panel_weights(panel, C, k), smaller(block_depth, end - k), {}, sums);
     for (int c = 0; c < C; ++c) {
       const Integers block = total(sums[0][c]);
       for (int lane = 0; lane < kOutputs; ++lane) {
@@ -138,10 +131,10 @@ __attribute__((noinline)) void deep_row(const float *from, const QuantisedRow &r
   }
 }
 
-template <bool kAhead, int R, int C>
-RECURRA_INLINE void integer_tile_body(const float *from, Index from_stride, const QuantisedRow *rows,
-                                      const std::int8_t *panel, Index first, Index depth, float *to, Index to_stride,
-                                      const IntegerPrefetch &ahead) {
+template <int R, int C, class T>
+__attribute__((noinline)) void integer_tile(const T *from, Index from_stride, const QuantisedRow *rows,
+                                            const std::int8_t *panel, Index first, Index depth, T *to, Index to_stride,
+                                            const IntegerPrefetch &ahead) {
   constexpr int kPass = integer_pass(C);
   if (__builtin_expect(depth > kExactDepth, 0)) {
     for (int r = 0; r < R; ++r) {
@@ -158,18 +151,14 @@ RECURRA_INLINE void integer_tile_body(const float *from, Index from_stride, cons
     Sums sums[R][kPass];
 #pragma GCC unroll 4
     for (int c = 0; c < kPass; ++c) {
-      const Sums begun = first_sums(panel, C, pass + c);
+      const Sums begun = first_sums<kBiased>(panel, C, pass + c);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         sums[r][c] = begun;
       }
     }
     const std::int8_t *weights = panel_weights(panel, C, first) + pass * kOutputs * kDepthGroup;
-    if (kAhead && pass == 0) {
-      add_products<true, R, kPass, C>(row, weights, depth, ahead, sums);
-    } else {
-      add_products<false, R, kPass, C>(row, weights, depth, {}, sums);
-    }
+    add_products<R, kPass, C>(row, weights, depth, pass == 0 ? ahead : IntegerPrefetch{}, sums);
 #pragma GCC unroll 4
     for (int c = 0; c < kPass; ++c) {
       const Vec<float> scales = output_scales(panel, pass + c);
@@ -183,24 +172,10 @@ RECURRA_INLINE void integer_tile_body(const float *from, Index from_stride, cons
   }
 }
 
-template <int R, int C, class T>
-__attribute__((noinline)) void integer_tile(const T *from, Index from_stride, const QuantisedRow *rows,
-                                            const std::int8_t *panel, Index first, Index depth, T *to, Index to_stride,
-                                            const IntegerPrefetch &ahead) {
-  integer_tile_body<false, R, C>(from, from_stride, rows, panel, first, depth, to, to_stride, ahead);
-}
-template <int R, int C, class T>
-__attribute__((noinline)) void fetching_integer_tile(const T *from, Index from_stride, const QuantisedRow *rows,
-                                                     const std::int8_t *panel, Index first, Index depth, T *to,
-                                                     Index to_stride, const IntegerPrefetch &ahead) {
-  integer_tile_body<true, R, C>(from, from_stride, rows, panel, first, depth, to, to_stride, ahead);
-}
-
-inline IntegerTile integer_tile_for(Index rows, int vectors, const IntegerPrefetch &ahead) {
+inline IntegerTile integer_tile_for(Index rows, int vectors) {
   using T = float;
   RECURRA_TILE_TABLE(IntegerTile, tiles, integer_tile, integer_rows)
-  RECURRA_TILE_TABLE(IntegerTile, fetching, fetching_integer_tile, integer_rows)
-  return (ahead.panel ? fetching : tiles)[vectors - 1][rows - 1];
+  return tiles[vectors - 1][rows - 1];
 }
 
 // to[:] = from[:] + the product of a one-hot row, whose 1 is at depth k, with a panel: the same number as a tile's.

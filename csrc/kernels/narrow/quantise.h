@@ -1,6 +1,8 @@
 // Rounds a row of floats to 12 bits and a scale, as the integer products read it.
 #pragma once
 
+#include <utility>
+
 #include "kernels/narrow/integer_simd.h"
 
 namespace recurra {
@@ -47,14 +49,20 @@ RECURRA_INLINE Integers quantise_by(const float *from, Index depth, float invers
   return most;
 }
 
+template <int step, int... lane>
+RECURRA_INLINE Integers exchanged(Integers values, std::integer_sequence<int, lane...>) {
+  const Vec<float> bits = Vec<float>::from_bits(values);
+  return shuffle<(lane ^ step)...>(bits, bits).bits();
+}
+// The largest of non-negative floats, which are compared as bits.
+template <int step = kOutputs / 2>
 RECURRA_INLINE float largest_lane(Integers magnitudes) {
-  std::int32_t most = 0;
-  for (int i = 0; i < kOutputs; ++i) {
-    most = magnitudes[i] > most ? magnitudes[i] : most;
+  if constexpr (step == 0) {
+    return Vec<float>::from_bits(magnitudes).raw[0];
+  } else {
+    const Integers others = exchanged<step>(magnitudes, std::make_integer_sequence<int, kOutputs>());
+    return largest_lane<step / 2>(others > magnitudes ? others : magnitudes);
   }
-  float value;
-  std::memcpy(&value, &most, sizeof value);
-  return value;
 }
 
 // The same with the scale that the row's largest magnitude asks for, which is returned.

@@ -67,14 +67,14 @@ RECURRA_INLINE void panel_product(const PanelProduct<T, W> &product, Finish fini
   T *accumulators = product.accumulators;
   const bool spread = product.spread;
   const Index width = vectors * Vec<T>::size;
-  const Index most = smaller(product.tile_rows, tile_rows(vectors));
+  const Index most = smaller(product.tile_rows, W::Shapes::rows(vectors));
   alignas(64) T scratch[kScratchRows * kPanelVectors * Vec<T>::size];
   bool started = false;
   for (int s = 0; s < product.count; ++s) {
     const Term<T, W> &term = product.terms[s];
     Index k = 0;
     do {
-      const Index block = W::kIntegers ? term.depth : product.depth_block;  // sums of integers are complete, or nothing
+      const Index block = ceil_div(product.depth_block, W::kGroup) * W::kGroup;
       const Index depth = smaller(block, term.depth - k);
       const bool last = s + 1 == product.count && k + depth == term.depth;
       PanelPrefetch<typename W::Storage> next(last ? product.ahead : nullptr, depth, width, rows, most);
@@ -86,7 +86,7 @@ RECURRA_INLINE void panel_product(const PanelProduct<T, W> &product, Finish fini
                                               started ? width : from_stride, term.rows + first, term.row_offset + k,
                                               term.panel + k * width, depth, to.at, to.stride, fetched);
         };
-        if constexpr (std::is_invocable_v<Prepare, Index, Index, PrefetchList &>) {
+        if constexpr (!W::kNarrow && std::is_invocable_v<Prepare, Index, Index, PrefetchList &>) {
           PrefetchList lines;
           if (last) {
             prepare(first, n, lines);
@@ -98,8 +98,10 @@ RECURRA_INLINE void panel_product(const PanelProduct<T, W> &product, Finish fini
           }
           run(next.take(lines.begin(), spread ? lines.count() : 0));
         } else {  // needs no 4 KB of stack for a list
-          if (last) {
-            prepare(first, n);
+          if constexpr (std::is_invocable_v<Prepare, Index, Index>) {
+            if (last) {
+              prepare(first, n);
+            }
           }
           run(next.take());
         }

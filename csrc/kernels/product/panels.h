@@ -1,7 +1,6 @@
 // Writes matrices as panels, in the order in which the products read them.
 #pragma once
 
-#include <type_traits>
 #include <utility>
 
 #include "kernels/integers.h"
@@ -85,14 +84,11 @@ void turn_square(const T *from, Index stride, Index width, T *to) {
 // lane] = from[lane][k], missing lanes zero, which makes Wᵀ for A·Wᵀ. Short runs of k keep both sides in L1.
 template <class T>
 void pack_transposed(const T *from, Index lanes, Index depth, Index stride, Index width, T *to) {
-  constexpr bool kNarrow = sizeof(T) < sizeof(float);  // 16 bits of a weight, as many of them as a vector has floats
-  constexpr Index V = Vec<std::conditional_t<kNarrow, float, T>>::size;
+  constexpr Index V = Vec<T>::size;
   constexpr Index run = 16;
   Index begin = 0;
-  if constexpr (!kNarrow) {
-    for (; lanes == V && begin + V <= depth; begin += V) {
-      turn_square(from + begin, stride, width, to + begin * width);
-    }
+  for (; lanes == V && begin + V <= depth; begin += V) {
+    turn_square(from + begin, stride, width, to + begin * width);
   }
   for (; begin < depth; begin += run) {
     const Index end = smaller(depth, begin + run);

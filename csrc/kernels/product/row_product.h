@@ -27,6 +27,43 @@ using RowTile = void (*)(const T *from,                           // (P, C vecto
                          const T *last_from,                      // (N vectors)
                          const typename W::Storage *last_panel);  // (depth, N vectors)
 
+// The sums of weights of which two depths lie together.
+template <int P, int C, int N, class W>
+RECURRA_INLINE void multiply_row_pairs(const float *row, const typename W::Storage *panel, Index panel_stride,
+                                       Index depth, const typename W::Storage *last_panel, Vec<float> (&sum)[P][C],
+                                       Vec<float> (&last)[N ? N : 1]) {
+  constexpr Index V = W::kLanes;
+  const auto add_pair = [&](Index k, auto both) __attribute__((always_inline)) {
+    constexpr bool kBoth = decltype(both)::value;
+    const Vec<float> a = Vec<float>::broadcast(row[k]), b = Vec<float>::broadcast(row[kBoth ? k + 1 : k]);
+    const auto add = [&](const typename W::Storage *from, Vec<float> &to) __attribute__((always_inline)) {
+      const typename W::Pair pair = W::load_pair(from);
+      to = fma(a, W::template half<0>(pair), to);
+      if (kBoth) {
+        to = fma(b, W::template half<1>(pair), to);
+      }
+    };
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) {
+        add(panel + p * panel_stride + 2 * c * V, sum[p][c]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < N; ++c) {
+      add(last_panel + 2 * c * V, last[c]);
+    }
+  };
+  Index k = 0;
+  for (; k + 1 < depth; k += 2, panel += 2 * C * V, last_panel += 2 * N * V) {
+    add_pair(k, std::true_type());
+  }
+  if (k < depth) {
+    add_pair(k, std::false_type());
+  }
+}
+
 template <int P, int C, int N, class T, class W>
 __attribute__((noinline)) void row_tile(const T *from, Index from_stride, typename W::Row row,
                                         const typename W::Storage *panel, Index panel_stride, Index depth, T *to,
@@ -44,18 +81,22 @@ __attribute__((noinline)) void row_tile(const T *from, Index from_stride, typena
   for (int c = 0; c < N; ++c) {
     last[c] = Vec<T>::load(last_from + c * V);
   }
-  for (Index k = 0; k < depth; ++k, panel += C * V, last_panel += N * V) {
-    const Vec<T> a = Vec<T>::broadcast(row[k]);
+  if constexpr (W::kGroup == 2) {
+    multiply_row_pairs<P, C, N, W>(row, panel, panel_stride, depth, last_panel, sum, last);
+  } else {
+    for (Index k = 0; k < depth; ++k, panel += C * V, last_panel += N * V) {
+      const Vec<T> a = Vec<T>::broadcast(row[k]);
 #pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) {
+      for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) {
-        sum[p][c] = fma(a, W::load(panel + p * panel_stride + c * V), sum[p][c]);
+        for (int c = 0; c < C; ++c) {
+          sum[p][c] = fma(a, W::load(panel + p * panel_stride + c * V), sum[p][c]);
+        }
       }
-    }
 #pragma GCC unroll 4
-    for (int c = 0; c < N; ++c) {
-      last[c] = fma(a, W::load(last_panel + c * V), last[c]);
+      for (int c = 0; c < N; ++c) {
+        last[c] = fma(a, W::load(last_panel + c * V), last[c]);
+      }
     }
   }
 #pragma GCC unroll 8

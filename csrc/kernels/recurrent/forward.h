@@ -251,13 +251,8 @@ struct Forward : ForwardUnits<T> {
     const Index units = work.grid->size / work.heads, part = work.depth / work.heads;
     const Index after = smaller((run.first + run.count) * work.grid->units, work.grid->size);
     const Index first = run.first * work.grid->units / units, last = (after - 1) / units + 1;
-    Index begin = first * part, count = (last - first) * part;
-    if constexpr (W::kIntegers) {
-      const GroupRange whole = group_range(begin, count);
-      begin = whole.first;
-      count = whole.depth;
-    }
-    return {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(count)};
+    const Index begin = first * part / W::kGroup * W::kGroup, end = last * part;
+    return {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end - begin)};
   }
 
   Panels<T, W> panels_of(const ProductWork &work, const PanelRun &run, const Range &source) const {

@@ -88,8 +88,8 @@ struct PanelPlace {
 // Rows [0, lanes) as one vector of columns. With heads a row has only the columns of its own head, and zeros stand for
 // the others: there are `units` units, of which the first is `unit`.
 template <class W>
-void pack_units(const MatrixRows<W> &from, Index unit, Index lanes, Index units, Index depth, Index heads,
-                const PanelPlace<W> &to) {
+__attribute__((noinline)) void pack_units(const MatrixRows<W> &from, Index unit, Index lanes, Index units, Index depth,
+                                          Index heads, const PanelPlace<W> &to) {
   const Index part = depth / heads, head_units = units / heads;
   if constexpr (W::kIntegers) {
     for (Index lane = 0; lane < kOutputs; ++lane) {
@@ -101,13 +101,15 @@ void pack_units(const MatrixRows<W> &from, Index unit, Index lanes, Index units,
   } else {
     constexpr Index V = W::kLanes;
     const Index width = to.vectors * V;
-    if (heads == 1) {
-      return pack_transposed(from.at(0), lanes, depth, depth, width, to.panel + to.vector * V);
+    if constexpr (!W::kNarrow) {
+      if (heads == 1) {
+        return pack_transposed(from.at(0), lanes, depth, depth, width, to.panel + to.vector * V);
+      }
     }
     for (Index k = 0; k < depth; ++k) {
       for (Index lane = 0; lane < V; ++lane) {
         const bool own = lane < lanes && (unit + lane) / head_units == k / part;
-        to.panel[k * width + to.vector * V + lane] = own ? from.at(lane)[k % part] : typename W::Storage(0);
+        to.panel[W::weight_at(k, to.vector * V + lane, width)] = own ? from.at(lane)[k % part] : typename W::Storage(0);
       }
     }
   }
@@ -132,7 +134,7 @@ bool pack_forward(const PackTask<T> *task) {
       for (int c = 0; c < at.columns; ++c) {
         pack_bias(bias_ih, bias_hh, cell.columns[c], H, unit, lanes, bias + (c * vectors + v) * V);
       }
-      for (int g = 0; g < at.groups(); ++g) {
+      for (int g = 0; g < at.groups; ++g) {
         const int first = at.group_at(g), count = at.group_at(g + 1) - first;
         for (int i = 0; i < count; ++i) {
           pack_units(matrix_rows<W>(*task, weight_ih, cell.columns[first + i].input_block * H + unit, I), unit, lanes,

@@ -85,7 +85,7 @@ struct Projection {
   // b + W_ih x of the units of one panel, for `count` rows of inputs.
   void project(Index panel, const typename W::Row *from, Index count, T *to) {
     const Index stride = width(panel);
-    for (int g = 0; g < packed.groups(); ++g) {
+    for (int g = 0; g < packed.groups; ++g) {
       const int column = packed.group_at(g), after = packed.group_at(g + 1), unit_vectors = grid.vectors_of(panel);
       const int vectors = unit_vectors * (after - column);
       const Index skip = column * unit_vectors * V;
@@ -104,7 +104,7 @@ struct Projection {
               return Destination<T>{to + first_row * stride + skip, stride};
             });
       } else {
-        const Index most = smaller(task.plan->tile_rows, tile_rows(vectors));
+        const Index most = smaller(task.plan->tile_rows, W::Shapes::rows(vectors));
         PanelPrefetch<Storage> next(ahead, I, vectors * V, count, most);
         balanced_tiles(count, most, vectors, [&](Index first, Index n) {
           const PrefetchOf<W> fetched = next.take();
@@ -117,7 +117,7 @@ struct Projection {
 
   // The same for a single row, several panels at once: a step by itself, as when streaming.
   void project_row(const typename W::Row *x) {
-    if (packed.groups() != 1) {
+    if (packed.groups != 1) {
       for (Index panel = first_panel; panel < last_panel; ++panel) {
         project(panel, x, 1, panel_at(panel));
       }
@@ -176,7 +176,7 @@ struct Projection {
   void look_up(Index panel, Index count, T *to) {
     const Index stride = width(panel);
     const int unit_vectors = grid.vectors_of(panel);
-    for (int g = 0; g < packed.groups(); ++g) {
+    for (int g = 0; g < packed.groups; ++g) {
       const Index skip = packed.group_at(g) * unit_vectors * V;
       const int vectors = (packed.group_at(g + 1) - packed.group_at(g)) * unit_vectors;
       const T *bias = bias_of(panel) + skip;
