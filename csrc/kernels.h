@@ -118,8 +118,8 @@ struct ForwardTask {
   const RowView<const T> *inputs;  // (cell->input_count)
   RowView<T> out;                  // h_t, (…, projected_size)
   RowView<T> copy;                 // h_t once more, or null
-  // Of every state, (batch, its size) in the caller's order; initial ones may be null for zeros, and final ones may take
-  // their place in memory.
+  // Of every state, (batch, its size) in the caller's order; initial ones may be null for zeros, and final ones may
+  // take their place in memory.
   const T *initial[kMaxStates];
   T *final[kMaxStates];
   bool taped;

@@ -130,7 +130,7 @@ def grown(steps):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_steps_do_not_grow_memory():
-    assert grown(100_000) <= 16 << 10
+    assert grown(40_000) <= 16 << 10
 
 
 @pytest.mark.exhaustive

@@ -1,5 +1,5 @@
-// The class of streams from Python. It is made with CPython's own functions, as a step of a small model is 0.5 µs and a
-// call by way of pybind11 would add half of that.
+// The class of streams from Python. It is made with CPython's own functions: a step of a Linear of 8 takes 0.16 µs so,
+// an array for y included, where a call of the layer takes 0.76.
 #include <pybind11/pybind11.h>
 #include <structmember.h>
 
