@@ -33,8 +33,8 @@ template <bool kAhead, int C, class W, int R, int N>
 RECURRA_INLINE void multiply_narrow(const float *const (&row)[R], const typename W::Storage *panel, Index depth,
                                     PrefetchOf<W> ahead, Vec<float> (&sum)[R][N]) {
   constexpr Index V = W::kLanes, G = W::kGroup;
-  Index k = 0, next = ahead.every ? 0 : -1;
-  const auto add = [&](auto depth_of_group) __attribute__((always_inline)) {
+  Index next = ahead.every ? 0 : -1;
+  const auto add = [&](Index k, auto depth_of_group) __attribute__((always_inline)) {
     if (kAhead && k == next) {
       __builtin_prefetch(ahead.panel, 0, 2);
       ahead.panel += kLineBytes / static_cast<Index>(sizeof(typename W::Storage));
@@ -73,16 +73,16 @@ RECURRA_INLINE void multiply_narrow(const float *const (&row)[R], const typename
         }
       }
     }
-    ++k;
   };
-  for (; k + G <= depth; panel += C * V * G) {
-    add(std::integral_constant<int, 0>());
+  Index group = 0;
+  for (; group + G <= depth; group += G, panel += C * V * G) {
+    add(group, std::integral_constant<int, 0>());
     if constexpr (G == 2) {
-      add(std::integral_constant<int, 1>());
+      add(group + 1, std::integral_constant<int, 1>());
     }
   }
-  if (k < depth) {
-    add(std::integral_constant<int, 0>());
+  if (group < depth) {
+    add(group, std::integral_constant<int, 0>());
   }
 }
 

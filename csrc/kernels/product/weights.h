@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/arena.h"
+#include "kernels/integers.h"
 #include "kernels/product/tile_shapes.h"
 
 namespace recurra {
@@ -68,10 +69,10 @@ struct Bfloat16Weights {
   static constexpr bool kNarrow = true, kIntegers = false;
   static constexpr Index kGroup = 2;
   // With 16 registers, 12 sums and three columns that are shifted out of pairs had some sums on the stack, and a
-  // product took one and a half times as long; six rows in two passes take as long as float32's.
+  // product took one and a half times as long; five rows in two passes take as long as float32's.
   struct Shapes {
     static constexpr int rows(int vectors) {
-      return kTwoPasses && vectors == 3 ? 3 : kTwoPasses && vectors == kPanelVectors ? 6 : tile_rows(vectors);
+      return !kTwoPasses || vectors == 1 ? tile_rows(vectors) : vectors == 3 ? 3 : 5;
     }
     static constexpr int pass(int rows, int vectors) {
       return kTwoPasses && rows > 2 && vectors == kPanelVectors ? vectors / 2 : vectors;
