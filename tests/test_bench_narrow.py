@@ -28,6 +28,14 @@ PROTOCOL = Path(__file__).parents[1] / "benchmarks" / "README.md"
 QUICK = ["--hidden", "5", "--rounds", "1", "--milliseconds", "0.01"]
 
 
+@pytest.fixture(autouse=True)
+def _threads():
+    """recurra's contestants set the number for the whole process."""
+    threads = recurra.get_num_threads()
+    yield
+    recurra.set_num_threads(threads)
+
+
 def silent(_):
     """Progress that nobody sees."""
 

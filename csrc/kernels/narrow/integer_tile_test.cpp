@@ -42,8 +42,8 @@ void check(Random &random, const TileRows &tile, const WeightPanel &panel, Index
       const Index to_stride = in_place ? from_stride : width + random.integer(0, 5);
       const GuardedArray<float> other((count - 1) * to_stride + width, random.guard());
       float *to = in_place ? from.data() : other.data();
-      integer_tile_for(count, panel.vectors)(from.data(), from_stride, tile.rows.data(), panel.packed.data(),
-                                                    first, depth, to, to_stride, ahead);
+      integer_tile_for(count, panel.vectors)(from.data(), from_stride, tile.rows.data(), panel.packed.data(), first,
+                                             depth, to, to_stride, ahead);
       bool same = true, beside = true;
       for (int r = 0; r < count; ++r) {
         const Quantisation &row = tile.expected[static_cast<std::size_t>(r)];
