@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import importlib.util
-import statistics
 import sys
 import time
 import types
@@ -110,18 +109,20 @@ def versions(make):
 
 
 def in_turns(calls, turns):
-    """The median seconds of each call; each turn calls all of them, so that a busy moment hits them alike."""
+    """The seconds (calls, turns) of calls without arguments; each turn calls all, as moments are busy."""
     seconds = [[] for _ in calls]
     for _ in range(turns):
         for call, row in zip(calls, seconds, strict=True):
             start = time.perf_counter()
             call()
             row.append(time.perf_counter() - start)
-    return [statistics.median(row) for row in seconds]
+    return np.array(seconds)
 
 
 def race(title, models, answer, difference, outcome, turns):
     """Prints how large each model is, how far off, how fast beside the first one, and what comes of its answer.
+
+    Times are medians; "at best" compares the fastest turn of each.
 
     Args:
         title: a line above the table.
@@ -134,7 +135,8 @@ def race(title, models, answer, difference, outcome, turns):
     own, *_ = models.values()
     answers = [answer(model) for model in models.values()]
     seconds = in_turns([partial(answer, model) for model in models.values()], turns)
-    print(f"{title}\n{'':28}{'bytes':>12}{'difference':>12}{'ms':>10}{'faster':>9}  outcome")
-    for (name, model), each, taken in zip(models.items(), answers, seconds, strict=True):
-        speed = f"{1e3 * taken:10.3f}{seconds[0] / taken:8.2f}x"
+    medians, fastest = np.median(seconds, axis=1), seconds.min(axis=1)
+    print(f"{title}\n{'':28}{'bytes':>12}{'difference':>12}{'ms':>10}{'faster':>9}{'at best':>9}  outcome")
+    for (name, model), each, median, least in zip(models.items(), answers, medians, fastest, strict=True):
+        speed = f"{1e3 * median:10.3f}{medians[0] / median:8.2f}x{fastest[0] / least:8.2f}x"
         print(f"{name:28}{size_of(model):12,}{difference(model, own):12.1e}{speed}  {outcome(each, answers[0])}")

@@ -2,8 +2,8 @@
 
 Every chunk of 512 samples, with 64 of the one before, is turned into four spectra of 129 frequencies. Convolutions over
 them are products with windows of spectra; where the kernels of the last two would see padding only, their weights are
-left out, so that all from the third convolution on is one `Sequential` over the chunks. What to look at: probabilities
-are those of the package to 1e-5, and the segments of speech that follow from them are the same.
+left out, so that all from the third convolution on is one `Sequential` over the chunks, in a `Stream` that keeps its
+state. What to look at: probabilities are those of the package to 1e-5, and segments of speech are the same.
 
 pip install --no-deps silero-vad; pip install onnx onnxruntime
 """
@@ -15,6 +15,8 @@ from sounds import RATE, speech
 import recurra
 
 CHUNK, CONTEXT = 512, 64  # samples that are new in a chunk, and that are read again before them
+
+NOISES = (0.003, 0.01, 0.03, 0.003, 0.001, 0.02, 0.05, 0.0003)  # of a minute of sound, where voices are 0.1 to 0.5
 
 
 def windows(x, width, stride):
@@ -60,15 +62,15 @@ class Detector:
             recurra.Sigmoid(),
         )
         if weights is not None:  # all but the Fourier transform, which is exact as it is
-            # In int8 the products would move 31 more of 458 ends of segments than the LSTM's 8, in float16 none.
-            products = "float16" if weights == "int8" else weights
-            self.first, self.second = (recurra.compress(layer, products) for layer in (self.first, self.second))
-            self.rest = recurra.Sequential(
-                *(
-                    recurra.compress(layer, weights if isinstance(layer, recurra.LSTM) else products)
-                    for layer in self.rest
-                )
-            )
+            # Of 458 ends of segments the LSTM in int8 moves 8; the products would move 35 in int8, and 1 in float16.
+            kinds = {recurra.LSTM: weights, recurra.Linear: "float16" if weights == "int8" else weights}
+
+            def narrow(layer):
+                return recurra.compress(layer, kinds[type(layer)]) if type(layer) in kinds else layer
+
+            self.first, self.second = narrow(self.first), narrow(self.second)
+            self.rest = recurra.Sequential(*map(narrow, self.rest))
+        self.stream = recurra.Stream(self.rest)
         self.reset()
 
     @property
@@ -77,7 +79,8 @@ class Detector:
 
     def reset(self):
         """Before another sound."""
-        self.state, self.last = None, np.zeros(CONTEXT, np.float32)
+        self.stream.reset()
+        self.last = np.zeros(CONTEXT, np.float32)
 
     def __call__(self, sound):
         """Whole chunks, samples (N * 512,) -> probabilities (N,), in which `reset` is the beginning."""
@@ -90,8 +93,7 @@ class Detector:
         for convolution, stride in ((self.first, 1), (self.second, 2)):
             y = convolution(windows(padded(y), 3, stride))
             np.maximum(y, 0, out=y)
-        p, self.state = self.rest.run(y.reshape(len(y), -1), self.state)  # steps are chunks
-        return p[:, 0]
+        return self.stream.many(y.reshape(len(y), -1))[:, 0]  # steps are chunks
 
 
 def segments(p, count):
@@ -147,14 +149,20 @@ def answers(detector, sound, at_once):
     return np.concatenate([detector(sound[i : i + step]) for i in range(0, len(sound), step)])
 
 
+def sound_of(seconds):
+    """Minutes of voices and noise at different loudness, filled up to whole chunks."""
+    parts = [speech(min(60, seconds - 60 * i), i, NOISES[i % len(NOISES)]) for i in range(-(-seconds // 60))]
+    sound = np.concatenate(parts)
+    return np.pad(sound, (0, -len(sound) % CHUNK))
+
+
 def main():
     options = parser(__doc__)
     options.add_argument("--seconds", type=int, default=60, help="of sound like speech")
     options = options.parse_args()
     seconds = options.seconds
     recurra.set_num_threads(1)
-    sound = speech(seconds)
-    sound = np.pad(sound, (0, -len(sound) % CHUNK))
+    sound = sound_of(seconds)
     chunks = len(sound) // CHUNK
 
     def outcome(p, own):
