@@ -38,6 +38,7 @@ class Speller:
         self.decoder = recurra.Sequential(*reader("dec"), readout)
         if weights is not None:
             self.encoder, self.decoder = (recurra.compress(part, weights) for part in (self.encoder, self.decoder))
+        self.streams = {}  # over the decoder, by how many words go on side by side
         self.size = size_of(self.encoder) + size_of(self.decoder)
 
     def heard(self, words):
@@ -51,15 +52,17 @@ class Speller:
 
     def scores(self, words):
         """Of all phonemes (steps, words, 74), and which the decoder took (steps, words)."""
-        state, said, scores = self.heard(words), np.full((1, len(words)), START), []
-        unfinished = np.ones(len(words), bool)
-        taken = []
+        if len(words) not in self.streams:
+            self.streams[len(words)] = recurra.Stream(self.decoder, batch=len(words))
+        stream = self.streams[len(words)]
+        stream.state = self.heard(words)
+        said, unfinished = np.full(len(words), START), np.ones(len(words), bool)
+        scores, taken = [], []
         while unfinished.any() and len(taken) < MOST:
-            y, state = self.decoder.run(said, state)  # one step of all words
-            said = y.argmax(-1)
-            unfinished &= said[0] != END
-            scores.append(y[0])
-            taken.append(said[0])
+            scores.append(stream(said))  # one step of all words
+            said = scores[-1].argmax(-1)
+            unfinished &= said != END
+            taken.append(said)
         return np.array(scores), np.array(taken)
 
     def __call__(self, words):

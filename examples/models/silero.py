@@ -2,8 +2,8 @@
 
 Every chunk of 512 samples, with 64 of the one before, is turned into four spectra of 129 frequencies. Convolutions over
 them are products with windows of spectra; where the kernels of the last two would see padding only, their weights are
-left out, so that all from the third convolution on is one `Sequential` over the chunks. What to look at: probabilities
-are those of the package to 1e-5, and the segments of speech that follow from them are the same.
+left out, so that all from the third convolution on is one `Sequential` over the chunks, in a `Stream` that keeps its
+state. What to look at: probabilities are those of the package to 1e-5, and segments of speech are the same.
 
 pip install --no-deps silero-vad; pip install onnx onnxruntime
 """
@@ -70,6 +70,7 @@ class Detector:
 
             self.first, self.second = narrow(self.first), narrow(self.second)
             self.rest = recurra.Sequential(*map(narrow, self.rest))
+        self.stream = recurra.Stream(self.rest)
         self.reset()
 
     @property
@@ -78,7 +79,8 @@ class Detector:
 
     def reset(self):
         """Before another sound."""
-        self.state, self.last = None, np.zeros(CONTEXT, np.float32)
+        self.stream.reset()
+        self.last = np.zeros(CONTEXT, np.float32)
 
     def __call__(self, sound):
         """Whole chunks, samples (N * 512,) -> probabilities (N,), in which `reset` is the beginning."""
@@ -91,8 +93,7 @@ class Detector:
         for convolution, stride in ((self.first, 1), (self.second, 2)):
             y = convolution(windows(padded(y), 3, stride))
             np.maximum(y, 0, out=y)
-        p, self.state = self.rest.run(y.reshape(len(y), -1), self.state)  # steps are chunks
-        return p[:, 0]
+        return self.stream.many(y.reshape(len(y), -1))[:, 0]  # steps are chunks
 
 
 def segments(p, count):
