@@ -26,7 +26,7 @@ TEST_CASE_TEMPLATE("weights: all numbers of 16 bits are widened exactly", W, Bfl
     const GuardedArray<std::uint16_t> halves(V);
     for (Index i = 0; i < V; ++i) halves[i] = static_cast<std::uint16_t>(first + i);
     float values[V];
-    W::load(halves.data()).store(values);
+    W::widened(halves.data()).store(values);
     for (Index i = 0; i < V; ++i) {
       const float expected = scalar<W>(halves[i]);
       same = same && (expected == expected ? same_bits(values[i], expected) : values[i] != values[i]);
@@ -44,11 +44,14 @@ TEST_CASE_TEMPLATE("weights: products with narrow panels are those with the wide
       CAPTURE(vectors);
       CAPTURE(depth);
       const Index width = vectors * V, panels = 2;
-      const GuardedArray<std::uint16_t> narrow(panels * depth * width), next(64);
-      const GuardedArray<float> wide(narrow.size()), fetched(64);
-      for (Index i = 0; i < narrow.size(); ++i) {
-        narrow[i] = static_cast<std::uint16_t>(random.integer(0, 0x3fff) | random.integer(0, 1) << 15);
-        wide[i] = scalar<W>(narrow[i]);
+      const Index stride = W::panel_size(depth, vectors);
+      const GuardedArray<std::uint16_t> narrow(panels * stride), next(64);
+      const GuardedArray<float> wide(panels * depth * width);
+      for (Index i = 0; i < wide.size(); ++i) {
+        const Index row = i / width, at = W::weight_at(row % depth, i % width, width);
+        std::uint16_t &half = narrow[row / depth * stride + at];
+        half = static_cast<std::uint16_t>(random.integer(0, 0x3fff) | random.integer(0, 1) << 15);
+        wide[i] = scalar<W>(half);
       }
       const Index rows = random.integer(1, W::Shapes::rows(vectors));
       const auto values = random.array<float>(rows * depth), from = random.array<float>(panels * width);
@@ -67,8 +70,7 @@ TEST_CASE_TEMPLATE("weights: products with narrow panels are those with the wide
         CHECK(same_bits(to.data(), expected.data(), rows * width));
       }
       const GuardedArray<float> sums(panels * width), expected_sums(panels * width);
-      row_product(row[0],
-                  Panels<float, W>{panels, vectors, 0, narrow.data(), nullptr, depth * width, depth, nullptr, false},
+      row_product(row[0], Panels<float, W>{panels, vectors, 0, narrow.data(), nullptr, stride, depth, nullptr, false},
                   from.data(), width, from.data(), sums.data());
       row_product(row[0], Panels<float>{panels, vectors, 0, wide.data(), nullptr, depth * width, depth, nullptr, false},
                   from.data(), width, from.data(), expected_sums.data());
