@@ -267,7 +267,8 @@ void register_stream(py::module_ &module) {
                          {Py_tp_members, members},
                          {0, nullptr}};
   PyType_Spec spec{"recurra._core.Stream", sizeof(StreamInstance), 0,
-                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE, slots};
+                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE,
+                   slots};
   py::object type = py::reinterpret_steal<py::object>(PyType_FromSpec(&spec));
   if (!type) throw py::error_already_set();
   stream_type() = reinterpret_cast<PyTypeObject *>(type.inc_ref().ptr());

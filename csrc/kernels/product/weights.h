@@ -5,7 +5,6 @@
 
 #include "kernels/arena.h"
 #include "kernels/integers.h"
-#include "kernels/integers.h"
 #include "kernels/product/tile_shapes.h"
 
 namespace recurra {
