@@ -1,6 +1,7 @@
 """`export_c` refuses what can't be a header by the argument's or member's name, and leaves files as they were."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -153,6 +154,42 @@ def test_weights_must_be_finite(value, name, tmp_path):
     with refused(ValueError, "layer '0'"):
         export(recurra.Sequential(layer), tmp_path / "a.h")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("bits", [0x7FC0, 0xFF80])
+def test_narrow_weights_must_be_finite(bits, tmp_path):
+    """The bits of bfloat16 are integers to NumPy."""
+    narrow = recurra.compress(GRU, "bfloat16")
+    state = narrow.state_dict()
+    state["weight_hh_l0"][1, 2] = bits
+    narrow.load_state_dict(state)
+    with refused(ValueError, "model", form=": expected finite numbers in weight_hh_l0, got"):
+        export(narrow, tmp_path / "a.h")
+    assert not list(tmp_path.iterdir())
+
+
+class Text(str):
+    """A text that is written otherwise."""
+
+    __slots__ = ()
+
+    def upper(self):
+        return "1 /*"
+
+    def __format__(self, _):
+        return "2 /*"
+
+    def __str__(self):
+        return "3 /*"
+
+
+def test_a_name_is_taken_as_plain_text_and_defines_no_standard_macro(tmp_path):
+    export(GRU, tmp_path / "a.h", name=Text("fp_fast"))
+    export(GRU, tmp_path / "b.h", name="fp_fast")
+    text = (tmp_path / "a.h").read_text()
+    assert text == (tmp_path / "b.h").read_text()
+    assert "FP_FAST_MULTIPLY_ADD" in text
+    assert not re.search(r"\bFP_FAST_FMA[FL]?\b", text)
 
 
 def test_names_of_formulas_that_c_does_not_have(tmp_path):

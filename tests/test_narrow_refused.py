@@ -178,3 +178,100 @@ def test_a_float64_call_is_refused():
         narrow(floats(5, 3).astype(np.float64))
     with refused(TypeError, "x"):
         recurra.compress(recurra.Sequential(recurra.Linear(3, 4, seed=0), recurra.Tanh()))(np.zeros((2, 3)))
+
+
+def test_weights_are_plain_text():
+    class Text(str):
+        """It is equal to everything."""
+
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, _):
+            return True
+
+    narrow = recurra.compress(recurra.Sequential(recurra.Linear(3, 4, seed=0)), Text("bfloat16"))
+    assert type(narrow.weights) is type(narrow[0].weights) is str
+    assert narrow[0].state_dict()["weight"].dtype == np.uint16
+    with refused(ValueError, "weights"):
+        NarrowLinear(recurra.Linear(3, 4, seed=0), Text("int4"))
+    with refused(ValueError, "weights"):
+        recurra.narrow.NarrowSequential(recurra.Tanh(), weights="int4")
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "changes"),
+    [
+        (ValueError, "weights", {"_weights": "int4"}),
+        (TypeError, "weights", {"_weights": None}),
+        (TypeError, "_kind", {"_kind": int}),
+        (TypeError, "_kind", {"_kind": recurra.Linear}),
+        (TypeError, "_kind", {"_kind": "GRU"}),
+        (TypeError, "_narrow", {"_narrow": [1]}),
+        (ValueError, "arrays", {"_narrow": {}}),
+        (TypeError, r"_narrow\['bias_ih_l0'\]", {"_narrow": {"bias_ih_l0": None}}),
+        (TypeError, "_made_with", {"_made_with": None}),
+        (ValueError, "_made_with", {"_made_with": {"hidden_size": 4}}),
+        (ValueError, "num_layers", {"num_layers": 2**40}),
+        (ValueError, "hidden_size", {"hidden_size": -1}),
+        (TypeError, "input_size", {"input_size": "3"}),
+        (TypeError, "bias", {"bias": 2}),
+        (TypeError, "tokens", {"tokens": "yes"}),
+        (ValueError, "proj_size", {"proj_size": 10**30}),
+        (ValueError, "dtype", {"dtype": np.dtype(np.float64)}),
+    ],
+)
+def test_a_pickle_that_was_changed(error, name, changes):
+    layer = recurra.compress(recurra.LSTM(3, 4, proj_size=2, seed=0))
+    state = layer.__getstate__()
+    options = {key: value for key, value in changes.items() if not key.startswith("_")}
+    changed = state | {"_made_with": state["_made_with"] | options} | (changes if not options else {})
+    with refused(error, name):
+        object.__new__(NarrowRecurrent).__setstate__(changed)
+    for one in state.keys() & {"_kind", "_made_with", "_weights", "_narrow"}:
+        with refused(ValueError, "state"):
+            object.__new__(NarrowRecurrent).__setstate__({key: state[key] for key in state if key != one})
+
+
+def test_compare_refuses_what_it_would_ignore():
+    linear, gru = recurra.Linear(3, 2, seed=0), recurra.GRU(3, 4, seed=0)
+    x, chain = floats(5, 2, 3), recurra.Sequential(recurra.Linear(3, 2, seed=0))
+
+    def compare(model, x=x, **options):
+        recurra.compare(model, recurra.compress(model), x, **options)
+
+    for model in (linear, chain, recurra.Sequential(gru), recurra.Residual(recurra.GRU(3, 3, seed=0))):
+        with refused(ValueError, "inputs"):
+            compare(model, inputs={"noise": x})
+        for wrong in ("ab", object(), 5, [1, 2], np.ones(2), np.ma.array([1, 2])):
+            with refused(TypeError, "lengths"):
+                compare(model, lengths=wrong)
+            with refused(TypeError, "resets"):
+                compare(model, resets=wrong)
+        for wrong in (np.array([1, 6]), np.array([1, 2, 3]), np.ones((2, 1), int), np.array(3)):
+            with refused(ValueError, "lengths"):
+                compare(model, lengths=wrong)
+        with refused(ValueError, "resets"):
+            compare(model, resets=np.zeros((2, 5), bool))
+    with refused(ValueError, "state", form=": expected None, as Linear has no states, got 'junk'"):
+        compare(linear, state="junk")
+    with refused(TypeError, "state"):
+        compare(chain, state="junk")
+    with refused(ValueError, "lengths"):
+        compare(linear, x[0], lengths=np.array([1, 2]))
+    deep = recurra.GRU(3, 4, num_layers=2, seed=0)
+    for model, other in ((gru, deep), (deep, gru)):
+        with refused(ValueError, "narrow", form=": expected a GRU with num_layers=., got one with num_layers=."):
+            recurra.compare(model, recurra.compress(other), x)
+
+
+def test_final_states_are_compared_whole():
+    """Also where they have as many layers and directions as x has steps."""
+    model = recurra.LSTM(3, 4, bidirectional=True, seed=0)
+    narrow = recurra.compress(model, "bfloat16")
+    x, lengths = floats(2, 3, 3), np.array([0, 1, 2])
+    row = recurra.compare(model, narrow, x, lengths=lengths).rows[1]
+    ours, theirs = (layer(x, lengths=lengths)[1][1].astype(np.float64) for layer in (model, narrow))
+    np.testing.assert_allclose(
+        row[2:], (np.abs(theirs - ours).max(), np.sqrt(np.mean((theirs - ours) ** 2)), np.sqrt(np.mean(ours**2)))
+    )

@@ -172,12 +172,25 @@ def test_wrong_states(batch):
 
 def test_wrong_rows():
     stream = made(3)
-    for wrong in (3, -1, [0, 3], np.array([0, -1]), np.array([True]), np.ones((1, 3), bool)):
+    for wrong in (3, -1, 10**30, [10**30], [0, 3], np.array([0, -1]), np.array([True]), np.ones((1, 3), bool)):
         with Watch(stream, ValueError, "rows"):
             stream.reset(wrong)
     for wrong in (0.0, "a", [0.0], [True, False, True], np.zeros(2), [None]):
         with Watch(stream, TypeError, "rows"):
             stream.reset(wrong)
+    for wrong in (np.ma.array([True, True, False], mask=[True, False, False]), np.ma.array([0, 1])):
+        with Watch(stream, TypeError, "rows"):
+            stream.reset(wrong)
+    with Watch(stream, TypeError, "rows"):
+        stream.reset(np.zeros(3).view(Pretender))
+    stream.reset(np.array([False, True, False]).view(Pretender))
+
+
+class Pretender(np.ndarray):
+    """It says of itself what isn't so."""
+
+    dtype = property(lambda _: np.dtype(bool))
+    shape = property(lambda _: (7,))
 
 
 def test_what_can_not_be_a_stream():

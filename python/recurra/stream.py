@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._checks import check_index, check_size, shown
+from ._checks import check_index, check_size, plain_array, shown
 from ._tapes import versions_of
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
@@ -82,6 +82,8 @@ class Stream(_core.Stream):
 
     def reset(self, rows: Sequence[int] | Array | None = None) -> None:
         """Begins anew, from zeros or the learned states: all sequences, or some, by numbers or a mask (batch,)."""
+        if isinstance(rows, np.ndarray):
+            rows = plain_array("rows", rows, "biu", "integers, or a mask of bool", "int64")
         if rows is not None and (not isinstance(rows, np.ndarray) or rows.dtype.kind == "b"):
             rows = _numbers(rows, self.batch)
         self._reset(rows)
@@ -202,5 +204,12 @@ def _numbers(rows: Any, batch: int) -> Array:
             raise ValueError(f"rows: expected a mask (batch,) = ({batch},), got {rows.shape}")
         return np.flatnonzero(rows)
     if not isinstance(rows, (list, tuple, range)):
-        return np.array([check_index("rows", rows, "numbers of rows, or a mask")])
-    return np.array([check_index("rows", row, "numbers of rows") for row in rows], np.int64)
+        return np.array([_number(rows, batch, "numbers of rows, or a mask")])
+    return np.array([_number(row, batch, "numbers of rows") for row in rows], np.int64)
+
+
+def _number(row: object, batch: int, what: str) -> int:
+    number = check_index("rows", row, what)
+    if not 0 <= number < batch:
+        raise ValueError(f"rows: expected rows in 0..{batch - 1}, got {shown(row)}")
+    return number

@@ -31,10 +31,10 @@ def polynomial(x: str, square: str, coefficients: tuple[str, ...]) -> str:
     def chain(terms: tuple[str, ...]) -> str:
         text = terms[-1]
         for term in reversed(terms[:-1]):
-            text = f"%%_FMA({square}, {text}, {term})"
+            text = f"%%_MULTIPLY_ADD({square}, {text}, {term})"
         return text
 
-    return f"%%_FMA({x}, {chain(coefficients[1::2])}, {chain(coefficients[::2])})"
+    return f"%%_MULTIPLY_ADD({x}, {chain(coefficients[1::2])}, {chain(coefficients[::2])})"
 
 
 def decimal(text: str) -> str:
@@ -71,13 +71,13 @@ typedef struct {{ float scale, fall; }} %_exponential;
 static inline %_exponential %_exponential_of(float x, float shift)
 {{
   const float rounder = 0x1.8p+23 + 127.0f + shift;
-  const float rounded = %%_FMA(x, -0x1.715476p+0, rounder);
+  const float rounded = %%_MULTIPLY_ADD(x, -0x1.715476p+0, rounder);
   const float n = rounded - rounder;
-  const float r = %%_FMA(n, 0x1.7f7d1cp-20, %%_FMA(n, 0x1.62e4p-1, x));
+  const float r = %%_MULTIPLY_ADD(n, 0x1.7f7d1cp-20, %%_MULTIPLY_ADD(n, 0x1.62e4p-1, x));
   const float square = r * r;
   %_exponential e;
   e.scale = %_of_bits(%_bits(rounded) << 23);
-  e.fall = %%_FMA(square, {polynomial("r", "square", EXP)}, r);
+  e.fall = %%_MULTIPLY_ADD(square, {polynomial("r", "square", EXP)}, r);
   return e;
 }}
 """,
@@ -91,7 +91,7 @@ static inline float %_sigmoid(float x)
   const float within = x < -104.0f ? -104.0f : x > 32.0f ? 32.0f : x;
   const %_exponential e = %_exponential_of(within, -24.0f);
   const float one = e.scale + 0x1.0p-24;
-  return 0x1.0p-24 / %%_FMA(-e.scale, e.fall, one);
+  return 0x1.0p-24 / %%_MULTIPLY_ADD(-e.scale, e.fall, one);
 }
 """,
         ("exponential",),
@@ -105,7 +105,7 @@ static inline float %_tanh(float x)
   const float size = %_of_bits(%_bits(x) & 0x7fffffffu), twice = size + size;
   const %_exponential e = %_exponential_of(twice > 20.0f ? 20.0f : twice, 0.0f);
   const float less = 1.0f - e.scale, more = 1.0f + e.scale;
-  const float result = %%_FMA(e.scale, e.fall, less) / %%_FMA(-e.scale, e.fall, more);
+  const float result = %%_MULTIPLY_ADD(e.scale, e.fall, less) / %%_MULTIPLY_ADD(-e.scale, e.fall, more);
   return %_of_bits(%_bits(result) | sign);
 }
 """,

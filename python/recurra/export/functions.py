@@ -27,9 +27,9 @@ typedef struct {{ float power, r, square, curve; }} %_reduced;
 static inline %_reduced %_reduced_of(float x, float shift)
 {{
   const float rounder = 0x1.8p+23 + shift;
-  const float rounded = %%_FMA(x, -0x1.715476p+0, rounder);
+  const float rounded = %%_MULTIPLY_ADD(x, -0x1.715476p+0, rounder);
   const float n = rounded - rounder;
-  const float r = %%_FMA(n, 0x1.7f7d1cp-20, %%_FMA(n, 0x1.62e4p-1, x));
+  const float r = %%_MULTIPLY_ADD(n, 0x1.7f7d1cp-20, %%_MULTIPLY_ADD(n, 0x1.62e4p-1, x));
   const float square = r * r;
   %_reduced e;
   e.power = %_of_bits(%_bits(rounded) << 23);
@@ -47,7 +47,7 @@ static inline %_reduced %_reduced_of(float x, float shift)
 static inline float %_exp(float x)
 {
   const %_reduced e = %_reduced_of(-x, 0.0f);
-  const float rest = 1.0f - %%_FMA(e.square, e.curve, e.r);
+  const float rest = 1.0f - %%_MULTIPLY_ADD(e.square, e.curve, e.r);
   if (x < -0x1.5d589ep+6) return 0.0f;
   if (x < 0x1.62e430p+6) return %_of_bits(%_bits(rest) + %_bits(e.power));
   return x + %_of_bits(0x7f800000u);
@@ -63,7 +63,7 @@ static inline float %_expm1(float x)
   const float other = -x, within = other < -89.0f ? -89.0f : other > 30.0f ? 30.0f : other;
   const %_reduced e = %_reduced_of(within, 126.0f);
   const float most = e.power - 0.5f, curved = e.square * e.curve;
-  const float half = %%_FMA(-e.power, curved, %%_FMA(-e.power, e.r, most));
+  const float half = %%_MULTIPLY_ADD(-e.power, curved, %%_MULTIPLY_ADD(-e.power, e.r, most));
   return x < 0x1.0p-30 && x > -0x1.0p-30 ? x : half + half;
 }
 """,
@@ -90,10 +90,10 @@ static inline float %_logarithm(float whole, float power, float fraction)
   const float s = fraction / (2.0f + fraction), square = s * s, fourth = square * square;
   const float curve = {polynomial("square", "fourth", ATANH)};
   const float low = power * 0x1.7f7d1cp-20;
-  const float correction = %%_FMA(-s, %%_FMA(-square, curve, fraction), low);
+  const float correction = %%_MULTIPLY_ADD(-s, %%_MULTIPLY_ADD(-square, curve, fraction), low);
   const float rest = fraction + correction;
   if (whole < 0x1.0p-126) return %_of_bits(whole < 0.0f ? 0x7fc00000u : 0xff800000u);
-  return whole < %_of_bits(0x7f800000u) ? %%_FMA(power, 0x1.62e4p-1, rest) : whole;
+  return whole < %_of_bits(0x7f800000u) ? %%_MULTIPLY_ADD(power, 0x1.62e4p-1, rest) : whole;
 }}
 """,
         ("bits", "of_bits"),
@@ -115,7 +115,7 @@ static inline float %_log1p(float x)
 {
   const float sum = 1.0f + x, back = sum - 1.0f, lost = x - back;
   const %_split s = %_split_of(sum);
-  const float whole = sum < 0x1.0p+30 ? %%_FMA(lost, s.inverse, s.fraction) : s.fraction;
+  const float whole = sum < 0x1.0p+30 ? %%_MULTIPLY_ADD(lost, s.inverse, s.fraction) : s.fraction;
   return %_of_bits(%_bits(%_logarithm(sum, s.power, whole)) | (%_bits(x) & 0x80000000u));
 }
 """,
@@ -128,7 +128,7 @@ typedef struct {{ float angle; uint32_t quarters; }} %_turned;
 
 static inline %_turned %_turned_of(float size)
 {{
-  const float rounded = %%_FMA(size, 0x1.45f306p-1, 0x1.8p+23), n = rounded - 0x1.8p+23;
+  const float rounded = %%_MULTIPLY_ADD(size, 0x1.45f306p-1, 0x1.8p+23), n = rounded - 0x1.8p+23;
   float angle = fmaf(-n, 0x1.921fb6p+0, size);
   %_turned t;
   angle = fmaf(-n, -0x1.777a5cp-25, angle);
@@ -142,8 +142,9 @@ static inline %_turned %_turned_of(float size)
 static inline float %_sine_of(float angle, uint32_t quarters)
 {{
   const float square = angle * angle, fourth = square * square, cube = angle * square;
-  const float sine = %%_FMA(cube, {polynomial("square", "fourth", SINE)}, angle);
-  const float cosine = %%_FMA(fourth, {polynomial("square", "fourth", COSINE)}, %%_FMA(square, -0.5f, 1.0f));
+  const float sine = %%_MULTIPLY_ADD(cube, {polynomial("square", "fourth", SINE)}, angle);
+  const float most = %%_MULTIPLY_ADD(square, -0.5f, 1.0f);
+  const float cosine = %%_MULTIPLY_ADD(fourth, {polynomial("square", "fourth", COSINE)}, most);
   return %_of_bits(%_bits(quarters & 1u ? cosine : sine) ^ ((quarters & 2u) << 30));
 }}
 """,
@@ -179,8 +180,8 @@ static inline float %_erf(float x)
   const float within = size > 4.0f ? 4.0f : size, second = within * within;
   const %_exponential e = %_exponential_of({polynomial("within", "second", ERF_FAR)}, 0.0f);
   const float less = 1.0f - e.scale;
-  const float inner = %%_FMA(size, {polynomial("square", "fourth", ERF_NEAR)}, size);
-  const float result = size < 0.8f ? inner : %%_FMA(e.scale, e.fall, less);
+  const float inner = %%_MULTIPLY_ADD(size, {polynomial("square", "fourth", ERF_NEAR)}, size);
+  const float result = size < 0.8f ? inner : %%_MULTIPLY_ADD(e.scale, e.fall, less);
   return %_of_bits(%_bits(result) | (%_bits(x) & 0x80000000u));
 }}
 """,
@@ -229,12 +230,12 @@ static inline void %_normalise(const float *x, int count, float eps, const float
   mean /= (float)count;
   for (i = 0; i < count; ++i) {
     const float apart = x[i] - mean;
-    variance = %%_FMA(apart, apart, variance);
+    variance = %%_MULTIPLY_ADD(apart, apart, variance);
   }
   factor = 1.0f / sqrtf(variance / (float)count + eps);
   for (i = 0; i < count; ++i) {
     const float centred = (x[i] - mean) * factor;
-    y[i] = %%_FMA(centred, weight[i], bias[i]);
+    y[i] = %%_MULTIPLY_ADD(centred, weight[i], bias[i]);
   }
 }
 """,

@@ -10,6 +10,7 @@ import recurra
 from recurra._checks import shown
 from recurra.module import kind_of_layer
 from recurra.narrow import NarrowEmbedding, NarrowLinear, NarrowRecurrent, NarrowSequential
+from recurra.narrow.rounding import widened
 from recurra.recurrent import Recurrent, is_layer_type
 
 from .layers import NOTHING, WRITERS
@@ -56,7 +57,8 @@ def _checked(label: str, where: str, layer: Any) -> Member:
     for name, value in layer.state_dict().items():
         if value.dtype == np.float64:
             raise ValueError(f"{where}: expected float32, got float64; load its parameters into one of float32")
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+        numbers = widened(value) if value.dtype == np.uint16 else value
+        if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
             raise ValueError(f"{where}: expected finite numbers in {name}, got infinity or NaN")
     return Member(label, kind, layer)
 

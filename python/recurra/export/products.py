@@ -81,7 +81,7 @@ def _floating(kind: str) -> dict[str, Function]:
     """Products with a matrix of floating-point numbers."""
     width, of, widened = PANEL[kind], TYPES[kind], WIDENED[kind].format
     start = ",\n          ".join(f"s{i} = y[{i}], s{i + 1} = y[{i + 1}]" for i in range(0, width, 2))
-    sums = "\n".join(f"      s{i} = %%_FMA({widened(f'w[{i}]')}, v, s{i});" for i in range(width))
+    sums = "\n".join(f"      s{i} = %%_MULTIPLY_ADD({widened(f'w[{i}]')}, v, s{i});" for i in range(width))
     end = "\n".join(f"    y[{i}] = s{i};" for i in range(width))
     multiply = f"""
 /* y += W x */
@@ -98,7 +98,7 @@ static inline void %_multiply_{kind}(const {of} *w, int rows, int depth, const f
   }}
   for (; rows > 0; --rows, ++y, w += depth) {{
     float s = y[0];
-    for (k = 0; k < depth; ++k) s = %%_FMA({widened("w[k]")}, x[k], s);
+    for (k = 0; k < depth; ++k) s = %%_MULTIPLY_ADD({widened("w[k]")}, x[k], s);
     y[0] = s;
   }}
 }}
@@ -137,15 +137,15 @@ static inline void %_multiply_int8{ending}(const int8_t *w, const float *scales,
     for (k = 0; k < depth; k += 2, w += 8) {{
 {step}
     }}
-    y[0] = %%_FMA((float)s0, scales[0] * scale, y[0]);
-    y[1] = %%_FMA((float)s1, scales[1] * scale, y[1]);
-    y[2] = %%_FMA((float)s2, scales[2] * scale, y[2]);
-    y[3] = %%_FMA((float)s3, scales[3] * scale, y[3]);
+    y[0] = %%_MULTIPLY_ADD((float)s0, scales[0] * scale, y[0]);
+    y[1] = %%_MULTIPLY_ADD((float)s1, scales[1] * scale, y[1]);
+    y[2] = %%_MULTIPLY_ADD((float)s2, scales[2] * scale, y[2]);
+    y[3] = %%_MULTIPLY_ADD((float)s3, scales[3] * scale, y[3]);
   }}
   for (; rows > 0; --rows, ++y, ++scales, w += depth) {{
     {of} s = 0;
     for (k = 0; k < depth; ++k) s += ({of})w[k] * q[k];
-    y[0] = %%_FMA((float)s, scales[0] * scale, y[0]);
+    y[0] = %%_MULTIPLY_ADD((float)s, scales[0] * scale, y[0]);
   }}
 }}
 """
@@ -198,7 +198,7 @@ static inline void %_add_int8(const int8_t *w, const float *scales, int rows, fl
   int row;
   for (row = 0; row < rows; ++row) {
     const float sum = (float)(2047 * w[row]);
-    y[row] = %%_FMA(sum, scales[row] * (1.0f / 2047.0f), y[row]);
+    y[row] = %%_MULTIPLY_ADD(sum, scales[row] * (1.0f / 2047.0f), y[row]);
   }
 }
 """),

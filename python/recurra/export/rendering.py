@@ -26,9 +26,9 @@ BEGINNING = """\
 
 /* a b + c, rounded once where the machine can */
 #if defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-#define %%_FMA(a, b, c) __builtin_fmaf((a), (b), (c))
+#define %%_MULTIPLY_ADD(a, b, c) __builtin_fmaf((a), (b), (c))
 #else
-#define %%_FMA(a, b, c) ((a) * (b) + (c))
+#define %%_MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #endif
 """
 
@@ -58,7 +58,7 @@ def render(header: Header, name: str, model: Any, tokens: int | None, features: 
             *header.layers,
             _reset(header),
             _step(header, tokens),
-            "#undef %%_FMA\n" + "#undef %%_DSP\n" * ("dsp" in _ordered(header.used)) + "\n#endif\n",
+            "#undef %%_MULTIPLY_ADD\n" + "#undef %%_DSP\n" * ("dsp" in _ordered(header.used)) + "\n#endif\n",
         ]
     )
     return text.replace("%%_", f"{name.upper()}_").replace("%_", f"{name}_")

@@ -24,6 +24,7 @@ def checked_name(name: object) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"name: expected a C identifier, got {shown(name)}")
+    name = str.__str__(name)  # of a subclass, which may be written otherwise, the text itself
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or "__" in name + "_" or len(name) > LONGEST_NAME:
         raise ValueError(
             f"name: expected a C identifier of at most {LONGEST_NAME} letters, digits and single underscores within, "

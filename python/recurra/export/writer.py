@@ -39,7 +39,7 @@ def export_c(model: Any, path: str | os.PathLike[str], name: str = "model") -> N
         OSError: the file can't be written; what was there still is.
     """
     target, mode = checked_target("path", path)
-    checked_name(name)
+    name = checked_name(name)
     members = checked_members(model)
     tokens, features = input_of(members)
     header = Header()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
-from recurra._checks import shown
+from recurra._checks import check_dtype, check_flag, check_index, check_size, check_tokens, shown
 from recurra.composite import check_arrays
 from recurra.formula.operations import Role
 from recurra.module import Module, loadable
-from recurra.recurrent import WithFormula
+from recurra.recurrent import MOST_LAYERS, WithFormula
 
 from .rounding import SCALE, check_weights, narrowed
 
@@ -47,7 +47,7 @@ class Narrow(Module):
     _narrow: dict[str, Array]  # read-only
 
     def __init__(self, layer: Any, weights: str = "int8") -> None:
-        check_weights(weights)
+        weights = check_weights(weights)
         if getattr(layer, "_compressed", False) is True:
             raise TypeError(f"layer: expected one of float32, got a compressed one, {shown(layer)}")
         if not self._takes(type(layer)):
@@ -160,9 +160,33 @@ class Narrow(Module):
         return {name: value for name, value in self.__dict__.items() if name not in MADE}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        kind, options, weights, arrays = self._checked_state(state)
         self.__dict__.update({name: value for name, value in state.items() if name != "_narrow"})
-        self._set(state["_kind"], state["_made_with"], state["_weights"])
-        self._hold(self._make_core(), {name: np.array(array, order="C") for name, array in state["_narrow"].items()})
+        self._set(kind, options, weights)
+        self._hold(self._make_core(), {name: np.array(array, order="C") for name, array in arrays.items()})
+
+    def _checked_state(self, state: Any) -> tuple[type[Any], dict[str, Any], str, dict[str, Array]]:
+        """What a pickle has of a layer, as a core of sizes that nobody meant could fill the memory.
+
+        Raises:
+            TypeError, ValueError: something is missing, or no such layer has it.
+        """
+        if not isinstance(state, dict):
+            raise TypeError(f"state: expected a dict, got {shown(state)}")
+        missing = [name for name in ("_kind", "_made_with", "_weights", "_narrow") if name not in state]
+        if missing:
+            raise ValueError(f"state: expected {', '.join(missing)} in it, got {', '.join(map(shown, state))}")
+        kind, options, arrays = state["_kind"], state["_made_with"], state["_narrow"]
+        weights = check_weights(state["_weights"])
+        if not isinstance(kind, type) or not self._takes(kind):
+            raise TypeError(f"_kind: expected the class of {self._taken}, got {shown(kind)}")
+        _check_options(kind, options)
+        if not isinstance(arrays, dict):
+            raise TypeError(f"_narrow: expected a dict, got {shown(arrays)}")
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"_narrow[{shown(name)}]: expected a numpy.ndarray, got {shown(array)}")
+        return kind, options, weights, arrays
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         twin = object.__new__(type(self))
@@ -171,6 +195,31 @@ class Narrow(Module):
         own = {name: value for name, value in self.__dict__.items() if name not in shared}
         twin.__dict__.update(copy.deepcopy(own, memo) | shared)
         return twin
+
+
+def _check_options(kind: type[Any], options: object) -> None:
+    """Raises TypeError or ValueError for what layers of a class are never made with, as far as a core is made of it."""
+    if not isinstance(options, dict):
+        raise TypeError(f"_made_with: expected a dict, got {shown(options)}")
+    if options.keys() != kind._options.keys():
+        raise ValueError(f"_made_with: expected {', '.join(kind._options)}, got {', '.join(map(shown, options))}")
+    for name, default in kind._options.items():
+        value = options[name]
+        if default is ... or name == "num_layers":
+            check_size(name, value, MOST_LAYERS if name == "num_layers" else 2**62)
+        elif isinstance(default, bool):
+            check_flag(name, value)
+        elif name == "nonlinearity" and value not in ("tanh", "relu"):
+            raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {shown(value)}")
+    check_tokens(options.get("tokens"))
+    for name, size in (("proj_size", "hidden_size"), ("padding_idx", "num_embeddings")):
+        value = options.get(name)
+        if name in options and not (value is None and name == "padding_idx"):
+            number = check_index(name, value, "an integer")
+            if not 0 <= number < options[size]:
+                raise ValueError(f"{name}: expected an integer from 0 up, below {size}, got {shown(value)}")
+    if check_dtype(options["dtype"]) != np.float32:
+        raise ValueError(f"dtype: expected float32, got {shown(options['dtype'])}")
 
 
 def _is_matrix(layer: Any, name: str) -> bool:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recurra._checks import converter, shown
+from recurra._arguments import Arguments
+from recurra._checks import check_lengths, check_resets, converter, plain_array, shown
 from recurra._own_layer import is_layer
 from recurra.module import kind_of_layer
 from recurra.recurrent import Recurrent
@@ -81,18 +82,24 @@ def compare(
         square difference of its output and of its final states besides h; `print` shows it as a table.
 
     Raises:
-        TypeError, ValueError: the models don't have the same layers, or an argument is what they would refuse.
+        TypeError, ValueError: the models don't have the same layers, or an argument is what they would refuse, or what
+            none of their layers takes.
     """
     ours, theirs = _members(model), _members(narrow)
     places = _places(ours, theirs)
+    for one, parts in ((model, ours), (narrow, theirs)):
+        _check_taken(one, parts, state, inputs)
+    beyond = _beyond(model, x, lengths, resets)
     options = {"lengths": lengths, "resets": resets}
     options = {name: value for name, value in options.items() if value is not None}
     walks = (_walk(one, parts, x, state, options, inputs) for one, parts in ((model, ours), (narrow, theirs)))
-    beyond = _beyond(x, lengths, bool(getattr(model, "batch_first", False)))
     rows = []
     with np.errstate(all="ignore"):
         for (number, layer, own), (_, _, other) in zip(*walks, strict=True):
             name = places[number] + ("" if layer is None else f", layer {layer}")
+            names, others = ([of for of, _ in given] for given in (own, other))
+            if names != others:
+                raise ValueError(f"narrow: expected {', '.join(names)} of {name}, got {', '.join(others)}")
             rows += [_difference(name, of, a, b, beyond) for (of, a), (_, b) in zip(own, other, strict=True)]
     return Comparison(tuple(rows), (_nbytes(model), _nbytes(narrow)))
 
@@ -111,7 +118,24 @@ def _places(ours: list[Any], theirs: list[Any]) -> list[str]:
     kinds, others = ([kind_of_layer(layer).__name__ for layer in layers] for layers in (ours, theirs))
     if kinds != others:
         raise ValueError(f"narrow: expected the model's layers, {', '.join(kinds)}, got {', '.join(others)}")
+    for kind, depth, other in zip(kinds, map(_depth, ours), map(_depth, theirs), strict=True):
+        if depth != other:
+            raise ValueError(f"narrow: expected a {kind} with num_layers={depth}, got one with num_layers={other}")
     return kinds if len(kinds) == 1 else [f"{i} {kind}" for i, kind in enumerate(kinds)]
+
+
+def _depth(layer: Any) -> int:
+    """How many layers `_walk` finds in one."""
+    return int(layer.num_layers) if isinstance(layer, Recurrent) else 1
+
+
+def _check_taken(model: Any, members: list[Any], state: Any, inputs: object) -> None:
+    """Raises ValueError for a state or inputs that a model would be called without."""
+    alone, kind = members == [model], kind_of_layer(model).__name__
+    if inputs is not None and not (alone and isinstance(model, Recurrent)):
+        raise ValueError(f"inputs: expected None, as {kind} isn't one recurrent layer, got {type(inputs).__name__}")
+    if state is not None and alone and not _arguments(model).stateful:
+        raise ValueError(f"state: expected None, as {kind} has no states, got {shown(state)}")
 
 
 def _walk(
@@ -146,20 +170,40 @@ def _named(name: str, value: Any) -> Iterator[tuple[str, Array]]:
             yield from _named(f"{name}[{i}]", one)
 
 
-def _beyond(x: Any, lengths: Array | None, batch_first: bool) -> Array | None:
-    """Which steps (T, B), or (B, T), are beyond their sequences' ends."""
-    if lengths is None or not isinstance(x, np.ndarray) or x.ndim < 2:
+def _arguments(model: Any) -> Arguments:
+    """What a model asks of its arguments; a layer with inputs of its own can be no member of a Sequential."""
+    if isinstance(model, Recurrent):
+        return Arguments([model], model.batch_first)
+    return (model if type(model) in {Sequential, NarrowSequential} else Sequential(model))._arguments
+
+
+def _beyond(model: Any, x: Any, lengths: Array | None, resets: Array | None) -> Array | None:
+    """Which steps (T, B), or (B, T), are beyond their sequences' ends; refuses what layers without a state ignore."""
+    arguments = _arguments(model)
+    if lengths is not None:
+        plain_array("lengths", lengths, "iu", "integers", "int64")
+    if resets is not None:
+        plain_array("resets", resets, "b", "bool", "bool_")
+    if not isinstance(x, np.ndarray):
         return None
-    if batch_first:
-        return np.arange(x.shape[1]) >= np.asarray(lengths)[:, None]
-    return np.arange(x.shape[0])[:, None] >= np.asarray(lengths)
+    axes = x.shape if x.dtype.kind in "iu" else x.shape[:-1]
+    if len(axes) != 2 and not (axes and arguments.known):  # somebody's own layer knows what its x is
+        return None
+    steps, batch = (axes[-1], axes[:-1]) if arguments.batch_first else (axes[0], axes[1:])
+    if resets is not None and arguments.known:
+        check_resets(resets, steps, batch, arguments.batch_first)
+    if lengths is None:
+        return None
+    ends = check_lengths(lengths, steps, batch[0] if len(batch) == 1 else None)
+    return np.arange(steps) >= ends[:, None] if arguments.batch_first else np.arange(steps)[:, None] >= ends
 
 
 def _difference(layer: str, of: str, a: Array, b: Array, beyond: Array | None) -> Difference:
     if a.shape != b.shape:
         raise ValueError(f"narrow: expected what {layer} gives of shape {a.shape}, got {b.shape}")
     own, difference = a.astype(np.float64), np.subtract(b, a, dtype=np.float64)
-    if beyond is not None and a.ndim == 3 and a.shape[:2] == beyond.shape:
+    of_steps = of == "y" or of.startswith("y[")  # a state of L*D = T layers has the shape of steps too
+    if beyond is not None and of_steps and a.ndim == 3 and a.shape[:2] == beyond.shape:
         own, difference = own[~beyond], difference[~beyond]
     return Difference(layer, of, float(np.abs(difference).max(initial=0)), _rms(difference), _rms(own))
 

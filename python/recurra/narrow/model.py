@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from recurra.sequential import Sequential
 
 from .base import Narrow, advice, sizes
+from .rounding import check_weights
 
 
 class NarrowSequential(Sequential):
@@ -21,7 +22,7 @@ class NarrowSequential(Sequential):
 
     def __init__(self, *layers: Any, weights: str) -> None:
         super().__init__(*layers)
-        self._weights = weights
+        self._weights = check_weights(weights)
 
     @property
     def weights(self) -> str:

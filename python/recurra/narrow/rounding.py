@@ -20,9 +20,10 @@ def check_weights(value: object) -> str:
     """What matrices become: "int8", "bfloat16" or "float16"."""
     if not isinstance(value, str):
         raise TypeError(f"weights: expected 'int8', 'bfloat16' or 'float16', got {shown(value)}")
-    if value not in DTYPES:
-        raise ValueError(f"weights: expected 'int8', 'bfloat16' or 'float16', got {shown(value)}")
-    return value
+    weights = str.__str__(value)  # of a subclass, which may compare otherwise, the text itself
+    if weights not in DTYPES:
+        raise ValueError(f"weights: expected 'int8', 'bfloat16' or 'float16', got {shown(weights)}")
+    return weights
 
 
 def narrowed(name: str, matrix: Array, weights: str) -> dict[str, Array]:
