@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -27,6 +28,23 @@ def busy(stream):
     except RuntimeError:
         return True
     return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_a_child_forked_during_a_call_goes_on_from_before_it():
+    model = recurra.GRU(8, 256, 2, seed=0)
+    stream, x, long = recurra.Stream(model), sound(1, 8), sound(20000, 1, 8)
+    stream(x)
+    expected = stream.fork()(x)
+    thread = threading.Thread(target=lambda: stream.many(long))
+    thread.start()
+    while not busy(stream):
+        time.sleep(0.0005)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if np.array_equal(stream(x), expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    thread.join()
 
 
 def test_streams_of_one_model_in_threads():

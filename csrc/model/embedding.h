@@ -45,8 +45,12 @@ class Embedding {
       }
       return true;
     };
-    return parameters->packed[{0, 0}].forward.get(lock, parameters->version, signalled, checked_product(rows, width),
-                                                  pack);
+    PackedPtr<T> shared = copied_.lock();
+    if (shared && shared->version == parameters->version) return shared;
+    PackedCache<T> once;
+    shared = once.get(lock, parameters->version, signalled, checked_product(rows, width), pack);
+    copied_ = shared;
+    return shared;
   }
 
   // sums[u] = Σ dy[n] over the places n of the u-th token that there is. The sum is like that of every weight: blocks
@@ -80,6 +84,7 @@ class Embedding {
   const std::shared_ptr<Parameters<T>> parameters;
 
  private:
+  mutable std::weak_ptr<const Packed<T>> copied_;  // with the mutex held; streams alone need the copy
   // total = Σ dy[n] over the places [from, to), block by block; false if interrupted.
   bool sum_run(const T *dy, const Index *from, const Index *to, T *block, T *total, Worker &worker) const {
     std::fill_n(total, width, T(0));

@@ -9,10 +9,13 @@
 
 namespace recurra {
 
+constexpr Index kMostLayers =
+    1 << 16;  // as in recurrent.py: beyond any use, and short of filling the memory with names
+
 // A shape whose projected_size is 0 unless the caller has named one; throws ValueError where there is no such network.
 inline NetworkShape checked_shape(NetworkShape shape) {
   const Cell &cell = shape.description();
-  const bool good = shape.input_size > 0 && shape.hidden_size > 0 && shape.layers > 0 &&
+  const bool good = shape.input_size > 0 && shape.hidden_size > 0 && shape.layers > 0 && shape.layers <= kMostLayers &&
                     (shape.directions == 1 || shape.directions == 2) && shape.projected_size >= 0;
   if (!good) throw py::value_error("sizes, layers, directions: expected a network that there can be");
   if (shape.reverse && shape.directions == 2) {

@@ -10,13 +10,17 @@
 #include "python/classes.h"
 #include "python/stream_object.h"
 #include "python/stream_parts.h"
+#include "system/fork.h"
 
 namespace recurra {
 namespace {
 
 struct StreamInstance {
   PyObject_HEAD vectorcallfunc call;
-  std::atomic<bool> used;
+  // 0, or the generation of forks, from 1 on, of the process in which a call is running: a child doesn't have the
+  // thread.
+  std::atomic<unsigned> used;
+  std::atomic<bool> closed;
   std::unique_ptr<AnyStream> stream;  // null: closed
   PyObject *text;                     // what the model is, for repr
 };
@@ -33,13 +37,14 @@ StreamInstance *instance_of(PyObject *self) { return reinterpret_cast<StreamInst
 class Using {
  public:
   explicit Using(PyObject *self) : instance_(*instance_of(self)) {
-    if (instance_.used.exchange(true, std::memory_order_acquire)) {
+    const unsigned generation = ForkGate::instance().generation() + 1;
+    if (instance_.used.exchange(generation, std::memory_order_acquire) == generation) {
       throw std::runtime_error(
           "stream: expected one call at a time, got one while another is running: "
           "give each thread its own, with fork()");
     }
   }
-  ~Using() { instance_.used.store(false, std::memory_order_release); }
+  ~Using() { instance_.used.store(0, std::memory_order_release); }
   Using(const Using &) = delete;
   Using &operator=(const Using &) = delete;
 
@@ -47,7 +52,10 @@ class Using {
     if (!instance_.stream) throw py::value_error("stream: expected an open one, got one that has been closed");
     return *instance_.stream;
   }
-  std::unique_ptr<AnyStream> take() { return std::move(instance_.stream); }
+  std::unique_ptr<AnyStream> take() {
+    instance_.closed = true;
+    return std::move(instance_.stream);
+  }
   PyObject *text() const { return instance_.text; }
 
  private:
@@ -78,7 +86,8 @@ PyObject *allocated(PyTypeObject *type, std::unique_ptr<AnyStream> stream, PyObj
   if (!self) throw py::error_already_set();
   StreamInstance &instance = *instance_of(self);
   instance.call = call;
-  new (&instance.used) std::atomic<bool>(false);
+  new (&instance.used) std::atomic<unsigned>(0);
+  new (&instance.closed) std::atomic<bool>(false);
   new (&instance.stream) std::unique_ptr<AnyStream>(std::move(stream));
   instance.text = Py_NewRef(text);
   return self;
@@ -169,7 +178,7 @@ PyObject *batch(PyObject *self, void *) {
   return guarded([&] { return py::int_(Using(self).stream().batch()); });
 }
 
-PyObject *is_closed(PyObject *self, void *) { return PyBool_FromLong(instance_of(self)->stream == nullptr); }
+PyObject *is_closed(PyObject *self, void *) { return PyBool_FromLong(instance_of(self)->closed); }
 
 PyObject *text(PyObject *self, void *) { return Py_NewRef(instance_of(self)->text); }
 

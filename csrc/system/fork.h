@@ -31,6 +31,9 @@ class ForkGate {
   // whose threads stayed with the parent, ours or another library's: waiting for one would last forever.
   bool in_child() const { return in_child_.load(std::memory_order_relaxed); }
 
+  // How many forks there were between the process in which the gate was made and this one.
+  unsigned generation() const { return generation_.load(std::memory_order_relaxed); }
+
   // For a child that was forked before the gate was made, from a process whose OpenMP it has.
   void enter_child() { in_child_ = true; }
 
@@ -39,6 +42,7 @@ class ForkGate {
     pthread_atfork([] { instance().close(); }, [] { instance().open(); },
                    [] {
                      instance().in_child_ = true;
+                     ++instance().generation_;
                      instance().open();
                    });
   }
@@ -54,6 +58,7 @@ class ForkGate {
   std::mutex own_;
   std::vector<std::mutex *> mutexes_;
   std::atomic<bool> in_child_{false};
+  std::atomic<unsigned> generation_{0};
 };
 
 }  // namespace recurra

@@ -544,10 +544,13 @@ struct Forward : ForwardUnits<T> {
         panel_runs(count, 1, uneven, backwards != 0, [&](PanelRun run) {
           run.first += work->share->first;
           run.next = -1;
-          run.uneven = run.uneven && work->heads == 1;
           // With heads, few panels go together, since they multiply what any of them reads: four, or strips are short.
-          for (Index end = run.first + run.count; run.first < end; run.first += run.count) {
-            run.count = work->heads == 1 ? end - run.first : smaller(4, end - run.first);
+          // A narrower last one goes by itself.
+          const Index end = run.first + run.count, whole = end - (run.uneven && work->heads > 1 ? 1 : 0);
+          run.uneven = run.uneven && work->heads == 1;
+          for (; run.first < end; run.first += run.count) {
+            const Index last = run.first < whole ? whole : end;
+            run.count = work->heads == 1 ? end - run.first : smaller(4, last - run.first);
             fill(runs_of(work->number, backwards != 0)[made++], *work, run);
           }
           return true;
