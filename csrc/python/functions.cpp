@@ -148,9 +148,12 @@ py::object address(const py::array &array) {
 
 void register_functions(py::module_ &module) {
   module.def("address", address, py::arg("array"));
-  module.def("sigmoid",
-             [](py::handle x) { return activation_of(x, &Kernels<float>::sigmoid, &Kernels<double>::sigmoid); });
-  module.def("tanh", [](py::handle x) { return activation_of(x, &Kernels<float>::tanh, &Kernels<double>::tanh); });
+  module.def(
+      "sigmoid", [](py::handle x) { return activation_of(x, &Kernels<float>::sigmoid, &Kernels<double>::sigmoid); },
+      py::arg("x"));
+  module.def(
+      "tanh", [](py::handle x) { return activation_of(x, &Kernels<float>::tanh, &Kernels<double>::tanh); },
+      py::arg("x"));
   module.def("mse", mse, py::arg("prediction"), py::arg("target"), py::arg("weights") = py::none(),
              py::arg("total") = 0.0);
   module.def("softmax", [](py::handle x) { return softmax(x, py::none()); }, py::arg("x"));

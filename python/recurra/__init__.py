@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _openmp, formula, functional  # noqa: F401 (_openmp comes before all that loads the compiled half)
+from . import _openmp, functional  # noqa: F401 (_openmp comes before all that loads the compiled half)
 from ._core import build_info
 from ._lazy import lazy, listed
 from .attention import Attention, AttentionPooling
@@ -52,6 +52,11 @@ from .sparse_rows import SparseRows
 from .stream import Stream
 from .threads import get_num_threads, set_num_threads
 from .weights.errors import FormatError
+
+if TYPE_CHECKING:  # the module is the decorator, too, which checkers of types can't be told
+    from .formula import formula
+else:
+    from . import formula
 
 if TYPE_CHECKING:  # what `__getattr__` below brings, where it is asked for
     from . import cells, narrow, reference, schedules

@@ -141,7 +141,7 @@ def options_of(layer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return (), ("rng",)
     if isinstance(layer, Module) and not isinstance(layer, Composite):
         return (), ()
-    forward = keywords_of(layer.forward)
+    forward = keywords_of(layer.forward)  # pyright: ignore[reportAttributeAccessIssue] (as a member it has one)
     own = layer.layer if isinstance(layer, OwnLayer) else layer
     call = keywords_of(own) if callable(own) else forward
     return tuple(call & {"lengths", "resets"}), tuple(forward & {"lengths", "resets", "rng"})

@@ -48,7 +48,8 @@ class Bridge:
 
 def _sizes(layer: Any) -> dict[str, int]:
     """Features of each state by name, of both directions together."""
-    sizes = dict.fromkeys(layer.formula.states, layer.hidden_size)
+    hidden: int = layer.hidden_size
+    sizes = dict.fromkeys(layer.formula.states, hidden)
     if layer.proj_size:
         sizes[layer.formula.states[0]] = layer.proj_size
     return {name: size * (2 if layer.bidirectional else 1) for name, size in sizes.items()}

@@ -212,4 +212,4 @@ def keywords_of(function: Callable[..., Any]) -> frozenset[str]:
 def _left_out(backward: Callable[..., Any]) -> set[str]:
     """Which of the options of a backward this one doesn't take."""
     names = keywords_of(backward)
-    return set() if "**" in names else set(OPTIONS) - names
+    return set() if "**" in names else {name for name in OPTIONS if name not in names}

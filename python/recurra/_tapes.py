@@ -16,9 +16,12 @@ class PartsTape:
     __slots__ = ("consumed", "dstate", "kept", "owner", "state", "versions")
 
     def __init__(self, owner: object, versions: list[int], kept: Any, state: Any = None) -> None:
-        self.owner, self.versions, self.kept, self.state = owner, versions, kept, state
+        self.owner: object = owner
+        self.versions: list[int] = versions
+        self.kept: Any = kept
+        self.state: Any = state
         self.dstate: Any = None
-        self.consumed = False
+        self.consumed: bool = False
 
     def done(self, retain: bool) -> None:
         """After `backward`."""

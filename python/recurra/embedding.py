@@ -55,11 +55,11 @@ class Embedding(Module):
         seed: Seed = None,
         sparse: bool = False,
     ) -> None:
-        self.sparse = check_flag("sparse", sparse)
-        self.num_embeddings = check_size("num_embeddings", num_embeddings)
-        self.embedding_dim = check_size("embedding_dim", embedding_dim)
-        self.padding_idx = _check_padding(padding_idx, self.num_embeddings)
-        self.dtype = check_dtype(dtype)
+        self.sparse: bool = check_flag("sparse", sparse)
+        self.num_embeddings: int = check_size("num_embeddings", num_embeddings)
+        self.embedding_dim: int = check_size("embedding_dim", embedding_dim)
+        self.padding_idx: int | None = _check_padding(padding_idx, self.num_embeddings)
+        self.dtype: np.dtype[Any] = check_dtype(dtype)
         rng = check_rng("seed", seed)
         self._build()
         weight = drawn(rng.standard_normal, self.params["weight"])

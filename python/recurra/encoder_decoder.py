@@ -36,7 +36,10 @@ class DecoderState:
     def __init__(
         self, memory: Any, lengths: Array | None, states: Any, weights: Array | None = None, remembered: Any = None
     ) -> None:
-        self.memory, self.lengths, self.states, self.weights = memory, lengths, states, weights
+        self.memory: Any = memory
+        self.lengths: Array | None = lengths
+        self.states: Any = states
+        self.weights: Array | None = weights
         self._remembered = remembered  # what the attention has computed of memory
 
     def __repr__(self) -> str:

@@ -34,7 +34,7 @@ class Stateless(Module):
     _options: ClassVar[Mapping[str, object]] = {}
 
     def __init__(self) -> None:
-        self.grads = {}
+        self.grads: dict[str, Array] = {}
 
     def _value(self, x: Array) -> Array:
         """f(x)."""
@@ -222,9 +222,9 @@ class Last(Stateless):
         self, batch_first: bool = False, bidirectional: bool | None = None, reverse: bool | None = None
     ) -> None:
         super().__init__()
-        self.batch_first = check_flag("batch_first", batch_first)
-        self.bidirectional = None if bidirectional is None else check_flag("bidirectional", bidirectional)
-        self.reverse = None if reverse is None else check_flag("reverse", reverse)
+        self.batch_first: bool = check_flag("batch_first", batch_first)
+        self.bidirectional: bool | None = None if bidirectional is None else check_flag("bidirectional", bidirectional)
+        self.reverse: bool | None = None if reverse is None else check_flag("reverse", reverse)
         if self.reverse and self.bidirectional:
             raise ValueError("reverse: expected None or False beside bidirectional=True, got True")
 

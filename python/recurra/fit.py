@@ -214,7 +214,7 @@ def _reached(history: History) -> str:
 
 
 def _of_epoch(batches: Batches, epoch: int) -> Iterable[Any]:
-    return batches if hasattr(batches, "__iter__") else batches(epoch)
+    return batches if hasattr(batches, "__iter__") else batches(epoch)  # pyright: ignore[reportCallIssue, reportReturnType]
 
 
 def _import_tqdm() -> Any:

@@ -36,12 +36,12 @@ class Tape:
     network: _core.Network32 | _core.Network64
 
     @property
-    def outputs(self) -> _core.LayerArrays:
+    def outputs(self) -> _core._LayerArrays:
         """Layer -> h_t (T, B, D·H), before the layer's mask, zero beyond a sequence's end."""
         return self.core.outputs
 
     @property
-    def states(self) -> dict[str, _core.LayerArrays]:
+    def states(self) -> dict[str, _core._LayerArrays]:
         """By name, states besides h: of an LSTM "c", layer -> c_t, the same."""
         return self.core.states
 

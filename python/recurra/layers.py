@@ -63,7 +63,7 @@ class RNN(Recurrent):
         zoneout: float | Mapping[str, float] = 0.0,
         learned_state: bool = False,
     ) -> None:
-        self.nonlinearity = check_nonlinearity(nonlinearity)
+        self.nonlinearity: str = check_nonlinearity(nonlinearity)
         super().__init__(
             input_size,
             hidden_size,
@@ -143,7 +143,7 @@ class GRU(Recurrent):
         zoneout: float | Mapping[str, float] = 0.0,
         learned_state: bool = False,
     ) -> None:
-        self.reset_after = check_flag("reset_after", reset_after)
+        self.reset_after: bool = check_flag("reset_after", reset_after)
         super().__init__(
             input_size,
             hidden_size,

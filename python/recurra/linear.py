@@ -38,9 +38,9 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, dtype: object = np.float32, seed: Seed = None
     ) -> None:
-        self.in_features = check_size("in_features", in_features)
-        self.out_features = check_size("out_features", out_features)
-        self.bias = check_flag("bias", bias)
+        self.in_features: int = check_size("in_features", in_features)
+        self.out_features: int = check_size("out_features", out_features)
+        self.bias: bool = check_flag("bias", bias)
         super().__init__(dtype, seed, self.in_features**-0.5)
 
     def _make_core(self) -> Any:

@@ -47,9 +47,9 @@ class LayerNorm(Module):
     _options: ClassVar[Mapping[str, object]] = {"features": ..., "eps": 1e-5} | DTYPE
 
     def __init__(self, features: int, eps: float = 1e-5, dtype: object = np.float32) -> None:
-        self.features = check_size("features", features)
-        self.eps = check_number("eps", eps, "a number from 0 up", 0, math.inf)
-        self.dtype = check_dtype(dtype)
+        self.features: int = check_size("features", features)
+        self.eps: float = check_number("eps", eps, "a number from 0 up", 0, math.inf)
+        self.dtype: np.dtype[Any] = check_dtype(dtype)
         self._build()
         ones = np.ones(self.features, self.dtype)
         self._parameters.load({"weight": ones, "bias": np.zeros_like(ones)})

@@ -117,18 +117,18 @@ class Recurrent(WithFormula):
         zoneout: float | Mapping[str, float] = 0.0,
         learned_state: bool = False,
     ) -> None:
-        self.input_size = check_size("input_size", input_size)
-        self.hidden_size = check_size("hidden_size", hidden_size)
-        self.num_layers = check_size("num_layers", num_layers, MOST_LAYERS)
-        self.bias = check_flag("bias", bias)
-        self.batch_first = check_flag("batch_first", batch_first)
+        self.input_size: int = check_size("input_size", input_size)
+        self.hidden_size: int = check_size("hidden_size", hidden_size)
+        self.num_layers: int = check_size("num_layers", num_layers, MOST_LAYERS)
+        self.bias: bool = check_flag("bias", bias)
+        self.batch_first: bool = check_flag("batch_first", batch_first)
         self._dropout = _check_rate(dropout, self.num_layers)
-        self.tokens = check_tokens(tokens)
-        self.bidirectional = check_flag("bidirectional", bidirectional)
-        self.reverse = check_flag("reverse", reverse)
+        self.tokens: bool | None = check_tokens(tokens)
+        self.bidirectional: bool = check_flag("bidirectional", bidirectional)
+        self.reverse: bool = check_flag("reverse", reverse)
         if self.reverse and self.bidirectional:
             raise ValueError("reverse: expected False, as the layer is bidirectional, got True")
-        self.learned_state = check_flag("learned_state", learned_state)
+        self.learned_state: bool = check_flag("learned_state", learned_state)
         self._proj_size = self._check_projection(proj_size)
         self._recurrent_dropout = self._check_recurrent_dropout(recurrent_dropout)
         self._zoneout = self._check_zoneout(zoneout)

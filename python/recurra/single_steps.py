@@ -38,10 +38,10 @@ class SingleStep(WithFormula):
         tokens: bool | None = None,
         proj_size: int = 0,
     ) -> None:
-        self.input_size = check_size("input_size", input_size)
-        self.hidden_size = check_size("hidden_size", hidden_size)
-        self.bias = check_flag("bias", bias)
-        self.tokens = check_tokens(tokens)
+        self.input_size: int = check_size("input_size", input_size)
+        self.hidden_size: int = check_size("hidden_size", hidden_size)
+        self.bias: bool = check_flag("bias", bias)
+        self.tokens: bool | None = check_tokens(tokens)
         self._proj_size = self._check_projection(proj_size)
         self._source: Recurrent | None = None
         super().__init__(dtype, seed, self.hidden_size**-0.5)
@@ -198,7 +198,7 @@ class RNNCell(SingleStep):
         seed: Seed = None,
         tokens: bool | None = None,
     ) -> None:
-        self.nonlinearity = check_nonlinearity(nonlinearity)
+        self.nonlinearity: str = check_nonlinearity(nonlinearity)
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property
@@ -250,7 +250,7 @@ class GRUCell(SingleStep):
         seed: Seed = None,
         tokens: bool | None = None,
     ) -> None:
-        self.reset_after = check_flag("reset_after", reset_after)
+        self.reset_after: bool = check_flag("reset_after", reset_after)
         super().__init__(input_size, hidden_size, bias, dtype, seed, tokens)
 
     @property

@@ -35,7 +35,8 @@ class SparseRows:
         if len(shape) != 2:
             raise ValueError(f"shape: expected (count, features), got {shown(shape)}")
         count, features = (check_size("shape", size) for size in shape)
-        self.shape, self.dtype = (count, features), check_dtype(dtype)
+        self.shape: tuple[int, int] = (count, features)
+        self.dtype: np.dtype[Any] = check_dtype(dtype)
         self._none = (np.empty(0, np.int64), np.empty((0, features), self.dtype))
         self._parts = self._none
 

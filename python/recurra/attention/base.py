@@ -34,7 +34,8 @@ class Attending(Composite):
     dtype: np.dtype[Any]
     _parts_key: object
 
-    __repr__ = Module.__repr__
+    def __repr__(self) -> str:
+        return Module.__repr__(self)
 
     def _attribute_names(self) -> set[str]:
         return {*super()._attribute_names(), "hidden", "memory", "query", "score"}

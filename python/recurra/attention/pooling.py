@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -64,14 +64,16 @@ class AttentionPooling(Attending):
         seed: Seed = None,
     ) -> None:
         super().__init__()
-        self.features = check_size("features", features)
-        self.hidden_size = self._check_options(kind, ("additive", "dot", "scaled_dot"), hidden_size, self.features)
-        self.batch_first = check_flag("batch_first", batch_first)
-        self.dtype = check_dtype(dtype)
+        self.features: int = check_size("features", features)
+        self.hidden_size: int | None = self._check_options(
+            kind, ("additive", "dot", "scaled_dot"), hidden_size, self.features
+        )
+        self.batch_first: bool = check_flag("batch_first", batch_first)
+        self.dtype: np.dtype[Any] = check_dtype(dtype)
         rng = check_rng("seed", seed)
         if self.hidden_size is not None:
-            self.hidden = Linear(self.features, self.hidden_size, dtype=self.dtype, seed=rng)
-        self.score = Linear(self.hidden_size or self.features, 1, bias=False, dtype=self.dtype, seed=rng)
+            self.hidden: Linear = Linear(self.features, self.hidden_size, dtype=self.dtype, seed=rng)
+        self.score: Linear = Linear(self.hidden_size or self.features, 1, bias=False, dtype=self.dtype, seed=rng)
         self._scale = self.features**-0.5 if kind == "scaled_dot" else 1.0
         self._parts_key = object()
 

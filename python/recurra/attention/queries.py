@@ -66,22 +66,22 @@ class Attention(Attending):
         seed: Seed = None,
     ) -> None:
         super().__init__()
-        self.query_size = check_size("query_size", query_size)
-        self.memory_size = check_size("memory_size", memory_size)
+        self.query_size: int = check_size("query_size", query_size)
+        self.memory_size: int = check_size("memory_size", memory_size)
         kinds = ("additive", "dot", "scaled_dot", "general")
-        self.hidden_size = self._check_options(kind, kinds, hidden_size, self.query_size)
+        self.hidden_size: int | None = self._check_options(kind, kinds, hidden_size, self.query_size)
         if kind in {"dot", "scaled_dot"} and self.memory_size != self.query_size:
             raise ValueError(
                 f"memory_size: expected query_size = {self.query_size}, as kind={kind!r} multiplies the two, got "
                 f"{self.memory_size}"
             )
-        self.batch_first = check_flag("batch_first", batch_first)
-        self.dtype = check_dtype(dtype)
+        self.batch_first: bool = check_flag("batch_first", batch_first)
+        self.dtype: np.dtype[Any] = check_dtype(dtype)
         rng = check_rng("seed", seed)
         if self.hidden_size is not None:
-            self.query = Linear(self.query_size, self.hidden_size, bias=False, dtype=self.dtype, seed=rng)
-            self.memory = Linear(self.memory_size, self.hidden_size, dtype=self.dtype, seed=rng)
-            self.score = Linear(self.hidden_size, 1, bias=False, dtype=self.dtype, seed=rng)
+            self.query: Linear = Linear(self.query_size, self.hidden_size, bias=False, dtype=self.dtype, seed=rng)
+            self.memory: Linear = Linear(self.memory_size, self.hidden_size, dtype=self.dtype, seed=rng)
+            self.score: Linear = Linear(self.hidden_size, 1, bias=False, dtype=self.dtype, seed=rng)
         elif kind == "general":
             self.query = Linear(self.query_size, self.memory_size, bias=False, dtype=self.dtype, seed=rng)
         self._parts_key = object()

@@ -1,10 +1,16 @@
 """Cells that discretise a differential equation: leaks, oscillators, decays over gaps in time, memories of the past."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recurra.formula import exp, formula, log, mean, relu, sigmoid, tanh, where
+
+if TYPE_CHECKING:
+    from recurra.module import Array
 
 
 @formula(gates="n", inputs="noise")
@@ -205,7 +211,7 @@ def PhasedLSTM(a, s, u, x):
     return k * h + (1 - k) * s.h, k * c + (1 - k) * s.c, phase
 
 
-def legendre(order, theta):
+def legendre(order: int, theta: float) -> tuple[Array, Array]:
     """A (order, order) and b (order,) of a memory of the last `theta` steps, as `order` Legendre coefficients.
 
     These are the matrices of Voelker, Kajić & Eliasmith (2019), held constant over each step.

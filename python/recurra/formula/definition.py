@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from .layout import Layout
     from .program import Program
 
 SUFFIXES = {InputShape.PER_UNIT: "", InputShape.PER_STEP: "step", InputShape.PER_ROW: "row"}
@@ -52,6 +53,7 @@ class Formula:
             function, gates, states, units or {}, scalars or {}, inputs, output, heads, recurrent_mask
         )
         self._graph = Graph()
+        self.layout: Layout
         self.layout, self._roots = arrange(self.declared, self._graph, trace(self._graph, self.declared))
 
     @property

@@ -173,9 +173,8 @@ class Expression:
 
     @classmethod
     def __torch_function__(cls, function: Any, _types: object, args: tuple[Any, ...] = (), _kw: object = None) -> Any:
-        name = {"sub": "subtract", "mul": "multiply", "div": "divide", "true_divide": "divide"}.get(
-            function.__name__.strip("_"), function.__name__.strip("_")
-        )
+        name: str = function.__name__.strip("_")
+        name = {"sub": "subtract", "mul": "multiply", "div": "divide", "true_divide": "divide"}.get(name, name)
         if name in {"add", "subtract", "multiply", "divide"}:
             return apply(name, *args)
         raise _function_refusal("torch", name)

@@ -12,10 +12,10 @@ class Node:
     __slots__ = ("args", "data", "op", "serial")
 
     def __init__(self, op: Operation | Special, args: "tuple[Node, ...]", data: Any, serial: int) -> None:
-        self.op = op
-        self.args = args
-        self.data = data
-        self.serial = serial
+        self.op: Operation | Special = op
+        self.args: tuple[Node, ...] = args
+        self.data: Any = data
+        self.serial: int = serial
 
     def __repr__(self) -> str:
         inner = ", ".join(map(repr, self.args))

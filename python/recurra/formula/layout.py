@@ -57,7 +57,7 @@ class Layout:
             self.parameters.append(Parameter("weight_hr", Role.PROJECTION))
         self.parameters += [Parameter(name, Role.UNIT_VECTOR) for name in declared.units]
         self.parameters += [Parameter(name, Role.SCALAR) for name in declared.scalars]
-        self.number = {p.name: n for n, p in enumerate(self.parameters)}
+        self.number: dict[str, int] = {p.name: n for n, p in enumerate(self.parameters)}
 
     def _add(self, name: str, role: Role, gates: list[int], heads: int = 1) -> None:
         self.parameters.append(Parameter(name, role, len(gates), heads, gates))

@@ -14,7 +14,7 @@ from .limits import MOST_BYTES, MOST_NODES, MOST_TENSORS
 from .package import onnx_package
 
 
-def model_of(source: object) -> tuple[Any, Path | None]:
+def model_of(source: Any) -> tuple[Any, Path | None]:
     """The ModelProto, and the folder of its file, if it is one.
 
     Raises:

@@ -80,7 +80,9 @@ class Network:
     def __init__(
         self, inputs: Sequence[Port], outputs: Sequence[Port], steps: Sequence[Step], constants: Mapping[str, Array]
     ) -> None:
-        self.inputs, self.outputs, self._steps = tuple(inputs), tuple(outputs), tuple(steps)
+        self.inputs: tuple[Port, ...] = tuple(inputs)
+        self.outputs: tuple[Port, ...] = tuple(outputs)
+        self._steps = tuple(steps)
         self._constants = dict(constants)
         self._plans: dict[tuple[str, ...], list[tuple[Step, tuple[str, ...]]]] = {}
         self.layers: dict[str, Module] = {}

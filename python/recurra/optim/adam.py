@@ -31,8 +31,8 @@ class Adam(Optimizer):
         TypeError, ValueError: a number out of its range, or a model that has no parameters.
     """
 
-    betas = Rate("The decays of the moments at the next step, a pair.")
-    eps = Rate("What is added to the root of the second moment.")
+    betas: Rate = Rate("The decays of the moments at the next step, a pair.")
+    eps: Rate = Rate("What is added to the root of the second moment.")
 
     _moment_names = ("exp_avg", "exp_avg_sq")
     _decoupled = False

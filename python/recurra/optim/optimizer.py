@@ -58,8 +58,8 @@ class Rate:
 class Optimizer(Attributes):
     """What all have: groups of parameters with rates that may be set between steps, and gradients to clear."""
 
-    lr = Rate("The rate of the next step, if there is one group.")
-    weight_decay = Rate("The decay at the next step, if there is one group.")
+    lr: Rate = Rate("The rate of the next step, if there is one group.")
+    weight_decay: Rate = Rate("The decay at the next step, if there is one group.")
 
     _moment_names: ClassVar[tuple[str, ...]]  # PyTorch's
 

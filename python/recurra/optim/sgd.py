@@ -29,8 +29,8 @@ class SGD(Optimizer):
         TypeError, ValueError: a number out of its range, or a model that has no parameters.
     """
 
-    momentum = Rate("The momentum of the next step.")
-    nesterov = Rate("Whether the next step looks ahead.")
+    momentum: Rate = Rate("The momentum of the next step.")
+    nesterov: Rate = Rate("Whether the next step looks ahead.")
 
     _moment_names = ("momentum_buffer",)
 

@@ -23,8 +23,8 @@ class RateSetter:
     __slots__ = ("_last_lr", "last_epoch", "optimizer")
 
     def __init__(self, optimizer: Any) -> None:
-        self.optimizer = check_optimizer(optimizer)
-        self.last_epoch = 0
+        self.optimizer: Any = check_optimizer(optimizer)
+        self.last_epoch: int = 0
         self._last_lr = self._rates()
 
     def __repr__(self) -> str:
@@ -80,7 +80,8 @@ class RateSetter:
         return {name: _like(name, state[name], array) for name, array in now.items()}
 
     def _apply(self, numbers: dict[str, Any]) -> None:
-        self.last_epoch, self._last_lr = numbers.pop("last_epoch"), numbers.pop("last_lr")
+        self.last_epoch = numbers.pop("last_epoch")
+        self._last_lr = numbers.pop("last_lr")
         self._take(numbers)
 
 

@@ -59,7 +59,8 @@ class SequentialLR(Schedule):
             schedule._begin()
         else:
             schedule.step()
-        self.last_epoch, self._last_lr = step, schedule.last_lr
+        self.last_epoch: int = step
+        self._last_lr = schedule.last_lr
 
     def state_dict(self) -> dict[str, Array]:
         """The state as arrays by name; those of the schedules begin with schedulers.0, schedulers.1, …."""

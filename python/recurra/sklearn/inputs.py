@@ -32,7 +32,7 @@ def read(estimator: Any, X: Any, groups: Any = None, *, reset: bool = False) -> 
     if parts is None:
         return _table(estimator, X, reset)
     form = "list" if isinstance(parts, list) else "array"
-    arrays = parts if form == "list" else [parts.reshape(-1, parts.shape[2])]
+    arrays = parts if isinstance(parts, list) else [parts.reshape(-1, parts.shape[2])]
     lengths = np.array([len(one) for one in parts], np.int64)
     if not len(lengths):
         raise ValueError("X: expected at least one sequence, got an empty list (0 samples)")

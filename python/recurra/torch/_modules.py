@@ -104,8 +104,9 @@ def eager(module: Any, input: Any, hx: Any, others: Mapping[str, Any]) -> Any:  
 
 def cast(tensor: Any, dtype: Any) -> Any:
     """Within autocast, a tensor of a narrower dtype as the weights have it."""
-    same = tensor is None or tensor.dtype is dtype or not tensor.is_floating_point()
-    return tensor if same else tensor.to(dtype)
+    if tensor is None or tensor.dtype is dtype or not tensor.is_floating_point():
+        return tensor
+    return tensor.to(dtype)
 
 
 class Sequences(CoreModule):
