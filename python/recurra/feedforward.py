@@ -221,7 +221,8 @@ class Dropout(Stateless):
         >>> dropout = recurra.Dropout(0.5)
         >>> y, tape = dropout.forward(np.ones((2, 4)), rng=0)
         >>> y
-        XX
+        array([[2., 2., 2., 2.],
+               [2., 2., 2., 0.]])
         >>> dropout(np.ones(3))
         array([1., 1., 1.])
     """
