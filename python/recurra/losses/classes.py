@@ -94,22 +94,11 @@ def cross_entropy(
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
-    """exp(x) / Σ exp(x) along an axis: probabilities from logits, without overflow.
-
-    Args:
-        x: logits of any shape, float32 or float64.
-        axis: the axis along which they sum to 1.
-
-    Returns:
-        The probabilities, of x's shape and dtype.
+    """`exp(x) / Σ exp(x)` along an axis: probabilities from logits.
 
     Raises:
         TypeError: x isn't an array of float32 or float64, or axis no integer.
         ValueError: x has no such axis.
-
-    Example:
-        >>> recurra.softmax(np.array([[0.0, 1.0, 2.0]])).round(3)
-        array([[0.09 , 0.245, 0.665]])
     """
     x = check_array("x", x)
     axis = check_index("axis", axis, "an integer")
