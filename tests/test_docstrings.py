@@ -19,7 +19,10 @@ KNOWN = PUBLIC | {f"{name}.{method}": code for name, value in PUBLIC.items() for
 
 
 def described(code, seen=()):
-    """The names under "Args:", of a dataclass "Attributes:", those included that the docstring refers to as "those of `Name`" or `Name.method`."""
+    """The names under "Args:", those included that the docstring refers to as "those of `Name`" or `Name.method`.
+
+    A dataclass's arguments are its attributes, and said to be so.
+    """
     text = inspect.getdoc(code) or ""
     head = "Attributes" if dataclasses.is_dataclass(code) else "Args"
     section = re.search(rf"^{head}:\n((?:    .*\n?|\n)*)", text, re.MULTILINE)

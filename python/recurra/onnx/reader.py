@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 def from_onnx(model: str | os.PathLike[str] | bytes | object) -> Network:
     """Reads a model in ONNX and checks all of it, so that it can be run: see `Network.run`.
 
-    RNN, LSTM and GRU nodes with all their attributes become recurra's layers: its own, or, where the cell is another
-    one (clip, other activations, coupled gates), formulas that are compiled at once. Products with constant weights
-    become `recurra.Linear`, together with the addition of a constant bias; look-ups in constant tables become
-    `recurra.Embedding`. All else is NumPy: arithmetic and activations, shapes and slices, reductions, softmax,
-    normalisations, convolutions, and Scan, whose body is run node by node. Opsets from 7 on, of the domain ai.onnx
-    alone; numbers of float64, float32, float16, bools and integers of 8 to 64 bits, but recurrent nodes of the first
-    two. What depends on the arrays of a run, such as shapes, is checked when it runs. Numbers differ from those of ONNX
-    Runtime by rounding, some 1e-6, as sums are taken in another order.
+    RNN, LSTM and GRU nodes with all their attributes become recurra's layers: both layouts, all directions,
+    `sequence_lens`, initial states, peepholes, `clip`, `activations` with their numbers, `input_forget`,
+    `linear_before_reset`. Where the cell is another than recurra's own, they are formulas, compiled at once. Products
+    with constant weights become `recurra.Linear`, together with the addition of a constant bias; look-ups in constant
+    tables become `recurra.Embedding`. All else, some 90 operators, is NumPy: arithmetic and activations, shapes and
+    slices, reductions, softmax, normalisations, convolutions, and Scan, whose body is run node by node. Opsets from 7
+    on, of the domain ai.onnx alone; numbers of float64, float32, float16, bools and integers of 8 to 64 bits, but
+    recurrent nodes of the first two. What depends on the arrays of a run, such as shapes, is checked when it runs.
+    Numbers differ from those of ONNX Runtime by rounding, some 1e-6, as sums are taken in another order.
 
     Where the standard leaves a choice, it is as in ONNX Runtime: `clip` bounds the sums that the activations f and g
     are applied to, and a coupled forget gate is 1 - i. Only a sequence of length 0 keeps its initial state here, which
