@@ -148,7 +148,7 @@ class Optimizer(Attributes):
 
     @property
     def layers(self) -> list[Any]:
-        """The layers with parameters, a list; names in `param_groups` and `state_dict` begin with their numbers in it."""
+        """The layers with parameters; names in `param_groups` and `state_dict` begin with their numbers here."""
         return list(self._layers)
 
     @property
