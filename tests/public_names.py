@@ -29,18 +29,29 @@ def public(modules=MODULES):
 
 
 def methods(value):
-    """A class's public methods and properties that are ours, inherited ones included."""
+    """A class's public methods and properties that are ours, calls and inherited ones included.
+
+    The function that a class of layers was made of is none: its arguments are what all formulas are given.
+    """
     if not inspect.isclass(value):
         return {}
+    members = dict(inspect.getmembers(value, lambda member: inspect.isroutine(member) or isinstance(member, property)))
+    if hasattr(value, "formula"):
+        members.pop("function", None)
+    codes = {
+        name: inspect.unwrap(getattr(member, "fget", getattr(member, "__func__", member)))
+        for name, member in members.items()
+        if not name.startswith("_") or name == "__call__"
+    }
     return {
-        name: inspect.unwrap(member.fget if isinstance(member, property) else member)
-        for name, member in inspect.getmembers(value)
-        if not name.startswith("_")
-        and (inspect.isfunction(member) or isinstance(member, property))
-        and str(getattr(getattr(member, "fget", member), "__module__", "")).startswith("recurra")
+        name: code
+        for name, code in codes.items()
+        if inspect.isfunction(code) and str(code.__module__).startswith("recurra")
     }
 
 
 if __name__ == "__main__":
-    modules = {inspect.getmodule(inspect.unwrap(value)) for value in public((*MODULES, *NEIGHBOURS)).values()}
+    names = public((*MODULES, *NEIGHBOURS)).values()
+    codes = {inspect.unwrap(value) for value in names} | {code for value in names for code in methods(value).values()}
+    modules = {inspect.getmodule(code) for code in codes}
     print(*sorted(module.__file__ for module in modules if module and module.__file__.endswith(".py")), sep="\n")

@@ -13,15 +13,18 @@ import recurra
 from public_names import NEIGHBOURS, methods, public
 
 PUBLIC = public()
+KNOWN = PUBLIC | {f"{name}.{method}": code for name, value in PUBLIC.items() for method, code in methods(value).items()}
 
 
-def described(code):
-    """The names under "Args:", those of a class included that the docstring refers to as "those of `Name`"."""
+def described(code, seen=()):
+    """The names under "Args:", those included that the docstring refers to as "those of `Name`" or `Name.method`."""
     text = inspect.getdoc(code) or ""
     section = re.search(r"^Args:\n((?:    .*\n?|\n)*)", text, re.MULTILINE)
     names = set(re.findall(r"^    \*{0,2}(\w+):", section[1], re.MULTILINE)) if section else set()
     for other in re.findall(r"those of `(?:recurra\.)?([\w.]+)`", text):
-        names |= described(PUBLIC.get(other, PUBLIC.get(f"recurra.{other}")))
+        target = KNOWN.get(f"recurra.{other}")
+        if target is not None and target not in seen:
+            names |= described(target, (*seen, code))
     return names
 
 
