@@ -87,8 +87,8 @@ class EncoderDecoder(Composite):
         >>> model = recurra.Sequential(both, recurra.Linear(64, 12, seed=5))
         >>> source, answer = np.array([[3], [1], [4]]), np.array([[4], [1], [3], [11]])  # backwards, 11 at the end
         >>> heard = np.concatenate([[[10]], answer[:-1]])  # 10 at the beginning
-        >>> adam = recurra.Adam(model, lr=0.02)
-        >>> _ = recurra.fit(model, [((source, heard), answer)], recurra.cross_entropy, adam, epochs=20)
+        >>> adam = recurra.Adam(model, lr=0.05)
+        >>> _ = recurra.fit(model, [((source, heard), answer)], recurra.cross_entropy, adam, epochs=8)
         >>> recurra.generate(model, (source[:, 0], [10]), 9, temperature=0, stop=11)
         array([ 4,  1,  3, 11])
     """
