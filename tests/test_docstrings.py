@@ -29,12 +29,12 @@ KNOWN = with_methods(PUBLIC)
 def described(code, seen=()):
     """The names under "Args:", those included that the docstring refers to as "those of `Name`" or `Name.method`.
 
-    A dataclass's arguments are its attributes, and said to be so.
+    A dataclass's arguments are its attributes, and may be said to be so.
     """
     text = inspect.getdoc(code) or ""
-    head = "Attributes" if dataclasses.is_dataclass(code) else "Args"
-    section = re.search(rf"^{head}:\n((?:    .*\n?|\n)*)", text, re.MULTILINE)
-    names = set(re.findall(r"^    \*{0,2}(\w+):", section[1], re.MULTILINE)) if section else set()
+    head = "(?:Args|Attributes)" if dataclasses.is_dataclass(code) else "Args"
+    sections = re.findall(rf"^{head}:\n((?:    .*\n?|\n)*)", text, re.MULTILINE)
+    names = set(re.findall(r"^    \*{0,2}(\w+):", "".join(sections), re.MULTILINE))
     for other in re.findall(r"those of `(?:recurra\.)?([\w.]+)`", text):
         target = KNOWN.get(f"recurra.{other}")
         if target is not None and target not in seen:
