@@ -1,12 +1,19 @@
-"""Every public name, as `module.name`, and what it is. Run as a program, it prints the files that define them."""
+"""Every public name, as `module.name`, and what it is. Run as a program, it prints the files that define them.
+
+Those that need a neighbour are left out where it isn't installed.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 
 MODULES = ("", "cells", "formula", "functional", "narrow", "optim", "reference", "reference.narrow", "schedules")
 NEIGHBOURS = {"sklearn": "sklearn", "torch": "torch"}  # by the module that needs each
+EXAMPLES_NEED = {"FormatError": "onnx", "save": "safetensors", "load": "safetensors"} | {
+    f"{way}_{other}": other for way in ("from", "to") for other in ("torch", "keras", "onnx")
+}
 
 
 def names_of(module):
@@ -29,18 +36,30 @@ def public(modules=MODULES):
 
 
 def methods(value):
-    """A class's public methods and properties that are ours, inherited ones included."""
+    """A class's public methods and properties that are ours, calls and inherited ones included.
+
+    The function that a class of layers was made of is none: its arguments are what all formulas are given.
+    """
     if not inspect.isclass(value):
         return {}
+    members = dict(inspect.getmembers(value, lambda member: inspect.isroutine(member) or isinstance(member, property)))
+    if hasattr(value, "formula"):
+        members.pop("function", None)
+    codes = {
+        name: inspect.unwrap(getattr(member, "fget", getattr(member, "__func__", member)))
+        for name, member in members.items()
+        if not name.startswith("_") or name == "__call__"
+    }
     return {
-        name: inspect.unwrap(member.fget if isinstance(member, property) else member)
-        for name, member in inspect.getmembers(value)
-        if not name.startswith("_")
-        and (inspect.isfunction(member) or isinstance(member, property))
-        and str(getattr(getattr(member, "fget", member), "__module__", "")).startswith("recurra")
+        name: code
+        for name, code in codes.items()
+        if inspect.isfunction(code) and str(code.__module__).startswith("recurra")
     }
 
 
 if __name__ == "__main__":
-    modules = {inspect.getmodule(inspect.unwrap(value)) for value in public((*MODULES, *NEIGHBOURS)).values()}
+    present = [module for module, neighbour in NEIGHBOURS.items() if importlib.util.find_spec(neighbour)]
+    names = public((*MODULES, *present)).values()
+    codes = {inspect.unwrap(value) for value in names} | {code for value in names for code in methods(value).values()}
+    modules = {inspect.getmodule(code) for code in codes}
     print(*sorted(module.__file__ for module in modules if module and module.__file__.endswith(".py")), sep="\n")

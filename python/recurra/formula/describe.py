@@ -3,10 +3,11 @@
 from collections import Counter
 
 from .layout import HALF, INPUT, Layout
-from .operations import DeltaOf, Kind, Operation, Role
+from .operations import DeltaOf, InputShape, Kind, Operation, Role
 from .program import Program, Stage
 from .stages import Column
 
+LINE = 112  # characters of a docstring's line
 _SIGNS = {
     Operation.ADD: "{0} + {1}",
     Operation.SUBTRACT: "{0} - {1}",
@@ -94,6 +95,27 @@ class _Names:
         if kind == Kind.UNIT:
             return f"u.{self._units[index]}"
         return "x.x" if kind == Kind.RAW else f"x.{self._inputs[index]}"
+
+
+def summary(layout: Layout) -> str:
+    """What a layer of the formula has and needs, in the words of its docstring; nothing is compiled for it."""
+    declared, states = layout.declared, layout.declared.states
+    lines = [f"State: ({', '.join(states)})" if len(states) > 1 else f"State: {states[0]}"]
+    lines[0] += f"; y holds {declared.output}.".replace("y holds y", "the output is y")
+    if declared.inputs:
+        axes = {InputShape.PER_UNIT: "(T, B, H)", InputShape.PER_STEP: "(T, B)", InputShape.PER_ROW: "(B, H)"}
+        inputs = [f"{name} {axes[kind]}" for name, kind in declared.inputs.items()]
+        lines.append(f"Inputs of a call: {', '.join(inputs)}.")
+    if layout.projects:
+        lines.append("h has proj_size = P features, which has to be given.")
+    lines.append("Parameters of each layer:")
+    for number, parameter in enumerate(layout.parameters, 1):
+        item = f"{parameter.name} {_shape(layout, parameter.name)}{',.'[number == len(layout.parameters)]}"
+        if len(lines[-1]) + len(item) < LINE:
+            lines[-1] += f" {item}"
+        else:
+            lines.append(item)
+    return "\n".join(lines)
 
 
 def describe_lines(layout: Layout, program: Program) -> list[str]:
