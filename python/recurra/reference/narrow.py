@@ -331,7 +331,7 @@ def forward(
         params: the `state_dict` of a compressed layer: narrow arrays by PyTorch's names, with ".scale" beside those of
             int8, and biases of float32, whose names may be missing.
         hx: the initial state, as for `recurra.reference.forward`, and so are the others.
-        num_layers: L.
+        num_layers: L of the network.
         bidirectional: whether a second direction reads every sequence from its end.
         lengths: (B,), steps of each sequence.
 

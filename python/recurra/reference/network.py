@@ -154,7 +154,7 @@ def forward(
             the same with _l0_reverse, _l1, …; from layer 1 up, I is D·H. Names of biases may be missing.
         hx: the initial state, h0 (L·D, B, H), layer by layer and forward direction first, or of an LSTM (h0, c0); None
             means zeros, also for one of the two.
-        num_layers: L.
+        num_layers: L of the network.
         bidirectional: whether a second direction reads every sequence from its end.
         lengths: (B,) integers in 0..T, steps of each sequence; None means T.
         masks: L-1 arrays (T, B, D·H), multiplied onto layer l's output before it enters layer l+1 (dropout).
