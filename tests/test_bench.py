@@ -398,10 +398,10 @@ def test_the_command_prints_a_table_and_writes_json(capsys, tmp_path):
     assert_facts(lines)
     about = lines.index("") + 1
     assert re.fullmatch(r"recurra against NumPy: float32, 1 thread each, in about \d+ s", lines[about])
-    assert lines[about + 1] == "2 rows: lstm; inference and training; 1 shape, B sequences of T steps"
+    assert lines[about + 1] == "2 rows: lstm; inference and training; 1 shape BxTxIxH"
     answers = next(line for line in lines if line.startswith("answers: "))
-    assert re.fullmatch(r"answers: lstm \d\.\de-\d\d off at most \(2x3x4x5; 1e-04 would be wrong\)", answers)
-    assert max(map(len, lines)) <= 100
+    assert re.fullmatch(r"answers: off by lstm \d\.\de-\d\d \(1e-04 is wrong\)", answers)
+    assert max(map(len, lines)) <= 80
     head = next(k for k, line in enumerate(lines) if line.startswith("cell "))
     rows = [re.split(r" {2,}", line) for line in lines[head : head + 3]]
     assert rows[0] == ["cell", "mode", "BxTxIxH", "recurra", "NumPy", "× NumPy", "GFLOP/s", "turns"]
@@ -478,6 +478,8 @@ BAD = [
     (["--shapes", "1x2x3x4,1x2x3"], "argument --shapes: expected BxTxIxH, four positive integers"),
     (["--dtype", "float16"], "argument --dtype: invalid choice: 'float16'"),
     (["--threads", "0"], "argument --threads: expected a positive integer, got '0'"),
+    (["--threads", "1025"], "argument --threads: expected 1024 at most, got 1025"),
+    (["docter"], "expected options, or the word doctor by itself, got 'docter'"),
     (["--rounds", "1.5"], "argument --rounds: expected a positive integer, got '1.5'"),
     (["--milliseconds", "nan"], "argument --milliseconds: expected a positive number, got 'nan'"),
     (["--json", "no/such/directory/file.json"], "argument --json: can't write 'no/such/directory/file.json'"),

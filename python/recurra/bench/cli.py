@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from math import ceil
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # A small and a middling network on one sequence, a small and a middling batch, and one that leaves every cache.
 SHAPES = "1x100x32x32,1x100x128x128,16x50x128x128,32x100x128x256,64x20x512x1024"
 
+MOST_THREADS = 1024  # which set_num_threads takes
 SECONDS = 30.0  # with what may be misjudged, less than 40
 
 
@@ -122,7 +124,7 @@ def agreement(workers: Mapping[str, Worker], specs: Sequence[Spec], progress: Ca
         agreed = [value for name, value in found.differences.items() if name not in found.absent]
         worst[spec.cell] = max([worst.get(spec.cell, 0.0), *agreed])
     shown = ", ".join(f"{cell} {value:.1e}" for cell, value in worst.items())
-    return f"answers: {shown} off at most ({middling[0].shape}; {middling[0].tolerance:.0e} would be wrong)"
+    return f"answers: off by {shown} ({middling[0].tolerance:.0e} is wrong)"
 
 
 def start(names: Sequence[str], threads: int, stack: ExitStack, notes: dict[str, str]) -> dict[str, Worker]:
@@ -159,9 +161,10 @@ def work(names: Sequence[str], options: argparse.Namespace, specs: Sequence[Spec
     cells, rows = ", ".join(options.cells), f"{len(specs)} row" + "s" * (len(specs) > 1)
     threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
     ours, *others = names
+    who = f"{ours} against {', '.join(others)}: {options.dtype}, {threads} each, in about {duration(seconds)}"
     return (
-        f"{ours} against {', '.join(others)}: {options.dtype}, {threads} each, in about {duration(seconds)}\n"
-        f"{rows}: {cells}; inference and training; {shapes}, B sequences of T steps\n"
+        f"{textwrap.fill(who, 80)}\n"
+        f"{rows}: {cells}; inference and training; {shapes} BxTxIxH\n"
         f"µs a call, median of up to {options.rounds} turns; × NumPy: times as fast as NumPy"
     )
 
@@ -209,7 +212,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="step, stream, narrow: small networks step by step and narrow weights instead, with options of their own "
         "(--only step --help)",
     )
+    if arguments and not arguments[0].startswith("-"):
+        parser.error(f"expected options, or the word doctor by itself, got {arguments[0]!r}")
     options = parser.parse_args(arguments)
+    if options.threads > MOST_THREADS:
+        parser.error(f"argument --threads: expected {MOST_THREADS} at most, got {options.threads}")
     if options.plot and find_spec("matplotlib") is None:
         parser.error("argument --plot: needs matplotlib: pip install 'recurra[plot]'")
     if options.plot and options.plot.suffix.lower() not in {".png", ".svg", ".pdf"}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from math import exp, log
+from math import ceil, exp, log
 from typing import TYPE_CHECKING
 
 from .race import OURS, Result
@@ -31,7 +31,7 @@ class Progress:
         """Replaces what the line says."""
         if self.live:
             now = time.monotonic()
-            when = f"{now - self.start:.0f} s" if self.end is None else f"{max(self.end - now, 0):.0f} s left"
+            when = f"{now - self.start:.0f} s" if self.end is None else f"{ceil(max(self.end - now, 1))} s left"
             line = f"[{self.done + 1}/{self.total}, {when}] {text}"
             width = shutil.get_terminal_size().columns - 1  # a line that wraps couldn't be erased
             print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
