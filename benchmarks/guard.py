@@ -30,7 +30,7 @@ from recurra.doctor.facts import cpu_numbers
 
 BASELINES = Path(__file__).parent / "results" / "guard.json"
 SLOWER = 1.25  # by which a row counts as slower
-SECONDS, LONGEST = 1.2, 3.5  # of a measurement: of the process's own time, and by the wall where others have the CPU
+SECONDS, LONGEST = 1.2, 2.5  # of a measurement: of the process's own time, and by the wall where others have the CPU
 TURN = 5e-4  # seconds of a row's turn, about
 UPDATES = 5  # measurements of a baseline, of which each row has its median
 # What a call of each kind is measured by: where a neighbour has the other half of a core, steps from Python became 1.4

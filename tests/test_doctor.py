@@ -151,9 +151,10 @@ def loaded(**brought):
 def test_ours_is_found_and_a_missing_neighbour_told():
     run = doctor("--only", "openmp", "--beside", "no_such_module", "--json")
     found = json.loads(run.stdout)["findings"]
-    assert [finding["level"] for finding in found] == ["warning", "ok"]
-    assert "no_such_module can't be imported: ModuleNotFoundError" in found[0]["text"]
-    assert re.search(r"recurra brings \S+ \(/.*omp.*\)", found[1]["text"])
+    assert [finding["level"] for finding in found] == ["ok", "warning", "ok"]
+    assert found[0]["text"].startswith("a child that is forked after threads were used computes")
+    assert "no_such_module can't be imported: ModuleNotFoundError" in found[1]["text"]
+    assert re.search(r"recurra brings \S+ \(/.*omp.*\)", found[2]["text"])
 
 
 def test_several_openmp_libraries():
@@ -175,6 +176,7 @@ def test_several_openmp_libraries():
         assert setting in found[1].text
     assert levels(openmp.judge(loaded(recurra=ours), True, {"GOMP_SPINCOUNT": "1000"})) == ["ok"]
     assert "can't be told" in openmp.judge({"known": False, "failed": {}}, True, {})[0].text
+    assert levels(openmp.judge(loaded(recurra=ours) | {"forked": False}, True, {})) == ["fault", "ok"]
     assert openmp.judge({"error": "OMP: Error #15"}, True, {})[0].level == "fault"
 
 

@@ -30,13 +30,18 @@ def check(beside: Sequence[str], openmp: bool, environment: Mapping[str, str]) -
 
 
 def judge(report: Mapping[str, Any], openmp: bool, environment: Mapping[str, str]) -> list[Finding]:
-    """Of what `loaded` printed: "known", "brought" and "failed"; or {"error": …}."""
+    """Of what `loaded` printed: "known", "brought", "failed" and "forked"; or {"error": …}."""
     if "error" in report:
         cure = "if OpenMP's own message stands there, two libraries won't share a process: see docs/doctor.md"
         return [Finding("openmp", "fault", f"importing failed: {report['error']}", cure)]
     failed = [
-        Finding("openmp", "warning", f"{module} can't be imported: {reason}", "check the name that follows --beside")
-        for module, reason in report["failed"].items()
+        *fork(report.get("forked")),
+        *(
+            Finding(
+                "openmp", "warning", f"{module} can't be imported: {reason}", "check the name that follows --beside"
+            )
+            for module, reason in report["failed"].items()
+        ),
     ]
     if not report["known"]:
         return [*failed, Finding("openmp", "ok", "which OpenMP libraries are loaded can't be told on this system")]
@@ -48,6 +53,17 @@ def judge(report: Mapping[str, Any], openmp: bool, environment: Mapping[str, str
     shown = "; ".join(f"{module} brings {' and '.join(map(name, each))}" for module, each in brought.items())
     notes = [HARMLESS] * (len(paths) > 1) + [shared(brought)] * (openmp and not brought.get("recurra"))
     return [*failed, Finding("openmp", "ok", shown, ". ".join(notes)), *clashes(paths), *spinning(paths, environment)]
+
+
+def fork(works: bool | None) -> list[Finding]:
+    """Whether forked children compute, rather than wait for threads that stayed with the parent."""
+    if works is None:
+        return []
+    if works:
+        return [Finding("openmp", "ok", "a child that is forked after threads were used computes, in one thread")]
+    text = "a child that is forked after threads were used hangs or fails"
+    cure = "start processes afresh: multiprocessing.set_start_method('spawn'), or import recurra before the fork"
+    return [Finding("openmp", "fault", text, cure)]
 
 
 def kind(path: str) -> str:
