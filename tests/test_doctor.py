@@ -122,18 +122,18 @@ def test_a_forced_instruction_set_is_a_warning_and_its_rate_measured():
     ],
 )
 def test_threads_against_cpus(machine, environment, wanted, level, words):
-    finding = threads.number(MACHINE | machine, {"threads": wanted, "openmp": True}, environment)
+    finding = threads.number(MACHINE | machine, {"threads": wanted, "threading": "OpenMP"}, environment)
     assert finding.level == level
     assert words in finding.text
     assert finding.cure or level == "ok"
 
 
 def test_limits_and_crowds(monkeypatch):
-    build = {"threads": 4, "openmp": True}
+    build = {"threads": 4, "threading": "OpenMP"}
     assert threads.limits({"OMP_PROC_BIND": "false"}, build) == []
     for wrong in ({"OMP_THREAD_LIMIT": "2"}, {"GOMP_CPU_AFFINITY": "0-3"}, {"OMP_PROC_BIND": "close"}):
         assert levels(threads.limits(wrong, build)) == ["warning"]
-    assert threads.number(MACHINE, build | {"openmp": False}, {}).level == "warning"
+    assert threads.number(MACHINE, build | {"threading": "none"}, {}).level == "warning"
     monkeypatch.setattr(os, "getloadavg", lambda: (40.0, 1.0, 1.0), raising=False)
     assert "40 processes" in threads.crowd(MACHINE)[0].text
     monkeypatch.setattr(os, "getloadavg", lambda: (7.0, 1.0, 1.0), raising=False)
@@ -147,7 +147,7 @@ def loaded(**brought):
     return {"known": True, "brought": brought, "failed": {}}
 
 
-@pytest.mark.skipif(not BUILD["openmp"] or sys.platform != "linux", reason="needs OpenMP on Linux")
+@pytest.mark.skipif(facts.threading(BUILD) != "OpenMP" or sys.platform != "linux", reason="needs OpenMP on Linux")
 def test_ours_is_found_and_a_missing_neighbour_told():
     run = doctor("--only", "openmp", "--beside", "no_such_module", "--json")
     found = json.loads(run.stdout)["findings"]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import recurra
 from recurra.bench.table import Progress
 
 from . import bits, facts, openmp, speed, threads, versions
@@ -21,8 +20,10 @@ Check = Callable[[dict[str, Any], argparse.Namespace], list[Finding]]
 CHECKS: dict[str, Check] = {
     "versions": lambda _, __: versions.check(),
     "bits": lambda _, __: bits.check(),
-    "threads": lambda about, _: threads.check(about["machine"], recurra.build_info(), os.environ),
-    "openmp": lambda _, options: openmp.check(options.beside, recurra.build_info()["openmp"], os.environ),
+    "threads": lambda about, _: threads.check(about["machine"], about["build"], os.environ),
+    "openmp": lambda about, options: openmp.check(
+        options.beside, facts.threading(about["build"]) == "OpenMP", os.environ
+    ),
     "speed": lambda _, __: speed.check(),
 }
 

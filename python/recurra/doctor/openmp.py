@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 KINDS = {"libgomp": "GNU's", "libomp": "LLVM's", "libiomp5": "Intel's", "libiomp": "Intel's"}
 HARMLESS = (
-    "each has threads of its own, which does no harm: recurra's sleep some µs after a call, and in a forked child it "
-    "computes in one thread"
+    "each has threads of its own, which does no harm: recurra's sleep some µs after a call, and its forked children "
+    "compute"
 )
 
 
@@ -35,7 +35,7 @@ def judge(report: Mapping[str, Any], openmp: bool, environment: Mapping[str, str
         cure = "if OpenMP's own message stands there, two libraries won't share a process: see docs/doctor.md"
         return [Finding("openmp", "fault", f"importing failed: {report['error']}", cure)]
     failed = [
-        *fork(report.get("forked")),
+        *fork(report.get("forked"), openmp),
         *(
             Finding(
                 "openmp", "warning", f"{module} can't be imported: {reason}", "check the name that follows --beside"
@@ -48,19 +48,20 @@ def judge(report: Mapping[str, Any], openmp: bool, environment: Mapping[str, str
     brought = {module: paths for module, paths in report["brought"].items() if paths}
     paths = [path for each in brought.values() for path in each]
     if not paths:
-        text = "no OpenMP library is loaded" + ("" if openmp else ", as recurra was built without")
+        text = "no OpenMP library is loaded" + ("" if openmp else ": recurra was built without one")
         return [*failed, Finding("openmp", "ok", text)]
     shown = "; ".join(f"{module} brings {' and '.join(map(name, each))}" for module, each in brought.items())
     notes = [HARMLESS] * (len(paths) > 1) + [shared(brought)] * (openmp and not brought.get("recurra"))
     return [*failed, Finding("openmp", "ok", shown, ". ".join(notes)), *clashes(paths), *spinning(paths, environment)]
 
 
-def fork(works: bool | None) -> list[Finding]:
+def fork(works: bool | None, openmp: bool) -> list[Finding]:
     """Whether forked children compute, rather than wait for threads that stayed with the parent."""
     if works is None:
         return []
     if works:
-        return [Finding("openmp", "ok", "a child that is forked after threads were used computes, in one thread")]
+        how = ", in one thread" if openmp else ""
+        return [Finding("openmp", "ok", f"a child that is forked after threads were used computes{how}")]
     text = "a child that is forked after threads were used hangs or fails"
     cure = "start processes afresh: multiprocessing.set_start_method('spawn'), or import recurra before the fork"
     return [Finding("openmp", "fault", text, cure)]
