@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import recurra
-from recurra.doctor import bits, cli, facts, networks, openmp, speed, threads, versions
+from recurra.doctor import bits, cli, facts, loaded, networks, openmp, speed, threads, versions
 from recurra.doctor.finding import Finding, lines
 
 DOCS = Path(__file__).parents[1] / "docs" / "doctor.md"
@@ -143,7 +143,7 @@ def test_limits_and_crowds(monkeypatch):
 # ---- OpenMP libraries
 
 
-def loaded(**brought):
+def found_in(**brought):
     return {"known": True, "brought": brought, "failed": {}}
 
 
@@ -157,26 +157,37 @@ def test_ours_is_found_and_a_missing_neighbour_told():
     assert re.search(r"recurra brings \S+ \(/.*omp.*\)", found[2]["text"])
 
 
+def test_libraries_are_told_by_their_names(monkeypatch, tmp_path):
+    """Those of wheels have a hash in them, and paths may have spaces."""
+    names = ["/a b/libgomp-98df.so.1.0.0", "/x/libgomp.so.1", "/y/libiomp5.so", "/z/libomp.so.5", "/z/libomp140.so"]
+    others = ["/x/libgompertz.so", "/x/libcomp.so", "[heap]", "/x/libgomp.so.1"]
+    (tmp_path / "maps").write_text("".join(f"7f-80 r-xp 0 08:01 12    {path}\n" for path in [*names, *others]))
+    monkeypatch.setattr(loaded, "MAPS", tmp_path / "maps")
+    assert loaded.runtimes() == names[:4]
+    monkeypatch.setattr(loaded, "MAPS", tmp_path / "none")
+    assert loaded.runtimes() == []
+
+
 def test_several_openmp_libraries():
     """Those of others, beside recurra's: harmless, or not."""
     ours = ["/usr/lib/libgomp.so.1.0.0"]
-    copy = openmp.judge(loaded(torch=["/a/libgomp-98df.so.1"], recurra=ours), True, {})
+    copy = openmp.judge(found_in(torch=["/a/libgomp-98df.so.1"], recurra=ours), True, {})
     assert levels(copy) == ["ok"]
     assert copy[0].text == "torch brings GNU's (/a/libgomp-98df.so.1); recurra brings GNU's (/usr/lib/libgomp.so.1.0.0)"
     assert "does no harm" in copy[0].cure
-    same = openmp.judge(loaded(torch=["/a/libgomp.so.1"], recurra=[]), True, {})
+    same = openmp.judge(found_in(torch=["/a/libgomp.so.1"], recurra=[]), True, {})
     assert "recurra uses that of torch" in same[0].cure
-    assert levels(openmp.judge(loaded(mkl=["/a/libiomp5.so"], recurra=ours), True, {"KMP_BLOCKTIME": "0"})) == ["ok"]
-    both = openmp.judge(loaded(mkl=["/a/libiomp5.so"], jax=["/b/libomp.so.5"], recurra=ours), True, {})
+    assert levels(openmp.judge(found_in(mkl=["/a/libiomp5.so"], recurra=ours), True, {"KMP_BLOCKTIME": "0"})) == ["ok"]
+    both = openmp.judge(found_in(mkl=["/a/libiomp5.so"], jax=["/b/libomp.so.5"], recurra=ours), True, {})
     assert "fault" in levels(both)
     for setting in ("KMP_DUPLICATE_LIB_OK=TRUE", "OMP_WAIT_POLICY=active", "GOMP_SPINCOUNT=infinite"):
         environment = dict([setting.split("=")])
-        found = openmp.judge(loaded(recurra=ours), True, environment)
+        found = openmp.judge(found_in(recurra=ours), True, environment)
         assert levels(found) == ["ok", "warning"]
         assert setting in found[1].text
-    assert levels(openmp.judge(loaded(recurra=ours), True, {"GOMP_SPINCOUNT": "1000"})) == ["ok"]
+    assert levels(openmp.judge(found_in(recurra=ours), True, {"GOMP_SPINCOUNT": "1000"})) == ["ok"]
     assert "can't be told" in openmp.judge({"known": False, "failed": {}}, True, {})[0].text
-    assert levels(openmp.judge(loaded(recurra=ours) | {"forked": False}, True, {})) == ["fault", "ok"]
+    assert levels(openmp.judge(found_in(recurra=ours) | {"forked": False}, True, {})) == ["fault", "ok"]
     assert openmp.judge({"error": "OMP: Error #15"}, True, {})[0].level == "fault"
 
 
