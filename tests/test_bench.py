@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from recurra.bench.numpy_cells import NUMPY_LAYERS
 from recurra.bench.plot import plot
 from recurra.bench.problem import CELLS, TOLERANCE, Shape, Spec, difference
 from recurra.bench.race import FEWEST, OURS, Disagreement, Result, race
-from recurra.bench.table import Table, microseconds, summary, times
+from recurra.bench.table import Progress, Table, microseconds, summary, times
 from recurra.bench.worker import Desk, Worker, WorkerError
 
 PROTOCOL = Path(__file__).parents[1] / "benchmarks" / "README.md"
@@ -292,6 +294,7 @@ def test_a_budget_learns_what_calls_take():
     budget.learn(specs[0], [4e-11 * specs[0].flops, 6e-11 * specs[0].flops])
     assert budget.cost(specs[1], 7) == pytest.approx(5 * cost, rel=0.1)
     assert estimate < budget.estimate(specs) == 30
+    assert 29 < budget.left(specs) < 30  # of which some time has gone
     budget.learn(specs[1], [1e-8 * specs[1].flops])
     least, most = budget.costs(specs)
     assert 30 < budget.estimate(specs) == sum(least) < sum(most)
@@ -333,6 +336,26 @@ def test_a_result_and_its_line():
     assert lines[2] == "training: geometric mean of the speed-ups 2.00 over NumPy, 0.50 over PyTorch"
     assert [microseconds(s) for s in (None, 1e-6, 0.5)] == ["–", "1.0", "500000"]
     assert [times(f) for f in (None, 0.123, 9.99, 43.21)] == ["–", "0.12", "9.99", "43.2"]
+
+
+def test_progress_is_one_line_of_a_terminal(monkeypatch):
+    """Rewritten in place, never wider, with the seconds that are left where they are known."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", "40")
+    progress = Progress(3)
+    progress.show("starting")
+    progress.done, progress.end = 1, time.monotonic() + 60
+    progress.show("lstm training " + 50 * "x")
+    progress.clear()
+    first, second, last = sys.stderr.getvalue().split("\r\x1b[K")[1:]
+    assert (first, last) == ("[1/3, 0 s] starting", "")
+    assert second.startswith("[2/3, 60 s left] lstm training xx")
+    assert len(second) == 39
 
 
 def test_a_median_isnt_moved_by_one_bad_round():
