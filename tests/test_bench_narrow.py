@@ -245,8 +245,9 @@ def test_the_command_prints_tables_and_writes_json(capsys, tmp_path):
     assert recurra.get_num_threads() == threads
     assert affinity is None or os.sched_getaffinity(0) == affinity
     lines = out.splitlines()
-    assert lines[0] == f"recurra {recurra.__version__}"
-    assert recurra.build_info()["isa"] in lines[1]
+    assert lines[0].startswith("machine ")
+    assert any(line.startswith(f"versions  recurra {recurra.__version__}") for line in lines)
+    assert recurra.build_info()["isa"] in lines[2]
     rows = [line.split() for line in lines if re.match(r"(lstm|gru) ", line)]
     assert [row[:3] for row in rows] == [
         *([cell, layers, "1x1x5x5"] for cell in ("lstm", "gru") for layers in "12"),

@@ -1,10 +1,15 @@
-"""python -m recurra: how fast is it here? See `recurra.bench`."""
+"""python -m recurra: how fast is it here? See `recurra.bench`. python -m recurra doctor: see `recurra.doctor`."""
 
 import sys
 
 if __name__ == "__main__":
     try:
-        from recurra.bench.cli import main  # here, since Ctrl-C may come as early as that
+        # Within, since Ctrl-C may come as early as that.
+        if sys.argv[1:2] == ["doctor"]:
+            from recurra.doctor.cli import main as doctor
+
+            sys.exit(doctor(sys.argv[2:]))
+        from recurra.bench.cli import main
 
         sys.exit(main())
     except KeyboardInterrupt:

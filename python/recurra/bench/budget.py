@@ -54,6 +54,11 @@ class Budget:
         least, most = map(sum, self.costs(specs))
         return max(least, min(most, self.seconds))
 
+    def left(self, specs: Sequence[Spec]) -> float:
+        """Seconds of the rows that are left, about."""
+        least, most = map(sum, self.costs(specs))
+        return max(least, min(most, self.end - monotonic()))
+
     def deadline(self, specs: Sequence[Spec]) -> float:
         """When the first of the rows that are left should be done, on the clock of time.monotonic."""
         now = monotonic()

@@ -5,35 +5,35 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
+import shutil
 import sys
+import textwrap
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from statistics import median
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-import recurra
+from recurra.doctor import facts
 
 from .budget import Budget, guess_pace
 from .contestants import HOME, PEERS
-from .machine import cpu_model
 from .plot import plot
 from .problem import CELLS, Shape, Spec
-from .race import FEWEST, OURS, Disagreement, Result, race
+from .race import FEWEST, OURS, Disagreement, Result, compare_answers, race
 from .table import Progress, Table, summary
 from .worker import Worker, WorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # A small and a middling network on one sequence, a small and a middling batch, and one that leaves every cache.
 SHAPES = "1x100x32x32,1x100x128x128,16x50x128x128,32x100x128x256,64x20x512x1024"
 
-SECONDS = 33.0  # with what may be misjudged, less than 40
+MOST_THREADS = 1024  # which set_num_threads takes
+SECONDS = 30.0  # with what may be misjudged, less than 40
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,8 +72,9 @@ def compare(options: argparse.Namespace) -> list[Result]:
     turn = options.milliseconds / 1e3
     budget = Budget(options.seconds, options.rounds, turn, len(names), guess_pace(options.cells[0], options.dtype))
     about = describe(options)
-    head = headline(about, options, names)
-    print(*head, work(options, len(specs), budget.estimate(specs)), "", sep="\n", flush=True)
+    width = min(shutil.get_terminal_size().columns, 120)
+    print(*facts.lines(about, options.threads, width), "", sep="\n", flush=True)
+    print(work(names, options, specs, budget.estimate(specs)), "", sep="\n", flush=True)
     progress = Progress(len(specs))
     results: list[Result] = []
     with ExitStack() as stack:
@@ -83,11 +84,12 @@ def compare(options: argparse.Namespace) -> list[Result]:
         about["versions"] = {name: worker.version() for name, worker in workers.items()}
         budget.contestants = len(workers)
         table = Table([name for name in workers if name != OURS], options.shapes)
+        answers = agreement(workers, specs, progress.show)
         progress.clear()
-        if options.peers:
-            print(*(f"{name} {about['versions'][name]}" for name in workers if name not in HOME), "", sep="\n")
-        print(table.head(), flush=True)
+        peers = ", ".join(f"{name} {about['versions'][name]}" for name in workers if name not in HOME)
+        print(*[f"peers: {peers}"] * (len(peers) > 0), answers, "", table.head(), sep="\n", flush=True)
         for k, spec in enumerate(specs):
+            progress.end = monotonic() + budget.left(specs[k:])
             deadline = budget.deadline(specs[k:])
             result = race(workers, spec, options.rounds, turn, progress.show, deadline=deadline)
             budget.learn(spec, [median(seconds) for seconds in result.seconds.values()])
@@ -96,13 +98,33 @@ def compare(options: argparse.Namespace) -> list[Result]:
             results.append(result)
             progress.done += 1
             notes |= {f"{name}, {spec.cell} {spec.mode}": reason for name, reason in result.absent.items()}
-        print("", *summary(results, table.others), *(f"{about}: {reason}" for about, reason in notes.items()), sep="\n")
+    print("", *summary(results, table.others), *(f"{who}: {reason}" for who, reason in notes.items()), sep="\n")
     if options.json:
         report = {**about, "results": [result.record() for result in results]}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     if options.plot:
-        plot(results, options.plot, " · ".join(head[:2]))
+        plot(results, options.plot, about)
     return results
+
+
+def agreement(workers: Mapping[str, Worker], specs: Sequence[Spec], progress: Callable[[str], None]) -> str:
+    """The answers of each cell and mode, on the shape of middling work, before anything is timed; each row has its own.
+
+    Returns:
+        A line with the largest difference of each cell.
+
+    Raises:
+        Disagreement: recurra and NumPy don't compute the same.
+    """
+    shape = sorted({spec.shape for spec in specs}, key=lambda shape: Spec("rnn", False, shape).flops)
+    middling = [spec for spec in specs if spec.shape == shape[len(shape) // 2]]
+    worst: dict[str, float] = {}
+    for spec in middling:
+        found = compare_answers(workers, spec, progress)
+        agreed = [value for name, value in found.differences.items() if name not in found.absent]
+        worst[spec.cell] = max([worst.get(spec.cell, 0.0), *agreed])
+    shown = ", ".join(f"{cell} {value:.1e}" for cell, value in worst.items())
+    return f"answers: off by {shown} ({middling[0].tolerance:.0e} is wrong)"
 
 
 def start(names: Sequence[str], threads: int, stack: ExitStack, notes: dict[str, str]) -> dict[str, Worker]:
@@ -130,35 +152,20 @@ def survived(name: str, notes: dict[str, str]) -> Iterator[None]:
 
 def describe(options: argparse.Namespace) -> dict[str, Any]:
     """What the figures depend on, beside the rows; the versions of peers are known when they have started."""
-    return {
-        "machine": {"cpu": cpu_model(), "cpus": os.cpu_count(), "system": platform.platform()},
-        "python": platform.python_version(),
-        "versions": {OURS: recurra.__version__, "NumPy": np.__version__},
-        "build": recurra.build_info(),
-        "threads": options.threads,
-        "dtype": options.dtype,
-        "rounds": options.rounds,
-    }
+    return facts.gather() | {"threads": options.threads, "dtype": options.dtype, "rounds": options.rounds}
 
 
-def headline(about: dict[str, Any], options: argparse.Namespace, names: Sequence[str]) -> list[str]:
-    """Who is compared on what machine."""
-    ours, *others = (f"{name} {about['versions'].get(name, '')}".strip() for name in names)
-    threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
-    return [
-        f"{ours} against {', '.join(others)}",
-        f"{about['machine']['cpu']} · {about['build']['isa']} · {threads} · {options.dtype} · Python {about['python']}",
-    ]
-
-
-def work(options: argparse.Namespace, rows: int, seconds: float) -> str:
+def work(names: Sequence[str], options: argparse.Namespace, specs: Sequence[Spec], seconds: float) -> str:
     """What will be done, how long that takes, and how to read it."""
     shapes = f"{len(options.shapes)} shape" + "s" * (len(options.shapes) > 1)
-    cells = ", ".join(options.cells)
+    cells, rows = ", ".join(options.cells), f"{len(specs)} row" + "s" * (len(specs) > 1)
+    threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
+    ours, *others = names
+    who = f"{ours} against {', '.join(others)}: {options.dtype}, {threads} each, in about {duration(seconds)}"
     return (
-        f"{rows} rows ({cells}; inference and training; {shapes}) in about {duration(seconds)}\n"
-        "difference: the largest in any output or gradient, relative to max(1, the largest value in that array)\n"
-        f"µs: a call, median of up to {options.rounds} rounds taken in turns"
+        f"{textwrap.fill(who, 80)}\n"
+        f"{rows}: {cells}; inference and training; {shapes} BxTxIxH\n"
+        f"µs a call, median of up to {options.rounds} turns; × NumPy: times as fast as NumPy"
     )
 
 
@@ -171,7 +178,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options; exits with code 2 and a message if one can't be."""
     parser = argparse.ArgumentParser(
         prog="python -m recurra",
-        description="Compare recurra with a careful NumPy implementation: first the answers, then the time of a call.",
+        description="Compare recurra with a careful NumPy implementation: first the answers, then the time of a call. "
+        "python -m recurra doctor checks the installation instead.",
         allow_abbrev=False,
     )
     parser.add_argument("--shapes", type=listed(Shape.parse), default=SHAPES, help="BxTxIxH,… (default: %(default)s)")
@@ -204,7 +212,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="step, stream, narrow: small networks step by step and narrow weights instead, with options of their own "
         "(--only step --help)",
     )
+    if arguments and not arguments[0].startswith("-"):
+        parser.error(f"expected options, or the word doctor by itself, got {arguments[0]!r}")
     options = parser.parse_args(arguments)
+    if options.threads > MOST_THREADS:
+        parser.error(f"argument --threads: expected {MOST_THREADS} at most, got {options.threads}")
     if options.plot and find_spec("matplotlib") is None:
         parser.error("argument --plot: needs matplotlib: pip install 'recurra[plot]'")
     if options.plot and options.plot.suffix.lower() not in {".png", ".svg", ".pdf"}:

@@ -118,11 +118,47 @@ def race(
         tolerances: contestant -> what difference of its answers is wrong, where that isn't the row's.
 
     Raises:
+        Disagreement, WorkerError: as `compare_answers`.
+    """
+    result = compare_answers(workers, spec, progress, tolerances)
+    runners = {name: worker for name, worker in workers.items() if name not in result.absent}
+    calls, paces = {}, {}
+    before_round()
+    for name, worker in runners.items():
+        progress(f"{spec}: {name} warms up")
+        sleep(REST * (spec.threads > 1))
+        calls[name], paces[name] = worker.calls_in(seconds)
+    # Where everybody's call is a turn that needs no warming, that was the first round.
+    slow = all(calls[name] == 1 and paces[name] > SLOW for name in runners)
+    result.seconds = {name: [paces[name]] if slow else [] for name in runners}
+    last = 0.0  # seconds of the last round
+    while (k := result.rounds) < rounds and (k < FEWEST or last < QUICK or monotonic() + last <= deadline):
+        progress(f"{spec}: round {k + 1} of {rounds}")
+        start = monotonic()
+        before_round()
+        for name in list(runners)[:: -1 if k % 2 else 1]:
+            sleep(REST * (spec.threads > 1))
+            result.seconds[name].append(runners[name].time(calls[name]))
+        last = monotonic() - start
+    return result
+
+
+def compare_answers(
+    workers: Mapping[str, Worker | Desk],
+    spec: Spec,
+    progress: Callable[[str], None] = lambda _: None,
+    tolerances: Mapping[str, float] = MappingProxyType({}),
+) -> Result:
+    """Everybody's answers against recurra's; arguments as those of `race`.
+
+    Returns:
+        A result without times: `differences`, and who is left out in `absent`.
+
+    Raises:
         Disagreement: recurra and NumPy don't compute the same.
         WorkerError: recurra or NumPy fails. A peer that fails or differs is left out, and `absent` says why.
     """
-    result = Result(spec)
-    answers = {}
+    result, answers = Result(spec), {}
     for name, worker in workers.items():
         progress(f"{spec}: answers of {name}")
         try:
@@ -143,23 +179,4 @@ def race(
             if name == "NumPy":
                 raise Disagreement(f"{name}, {spec}: {reason}")
             result.absent[name] = reason
-    runners = {name: worker for name, worker in workers.items() if name not in result.absent}
-    calls, paces = {}, {}
-    before_round()
-    for name, worker in runners.items():
-        progress(f"{spec}: {name} warms up")
-        sleep(REST * (spec.threads > 1))
-        calls[name], paces[name] = worker.calls_in(seconds)
-    # Where everybody's call is a turn that needs no warming, that was the first round.
-    slow = all(calls[name] == 1 and paces[name] > SLOW for name in runners)
-    result.seconds = {name: [paces[name]] if slow else [] for name in runners}
-    last = 0.0  # seconds of the last round
-    while (k := result.rounds) < rounds and (k < FEWEST or last < QUICK or monotonic() + last <= deadline):
-        progress(f"{spec}: round {k + 1} of {rounds}")
-        start = monotonic()
-        before_round()
-        for name in list(runners)[:: -1 if k % 2 else 1]:
-            sleep(REST * (spec.threads > 1))
-            result.seconds[name].append(runners[name].time(calls[name]))
-        last = monotonic() - start
     return result

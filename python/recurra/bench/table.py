@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from math import exp, log
+from math import ceil, exp, log
 from typing import TYPE_CHECKING
 
 from .race import OURS, Result
@@ -16,17 +16,23 @@ if TYPE_CHECKING:
     from .problem import Shape
 
 
+SHORT = {"ONNX Runtime": "ORT"}  # at the head of a column
+
+
 class Progress:
     """One line on standard error, rewritten in place; silent unless that is a terminal."""
 
     def __init__(self, total: int) -> None:
         self.total, self.done, self.start = total, 0, time.monotonic()
+        self.end: float | None = None  # when it will be done, on that clock, where somebody knows
         self.live = sys.stderr.isatty()
 
     def show(self, text: str) -> None:
         """Replaces what the line says."""
         if self.live:
-            line = f"[{self.done + 1}/{self.total}, {time.monotonic() - self.start:.0f} s] {text}"
+            now = time.monotonic()
+            when = f"{now - self.start:.0f} s" if self.end is None else f"{ceil(max(self.end - now, 1))} s left"
+            line = f"[{self.done + 1}/{self.total}, {when}] {text}"
             width = shutil.get_terminal_size().columns - 1  # a line that wraps couldn't be erased
             print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
 
@@ -37,7 +43,7 @@ class Progress:
 
 
 class Table:
-    """Columns as wide as their content will be, known before the first row.
+    """Columns as wide as their content will be, known before the first row: 74 characters, with all peers 120.
 
     Args:
         others: the contestants beside recurra, NumPy first.
@@ -47,26 +53,16 @@ class Table:
     def __init__(self, others: Sequence[str], shapes: Sequence[Shape]) -> None:
         self.others = list(others)
         self.peers = len(self.others) > 1
-        heads = [
-            "cell",
-            "mode",
-            "BxTxIxH",
-            "difference",
-            f"{OURS} µs",
-            "GFLOP/s",
-            *(f"{n} µs" for n in others),
-            "× NumPy",
-            "rounds",
-        ]
-        if self.peers:
-            heads += ["× best", "best other"]
-        least = [4, 9, max(len(str(shape)) for shape in shapes), 10, 9, 7] + [9] * len(self.others) + [7, 6, 7, 12]
-        self.widths = [max(len(head), width) for head, width in zip(heads, least, strict=False)]
+        heads = ["cell", "mode", "BxTxIxH", OURS, *(SHORT.get(name, name) for name in self.others)]
+        heads += ["× NumPy"] + (["× best", "best"] if self.peers else ["GFLOP/s"]) + ["turns"]
+        least = [4, 9, max(len(str(shape)) for shape in shapes)] + [7] * (len(self.others) + 1)
+        least += [7] + ([6, 8] if self.peers else [7]) + [5]
+        self.widths = [max(len(head), width) for head, width in zip(heads, least, strict=True)]
         self.heads = heads
 
     def line(self, cells: Sequence[str]) -> str:
         """Words to the left, numbers to the right."""
-        left = {0, 1, 2, len(self.heads) - 1 if self.peers else 0}
+        left = {0, 1, 2} | ({len(self.heads) - 2} if self.peers else set())
         aligned = (
             cell.ljust(width) if k in left else cell.rjust(width)
             for k, (cell, width) in enumerate(zip(cells, self.widths, strict=True))
@@ -78,15 +74,16 @@ class Table:
         return self.line(self.heads)
 
     def row(self, result: Result) -> str:
-        """One result."""
+        """One result; times in µs a call."""
         spec = result.spec
-        cells = [spec.cell, spec.mode, str(spec.shape), f"{max(result.differences.values()):.1e}"]
-        cells += [microseconds(result.median(OURS)), f"{result.gflops:.1f}"]
-        cells += [microseconds(result.median(name)) for name in self.others]
-        cells += [times(result.speedup("NumPy")), str(result.rounds)]
+        cells = [spec.cell, spec.mode, str(spec.shape)]
+        cells += [microseconds(result.median(name)) for name in [OURS, *self.others]]
+        cells += [times(result.speedup("NumPy"))]
         if self.peers:
-            cells += [times(result.speedup(result.best_other)), result.best_other]
-        return self.line(cells)
+            cells += [times(result.speedup(result.best_other)), SHORT.get(result.best_other, result.best_other)]
+        else:
+            cells += [f"{result.gflops:.1f}"]
+        return self.line([*cells, str(result.rounds)])
 
 
 def microseconds(seconds: float | None) -> str:
@@ -103,8 +100,10 @@ def times(factor: float | None) -> str:
 
 
 def summary(results: Sequence[Result], others: Sequence[str]) -> list[str]:
-    """Geometric means of the speed-ups, a line a mode."""
-    lines = []
+    """The largest difference of all answers, then geometric means of the speed-ups, a line a mode."""
+    worst = max(r.differences[name] for r in results for name in others if name in r.seconds and name in r.differences)
+    whose = "NumPy's" if len(others) == 1 else "everybody's"
+    lines = [f"answers: recurra's are within {worst:.1e} of {whose} in all rows"]
     for mode in ("inference", "training"):
         means = []
         for name in others:

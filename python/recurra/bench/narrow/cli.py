@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from recurra.bench.cli import describe, listed, positive, writable
 from recurra.bench.machine import choose_cpus
 from recurra.bench.race import OURS
 from recurra.bench.table import Progress
+from recurra.doctor import facts
 
 from . import stream, table
 from .field import PEERS, gather, one_thread, run
@@ -35,8 +37,7 @@ def compare(options: argparse.Namespace) -> None:
         write(options.json, reports)
         return
     about = describe(options)
-    head = f"{about['machine']['cpu']} · {about['build']['isa']} · 1 thread · float32 · Python {about['python']}"
-    print(f"{OURS} {recurra.__version__}", head, sep="\n", flush=True)
+    print(*facts.lines(about, threads=1, width=min(shutil.get_terminal_size().columns, 120)), sep="\n", flush=True)
     parts: dict[str, Any] = {}
     with ExitStack() as stack:
         stack.enter_context(one_thread())
