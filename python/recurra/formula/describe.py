@@ -100,7 +100,7 @@ class _Names:
 def summary(layout: Layout) -> str:
     """What a layer of the formula has and needs, in the words of its docstring; nothing is compiled for it."""
     declared, states = layout.declared, layout.declared.states
-    lines = [f"State: ({', '.join(states)})" if len(states) > 1 else f"State: {states[0]}"]
+    lines = [f"State: {states[0]}" if len(states) == 1 else f"State: ({', '.join(states)})"]
     lines[0] += f"; y holds {declared.output}.".replace("y holds y", "the output is y")
     if declared.inputs:
         axes = {InputShape.PER_UNIT: "(T, B, H)", InputShape.PER_STEP: "(T, B)", InputShape.PER_ROW: "(B, H)"}
