@@ -186,7 +186,7 @@ def test_integers_that_may_be_features_are_refused(kind, call):
     run = layer if call == "plain" else layer.forward
     with pytest.raises(TypeError, match=FORM):
         run(np.ones(either, int))
-    with pytest.raises(TypeError, match=r"^x: expected float32, got int64: cast it"):
+    with pytest.raises(TypeError, match=r"^x: expected float32, got int64: pass x.astype"):
         run(np.ones(features, int))
     run(np.ones(tokens, int))
     run(np.ones(either[1:], int))

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _core
-from ._checks import check_array, shown
+from ._checks import check_array, shown, taken
 from ._own_layer import as_member, clear, is_layer, load_leaves
 from .module import Array, Module, address, identity_of, loadable
 from .sparse_rows import SparseRows
@@ -125,7 +125,7 @@ class Composite(Module):
             ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
         check_arrays("state_dict", state, self.params)
-        given = {name: loadable(value) for name, value in state.items()}
+        given = {name: taken(str(name), loadable(value)) for name, value in state.items()}
         given |= {name: given[known] for name, known in self._aliases().items()}
         load_leaves((layer, {name: given[prefix + name] for name in layer.params}) for prefix, layer in self._parts())
 
@@ -154,7 +154,7 @@ def check_arrays(what: str, given: Mapping[str, Array], params: Mapping[str, Arr
         array = loadable(given[name]) if what == "state_dict" else given[name]
         if what == "grads" and type(array) is SparseRows:
             continue  # an Embedding's, which looks at it
-        check_array(name, array, like.dtype)
+        array = check_array(name, array, like.dtype, written=what == "grads")
         if array.shape != like.shape:
             raise ValueError(f"{name}: expected {like.shape}, got {array.shape}")
         flags = array.flags

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_flag, check_index, check_size, plain_array
+from ._checks import check_flag, check_index, check_size, plain_array, taken
 from ._ragged import check_from_0, check_length, check_sequences, check_value, padded
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Batches:
 
     def _check_targets(self, targets: Array | Sequence[Array]) -> Array | list[Array]:
         """An array, whose rows are the sequences', or a list of arrays."""
-        count = len(self._sequences)
+        count, targets = len(self._sequences), taken("targets", targets)
         if isinstance(targets, np.ndarray):
             array = plain_array("targets", targets, "biuf", "numbers", "float32")
             if array.ndim == 0 or len(array) != count:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._branches import as_branch, branch_grads
 from ._bridge import Bridge
-from ._checks import check_array, check_flag, check_rng, shown
+from ._checks import check_array, check_flag, check_rng, shown, taken
 from ._members import batch_first_of, check_features, check_kind, check_parameters
 from ._own_layer import as_member
 from ._tapes import PartsTape, check_tape, versions_of
@@ -222,7 +222,7 @@ class EncoderDecoder(Composite):
             dmemory = check_array("dstate.memory", dmemory, memory_like[1])
             if dmemory.shape != memory_like[0]:
                 raise ValueError(f"dstate.memory: expected the memory's shape {memory_like[0]}, got {dmemory.shape}")
-        dqueries = dy
+        dqueries = dy = taken("dy", dy)
         if self._attention is not None:
             if not isinstance(dy, np.ndarray) or not dy.ndim or dy.shape[-1] != width + self._attention.memory_size:
                 got = dy.shape if isinstance(dy, np.ndarray) else shown(dy)

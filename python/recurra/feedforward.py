@@ -239,6 +239,7 @@ class Last(Stateless):
 
     def forward(self, x: Array, *, lengths: Array | None = None) -> tuple[Array, StatelessTape]:
         """The same, and the tape for `backward`."""
+        x = check_array("x", x)
         y, last = self._pick(x, lengths)
         return y, StatelessTape(self, y, (x.shape, last))
 

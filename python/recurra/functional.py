@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._checks import check_array, check_flag, check_size, check_tokens, shown
+from ._checks import check_array, check_flag, check_size, check_tokens, shown, taken
 from .definitions import FORMULAS
 from .formula import Formula
 from .formula.operations import Role
@@ -77,6 +77,8 @@ def forward(
     tokens = check_tokens(tokens)
     if not hasattr(params, "keys"):
         raise TypeError(f"params: expected a dict of arrays by name, got {type(params).__name__}")
+    x = taken("x", x)
+    params = {name: taken(str(name), params[name]) for name in params}
     biases = [p.name for p in formula.layout.parameters if p.role in BIASES]
     bias = any(name.startswith(tuple(f"{one}_l" for one in biases)) for name in params if biases)
     sizes, dtype = _sizes(formula, params, bias), _dtype(params, x)
@@ -141,7 +143,7 @@ def _dtype(params: Mapping[str, Array], x: Array) -> np.dtype[np.floating]:
 
 def _size_of_state(formula: Formula, hx: State) -> int:
     """H of an initial state, for a cell without parameters that tell it; 0 if there is none."""
-    parts = hx if isinstance(hx, (tuple, list)) and len(formula.states) > 1 else [hx]
+    parts = [taken("hx", one) for one in (hx if isinstance(hx, (tuple, list)) and len(formula.states) > 1 else [hx])]
     return max((part.shape[-1] for part in parts if isinstance(part, np.ndarray) and part.ndim), default=0)
 
 

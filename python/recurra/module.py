@@ -103,6 +103,8 @@ class Module(Attributes):
             TypeError: an array isn't one, or not of the layer's dtype.
             ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
+        if not isinstance(state, dict) and hasattr(state, "keys"):
+            state = dict(state)  # read once: it may make its arrays when asked for them
         if type(state) is dict and any(isinstance(value, np.generic) for value in state.values()):
             state = {name: loadable(value) for name, value in state.items()}
         _core.load_all([(self._parameters, state)], "state_dict")

@@ -215,8 +215,8 @@ class Parallel(Composite):
                 parts.append(np.zeros(*like))
             else:
                 parts.append(check_array(f"dy[{i}]", one, like[1]))
-                if one.shape != like[0]:
-                    raise ValueError(f"dy[{i}]: expected the output's shape {like[0]}, got {one.shape}")
+                if parts[i].shape != like[0]:
+                    raise ValueError(f"dy[{i}]: expected the output's shape {like[0]}, got {parts[i].shape}")
         return parts
 
     def _parts(self) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import shown
+from ._checks import shown, taken
 from ._quiet import quiet
 from .sequential import Sequential
 
@@ -31,6 +31,7 @@ class Residual(Sequential):
         self, x: Array, state: States = None, *, lengths: Array | None = None, resets: Array | None = None
     ) -> tuple[Array, list[Any]]:
         """x -> y and the final states; without dropout, keeping nothing."""
+        x = self._arguments.own(x)
         y, final = super().run(x, state, lengths=lengths, resets=resets)
         return self._sum(x, y, lengths), final
 
@@ -44,6 +45,7 @@ class Residual(Sequential):
         resets: Array | None = None,
     ) -> tuple[Array, SequentialTape]:
         """x -> y and the tape, `tape.state` the final states."""
+        x = self._arguments.own(x)
         y, tape = super().forward(x, state, lengths=lengths, rng=rng, resets=resets)
         y = self._sum(x, y, lengths)
         tape.beyond = self._beyond(x, lengths)
@@ -64,7 +66,7 @@ class Residual(Sequential):
 
         Beyond a sequence's end, where y is zero whatever the layers make of it, dy isn't looked at and dx is zero.
         """
-        beyond = getattr(tape, "beyond", None)
+        dy, beyond = taken("dy", dy), getattr(tape, "beyond", None)
         if beyond is not None and isinstance(dy, np.ndarray) and dy.shape[:2] == beyond.shape:
             dy = dy.copy()
             dy[beyond] = 0
@@ -97,5 +99,6 @@ class Residual(Sequential):
         if lengths is None or not self._state_count or x.ndim != 3:
             return None
         steps = np.arange(x.shape[1 if self.batch_first else 0])
-        beyond: Array = steps >= lengths[:, None] if self.batch_first else steps[:, None] >= lengths
+        ends = np.asarray(taken("lengths", lengths))
+        beyond: Array = steps >= ends[:, None] if self.batch_first else steps[:, None] >= ends
         return beyond if beyond.any() else None

@@ -119,6 +119,8 @@ class Sequential(Composite):
         self, x: Array, state: States, lengths: Array | None, resets: Array | None, plain: bool
     ) -> tuple[Array, list[State]]:
         """With `plain`, members of your own are called without `run`, and their states are left out."""
+        if type(x) is not np.ndarray:
+            x = self._arguments.own(x)
         initial = iter(self._arguments.check(x, state, lengths, resets))
         options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}  # members of your own may go without
         if resets is not None:
@@ -164,6 +166,8 @@ class Sequential(Composite):
             x, state, lengths, resets: as for `run`.
             rng: where dropout's masks come from, drawn member after member from one generator; needed if there is any.
         """
+        if type(x) is not np.ndarray:
+            x = self._arguments.own(x)
         initial = iter(self._arguments.check(x, state, lengths, resets))
         self._arguments.check_rng(rng)
         versions = self._versions()

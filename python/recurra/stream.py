@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._checks import check_index, check_size, plain_array, shown
+from ._checks import check_index, check_size, plain_array, shown, taken
 from ._tapes import versions_of
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
@@ -82,6 +82,7 @@ class Stream(_core.Stream):
 
     def reset(self, rows: Sequence[int] | Array | None = None) -> None:
         """Begins anew, from zeros or the learned states: all sequences, or some, by numbers or a mask (batch,)."""
+        rows = taken("rows", rows)
         if isinstance(rows, np.ndarray):
             rows = plain_array("rows", rows, "biu", "integers, or a mask of bool", "int64")
         if rows is not None and (not isinstance(rows, np.ndarray) or rows.dtype.kind == "b"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recurra import _core
-from recurra._checks import check_array, check_index, plain_array
+from recurra._checks import check_array, check_index, plain_array, taken
 from recurra._positions import check_positions
 from recurra._quiet import quiet
 
@@ -135,6 +135,7 @@ def _check_classes(logits: Array, targets: Array) -> tuple[Array, Array]:
     logits = check_array("logits", logits)
     if logits.ndim == 0:
         raise ValueError("logits: expected (..., C), got ()")
+    targets = taken("targets", targets)
     kind = targets.dtype.kind if isinstance(targets, np.ndarray) else ""
     if kind in {"b", "f"} and targets.shape == logits.shape and targets.ndim:
         raise TypeError(f"targets: expected integers, got one-hot rows of {targets.dtype}: write targets.argmax(-1)")
@@ -179,7 +180,7 @@ def _class_weights(
 
 
 def _check_class_weight(C: int, weight: Array) -> Array:
-    array = plain_array("weight", weight, "biuf", "numbers", "float64")
+    array = plain_array("weight", weight, "biuf", "numbers", "float64", numbers=True)
     if array.shape != (C,):
         hint = ": weights by position are position_weights" if array.ndim != 1 else ""
         raise ValueError(f"weight: expected (C,) = ({C},), one for each class, got {array.shape}{hint}")

@@ -79,7 +79,7 @@ def ctc(
         losses[impossible] = 0
     gradient[np.arange(T)[:, None] >= steps] = 0
     result = gradient.swapaxes(0, 1) if batch_first else gradient
-    return float(np.dot(losses, shares)), np.ascontiguousarray(result, logits.dtype)
+    return float(np.dot(losses, shares)), np.ascontiguousarray(result, x.dtype)
 
 
 def check_blank(value: object, C: int) -> int:
@@ -97,7 +97,9 @@ def _check_targets(targets: Any, target_lengths: Any, B: int, C: int, blank: int
             raise ValueError("target_lengths: expected None, as targets is a list of arrays, got lengths")
         if len(targets) != B:
             raise ValueError(f"targets: expected one array for each of {B} sequences, got {len(targets)}")
-        rows = [plain_array(f"targets[{i}]", row, "iu", "integers", "int64") for i, row in enumerate(targets)]
+        rows: Any = [
+            plain_array(f"targets[{i}]", row, "iu", "integers", "int64", numbers=True) for i, row in enumerate(targets)
+        ]
         for i, row in enumerate(rows):
             if row.ndim != 1:
                 raise ValueError(f"targets[{i}]: expected (s,), got {row.shape}")
@@ -106,7 +108,7 @@ def _check_targets(targets: Any, target_lengths: Any, B: int, C: int, blank: int
         for i, row in enumerate(rows):
             given[i, : len(row)] = _in_range(row, C)
     else:
-        array = plain_array("targets", targets, "iu", "integers", "int64")
+        rows = array = plain_array("targets", targets, "iu", "integers", "int64")
         if array.ndim != 2 or len(array) != B:
             raise ValueError(f"targets: expected (B, S) = ({B}, S), got {array.shape}")
         counts = np.full(B, array.shape[1]) if target_lengths is None else _check_counts(target_lengths, array.shape)
@@ -115,7 +117,7 @@ def _check_targets(targets: Any, target_lengths: Any, B: int, C: int, blank: int
     wrong = within & ((given < 0) | (given == blank))
     if wrong.any():
         i, s = np.argwhere(wrong)[0]
-        what = f"the blank, {blank}" if given[i, s] == blank else shown(int(np.asarray(targets[i])[s]))
+        what = f"the blank, {blank}" if given[i, s] == blank else shown(int(rows[i][s]))
         raise ValueError(f"targets: expected labels in 0..C-1 = 0..{C - 1} but the blank, got {what} at [{i}][{s}]")
     return np.where(within, given, blank), counts
 
@@ -126,7 +128,7 @@ def _in_range(labels: Array, C: int) -> Array:
 
 
 def _check_counts(value: object, shape: tuple[int, ...]) -> Array:
-    counts = plain_array("target_lengths", value, "iu", "integers", "int64")
+    counts = plain_array("target_lengths", value, "iu", "integers", "int64", numbers=True)
     if counts.shape != shape[:1] or ((counts < 0) | (counts > shape[1])).any():
         raise ValueError(
             f"target_lengths: expected (B,) = ({shape[0]},) integers in 0..S = 0..{shape[1]}, got {shown(counts)}"

@@ -43,6 +43,7 @@ def ctc_decode(
         TypeError, ValueError: an argument is wrong, or a logit within a sequence is NaN.
     """
     x = check_array("logits", logits)
+    batched = x.ndim == 3
     if x.ndim not in {2, 3} or not x.shape[-1]:
         raise ValueError(f"logits: expected (T, B, C) or (T, C), C above 0, got {x.shape}")
     if x.ndim == 2:
@@ -52,7 +53,7 @@ def ctc_decode(
     T, B, C = x.shape
     blank = check_blank(blank, C)
     width = None if beam_width is None else check_size("beam_width", beam_width)
-    steps = np.full(B, T) if lengths is None else check_lengths(lengths, T, B if logits.ndim == 3 else None)
+    steps = np.full(B, T) if lengths is None else check_lengths(lengths, T, B if batched else None)
     rows = [np.ascontiguousarray(x[:n, b], np.float64) for b, n in enumerate(steps)]
     if any(np.isnan(row).any() for row in rows):
         raise ValueError("logits: expected numbers, got NaN")

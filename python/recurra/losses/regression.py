@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recurra import _core
-from recurra._checks import check_array, check_flag, check_number, shown
+from recurra._checks import check_array, check_flag, check_number, shown, taken
 from recurra._quiet import quiet
 
 from .elements import check_elements, check_pair, mean_of, total
@@ -204,7 +204,8 @@ def gaussian_nll(
 
 
 def _levels(q: object) -> list[object]:
-    given = q.tolist() if isinstance(q, np.ndarray) and q.ndim == 1 else q
+    given = taken("q", q)
+    given = given.tolist() if isinstance(given, np.ndarray) and given.ndim == 1 else given
     if not isinstance(given, (list, tuple)) or not given:
         raise TypeError(f"q: expected a number or a list of them, got {shown(q)}")
     return list(given)

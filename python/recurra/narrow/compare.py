@@ -181,9 +181,10 @@ def _beyond(model: Any, x: Any, lengths: Array | None, resets: Array | None) -> 
     """Which steps (T, B), or (B, T), are beyond their sequences' ends; refuses what layers without a state ignore."""
     arguments = _arguments(model)
     if lengths is not None:
-        plain_array("lengths", lengths, "iu", "integers", "int64")
+        plain_array("lengths", lengths, "iu", "integers", "int64", numbers=True)
     if resets is not None:
-        plain_array("resets", resets, "b", "bool", "bool_")
+        plain_array("resets", resets, "b", "bool", "bool_", numbers=True)
+    x = arguments.own(x)
     if not isinstance(x, np.ndarray):
         return None
     axes = x.shape if x.dtype.kind in "iu" else x.shape[:-1]
