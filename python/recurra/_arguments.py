@@ -24,7 +24,7 @@ from .recurrent import Recurrent, is_layer_type
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .module import Array
+    from .module import ArrayIn, NumbersIn
     from .recurrent import State
 
 # How a member is called, besides with x: with a state and lengths, and, as a model is, by `run`; with some of lengths,
@@ -57,10 +57,10 @@ class Arguments:
 
     def check(
         self,
-        x: Array,
+        x: ArrayIn,
         states: Sequence[State] | None,
-        lengths: Array | None,
-        resets: Array | None,
+        lengths: NumbersIn | None,
+        resets: NumbersIn | None,
         ahead: bool = False,
     ) -> Sequence[State]:
         """The states, one for each member that has some; raises what a member would, `ahead` of others outside too."""
@@ -106,7 +106,7 @@ class Arguments:
             raise ValueError(f"{name}: expected one for each of {count} recurrent members, got {len(state)}")
         return state
 
-    def _check_x(self, x: Array) -> None:
+    def _check_x(self, x: Any) -> None:
         """What the first layer that isn't element by element will ask, before those in front of it draw masks."""
         reader, kind = self.reader, kind_of_layer(self.reader)
         if kind is not Linear and not is_layer_type(kind):
@@ -116,7 +116,7 @@ class Arguments:
         if not x.ndim or x.shape[-1] != features:
             raise ValueError(f"x: expected {features} features, what {shown(reader)} takes, got {x.shape}")
 
-    def _axes(self, x: Array) -> tuple[int | None, tuple[int, ...]]:
+    def _axes(self, x: Any) -> tuple[int | None, tuple[int, ...]]:
         """T and (B,), or T and () without a batch; (None, ()) if x has neither form, or what reads it isn't known."""
         x = self.own(x)
         if not isinstance(x, np.ndarray) or not self.known:

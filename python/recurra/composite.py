@@ -14,6 +14,7 @@ from .sparse_rows import SparseRows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .module import ArrayIn
 MOST_NAMES = 8  # in an error
 
 
@@ -117,7 +118,7 @@ class Composite(Module):
             del state[name]
         return state
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayIn]) -> None:
         """Takes over all parameters at once, once all of them have been checked.
 
         Raises:
@@ -140,7 +141,7 @@ class Composite(Module):
         self.__dict__.update(state)
 
 
-def check_arrays(what: str, given: Mapping[str, Array], params: Mapping[str, Array]) -> None:
+def check_arrays(what: str, given: Mapping[str, Any], params: Mapping[str, Array]) -> None:
     """Arrays by exactly the parameters' names, of their dtype and shapes; to be written to, if they are gradients."""
     if not hasattr(given, "keys"):
         raise TypeError(f"{what}: expected a dict of arrays by the parameters' names, got {type(given).__name__}")

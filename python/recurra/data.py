@@ -12,13 +12,13 @@ from ._ragged import check_from_0, check_length, check_sequences, check_value, p
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .module import Array
+    from .module import Array, ArrayIn
 
 GROUP = 50  # batches that are sorted together: enough that little is padded, few enough that epochs differ
 
 
 def pad(
-    sequences: Sequence[Array], *, batch_first: bool = False, length: int | None = None, value: float = 0
+    sequences: ArrayIn | Sequence[ArrayIn], *, batch_first: bool = False, length: int | None = None, value: float = 0
 ) -> tuple[Array, Array]:
     """Sequences of different lengths as one array, and their lengths.
 
@@ -47,8 +47,8 @@ def pad(
 
 
 def batches(
-    sequences: Sequence[Array],
-    targets: Array | Sequence[Array] | None = None,
+    sequences: ArrayIn | Sequence[ArrayIn],
+    targets: ArrayIn | Sequence[ArrayIn] | None = None,
     batch_size: int = 32,
     *,
     shuffle: bool = False,
@@ -108,8 +108,8 @@ class Batches:
 
     def __init__(
         self,
-        sequences: Sequence[Array],
-        targets: Array | Sequence[Array] | None,
+        sequences: ArrayIn | Sequence[ArrayIn],
+        targets: ArrayIn | Sequence[ArrayIn] | None,
         batch_size: int,
         *,
         shuffle: bool,
@@ -171,7 +171,7 @@ class Batches:
         own = [targets[i] for i in chosen]
         return x, padded(own, T, 0, self._batch_first) if self._aligned else own, lengths
 
-    def _check_targets(self, targets: Array | Sequence[Array]) -> Array | list[Array]:
+    def _check_targets(self, targets: ArrayIn | Sequence[ArrayIn]) -> Array | list[Array]:
         """An array, whose rows are the sequences', or a list of arrays."""
         count, targets = len(self._sequences), taken("targets", targets)
         if isinstance(targets, np.ndarray):

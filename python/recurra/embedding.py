@@ -13,6 +13,7 @@ from .module import Array, Module, drawn
 from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:
+    from .module import ArrayIn
     from .recurrent import Seed
 
     EmbeddingTape = _core.EmbeddingTape32 | _core.EmbeddingTape64
@@ -79,18 +80,18 @@ class Embedding(Module):
     def _frozen_row(self) -> int:
         return -1 if self.padding_idx is None else self.padding_idx
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """X (…) of integers -> y (…, embedding_dim)."""
         return self._core.call(x)  # type: ignore[no-any-return]
 
-    def forward(self, x: Array) -> tuple[Array, EmbeddingTape]:
+    def forward(self, x: ArrayIn) -> tuple[Array, EmbeddingTape]:
         """The same, and the tape for `backward`, which has a copy of x."""
         return self._core.forward(x)  # type: ignore[no-any-return]
 
     def backward(
         self,
         tape: EmbeddingTape,
-        dy: Array,
+        dy: ArrayIn,
         *,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,

@@ -19,7 +19,7 @@ from .recurrent import Recurrent
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .module import Array
+    from .module import Array, ArrayIn, NumbersIn
     from .recurrent import Seed
     from .sequential import Sequential
 
@@ -34,7 +34,7 @@ class DecoderState:
     __slots__ = ("_remembered", "lengths", "memory", "states", "weights")
 
     def __init__(
-        self, memory: Any, lengths: Array | None, states: Any, weights: Array | None = None, remembered: Any = None
+        self, memory: Any, lengths: NumbersIn | None, states: Any, weights: Array | None = None, remembered: Any = None
     ) -> None:
         self.memory, self.lengths, self.states, self.weights = memory, lengths, states, weights
         self._remembered = remembered  # what the attention has computed of memory
@@ -131,12 +131,12 @@ class EncoderDecoder(Composite):
         """Whether sequences are (B, T, …); None if no part says so or otherwise."""
         return self._batch_first
 
-    def __call__(self, x: Any, *, lengths: Array | None = None) -> Array:
+    def __call__(self, x: Any, *, lengths: NumbersIn | None = None) -> Array:
         """(source, target) -> y; without dropout."""
         return self.run(x, lengths=lengths)[0]
 
     def run(
-        self, x: Any, state: DecoderState | None = None, *, lengths: Array | None = None
+        self, x: Any, state: DecoderState | None = None, *, lengths: NumbersIn | None = None
     ) -> tuple[Array, DecoderState]:
         """Y and the final state; without dropout, keeping nothing.
 
@@ -161,7 +161,7 @@ class EncoderDecoder(Composite):
         return y, DecoderState(state.memory, state.lengths, states, weights, remembered)
 
     def forward(
-        self, x: Any, state: DecoderState | None = None, *, lengths: Array | None = None, rng: Seed = None
+        self, x: Any, state: DecoderState | None = None, *, lengths: NumbersIn | None = None, rng: Seed = None
     ) -> tuple[Array, EncoderDecoderTape]:
         """The same, and the tape for `backward`; `tape.state` is the final state.
 
@@ -191,7 +191,7 @@ class EncoderDecoder(Composite):
     def backward(
         self,
         tape: EncoderDecoderTape,
-        dy: Array,
+        dy: ArrayIn,
         dstate: DecoderState | None = None,
         *,
         need_dx: bool = True,
@@ -253,7 +253,7 @@ class EncoderDecoder(Composite):
         tape.done(retain)
         return (dsource, dtarget) if need_dx else None
 
-    def _check_x(self, x: Any, state: Any, lengths: Array | None) -> tuple[Any, Any]:
+    def _check_x(self, x: Any, state: Any, lengths: NumbersIn | None) -> tuple[Any, Any]:
         if state is None:
             if not isinstance(x, (tuple, list)) or len(x) != 2:
                 raise TypeError(f"x: expected a pair (source, target), got {shown(x)}")

@@ -15,6 +15,7 @@ from .module import Array, Module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .module import ArrayIn, NumbersIn
     from .recurrent import Seed
 
 
@@ -50,13 +51,13 @@ class Stateless(Module):
         return dx
 
     @quiet
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """X, float32 or float64, -> y."""
         x = check_array("x", x)
         return self._value(x)
 
     @quiet
-    def forward(self, x: Array) -> tuple[Array, StatelessTape]:
+    def forward(self, x: ArrayIn) -> tuple[Array, StatelessTape]:
         """The same, and the tape for `backward`."""
         x = check_array("x", x)
         y = self._value(x)
@@ -66,7 +67,7 @@ class Stateless(Module):
     def backward(
         self,
         tape: StatelessTape,
-        dy: Array,
+        dy: ArrayIn,
         *,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,
@@ -108,7 +109,7 @@ class Stateless(Module):
         """No parameters."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayIn]) -> None:
         """Takes an empty one."""
         if not hasattr(state, "keys"):
             raise TypeError(f"state_dict: expected a dict of arrays by name, got {type(state).__name__}")
@@ -183,7 +184,7 @@ class Dropout(Stateless):
         return x
 
     @quiet
-    def forward(self, x: Array, *, rng: Seed = None) -> tuple[Array, StatelessTape]:
+    def forward(self, x: ArrayIn, *, rng: Seed = None) -> tuple[Array, StatelessTape]:
         """X -> y and the tape, which has the mask.
 
         Args:
@@ -228,7 +229,7 @@ class Last(Stateless):
         if self.reverse and self.bidirectional:
             raise ValueError("reverse: expected None or False beside bidirectional=True, got True")
 
-    def __call__(self, x: Array, *, lengths: Array | None = None) -> Array:
+    def __call__(self, x: ArrayIn, *, lengths: NumbersIn | None = None) -> Array:
         """x -> y, float32 or float64.
 
         Args:
@@ -237,13 +238,13 @@ class Last(Stateless):
         """
         return self._pick(x, lengths)[0]
 
-    def forward(self, x: Array, *, lengths: Array | None = None) -> tuple[Array, StatelessTape]:
+    def forward(self, x: ArrayIn, *, lengths: NumbersIn | None = None) -> tuple[Array, StatelessTape]:
         """The same, and the tape for `backward`."""
         x = check_array("x", x)
         y, last = self._pick(x, lengths)
         return y, StatelessTape(self, y, (x.shape, last))
 
-    def _pick(self, x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
+    def _pick(self, x: ArrayIn, lengths: NumbersIn | None) -> tuple[Array, Array | None]:
         """y, and the index of each sequence's last step, -1 if it has none; None for the last of all."""
         x = check_array("x", x)
         if x.ndim not in {2, 3}:

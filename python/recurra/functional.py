@@ -7,7 +7,7 @@ kernels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .recurrent import MOST_LAYERS, NETWORKS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .module import Array
+    from .module import Array, ArrayIn, NumbersIn
     from .recurrent import State
 
 BIASES = frozenset({Role.INPUT_BIAS, Role.RECURRENT_BIAS})
@@ -48,17 +48,17 @@ class Tape:
 
 def forward(
     cell: str | Formula | type[FormulaLayer],
-    x: Array,
+    x: ArrayIn,
     params: Mapping[str, Array],
     hx: State = None,
     *,
     num_layers: int = 1,
     bidirectional: bool = False,
-    lengths: Array | None = None,
+    lengths: NumbersIn | None = None,
     masks: Sequence[Array] | None = None,
     tokens: bool | None = None,
-    inputs: Mapping[str, Array] | None = None,
-    resets: Array | None = None,
+    inputs: Mapping[str, ArrayIn] | None = None,
+    resets: NumbersIn | None = None,
 ) -> tuple[Array, State, Tape]:
     """A whole network, forward; see `recurra.reference.forward` for arguments and results.
 
@@ -137,7 +137,7 @@ def _sizes(formula: Formula, params: Mapping[str, Array], bias: bool) -> dict[st
     return sizes
 
 
-def _dtype(params: Mapping[str, Array], x: Array) -> np.dtype[np.floating]:
+def _dtype(params: Mapping[str, Any], x: Any) -> np.dtype[np.floating]:
     return next((params[name].dtype for name in params), getattr(x, "dtype", np.dtype(np.float32)))
 
 
@@ -149,11 +149,11 @@ def _size_of_state(formula: Formula, hx: State) -> int:
 
 def backward(
     tape: Tape,
-    dy: Array | None = None,
+    dy: ArrayIn | None = None,
     dstate: State = None,
     *,
-    doutputs: Mapping[int, Array] | None = None,
-    dstates: Mapping[str, Mapping[int, Array]] | None = None,
+    doutputs: Mapping[int, ArrayIn] | None = None,
+    dstates: Mapping[str, Mapping[int, ArrayIn]] | None = None,
     dinputs: Mapping[str, Array] | None = None,
 ) -> tuple[Array | None, State, dict[str, Array]]:
     """Back-propagation through time, any number of times from one tape; see `recurra.reference.backward`.
@@ -170,11 +170,11 @@ def backward(
     return dx, dinitial, grads
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: ArrayIn) -> Array:
     """σ(x) = 1 / (1 + e⁻ˣ) of an array of float32 (within 3 ULP) or float64 (within 2 ULP), any shape."""
     return _core.sigmoid(check_array("x", x))
 
 
-def tanh(x: Array) -> Array:
+def tanh(x: ArrayIn) -> Array:
     """tanh(x), the same; odd, monotone in float32, and ±1 exactly where it rounds to that."""
     return _core.tanh(check_array("x", x))

@@ -18,15 +18,15 @@ from .stream import Stream, steps_alone
 from .training.items import reverse_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from .module import Array
+    from .module import Array, NumbersIn
     from .recurrent import Seed
 
 
 def generate(
     model: Any,
-    prompt: Array | Sequence[int] | tuple[Any, Array | Sequence[int]],
+    prompt: NumbersIn | tuple[Any, NumbersIn],
     length: int,
     *,
     temperature: float = 1.0,
@@ -190,7 +190,7 @@ def _not_finite(largest: float) -> ValueError:
     return ValueError(f"logits: expected a finite one as the largest, got {largest}")
 
 
-def _check_prompt(prompt: Array | Sequence[int]) -> Array:
+def _check_prompt(prompt: Any) -> Array:
     prompt = taken("prompt", prompt)
     if isinstance(prompt, np.ndarray) and is_masked(prompt):
         raise TypeError("prompt: expected a plain numpy.ndarray or a list, got a masked array")

@@ -14,6 +14,7 @@ from .recurrent import DTYPE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .module import ArrayIn
     from .recurrent import Seed
 
     LinearTape = _core.LinearTape32 | _core.LinearTape64
@@ -46,18 +47,18 @@ class Linear(Module):
     def _make_core(self) -> Any:
         return CORES[self.dtype](self.in_features, self.out_features, self.bias)
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """X (…, in_features) -> y (…, out_features)."""
         return self._core.call(x)  # type: ignore[no-any-return]
 
-    def forward(self, x: Array) -> tuple[Array, LinearTape]:
+    def forward(self, x: ArrayIn) -> tuple[Array, LinearTape]:
         """The same, and the tape for `backward`, which has a copy of x."""
         return self._core.forward(x)  # type: ignore[no-any-return]
 
     def backward(
         self,
         tape: LinearTape,
-        dy: Array,
+        dy: ArrayIn,
         *,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,

@@ -13,10 +13,24 @@ from ._checks import check_dtype, check_rng
 from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from typing import Self
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Protocol, Self, TypeAlias
 
     Parameters = _core.Parameters32 | _core.Parameters64
+
+    class SupportsArray(Protocol):
+        """What NumPy makes an array of: of PyTorch, pandas, JAX."""
+
+        def __array__(self) -> Array: ...
+
+    class SupportsDLPack(Protocol):
+        """What hands its memory on by DLPack."""
+
+        def __dlpack__(self) -> Any: ...
+        def __dlpack_device__(self) -> tuple[Any, Any]: ...
+
+    ArrayIn: TypeAlias = SupportsArray | SupportsDLPack  # what is taken for an array that is read; NumPy's is one, too
+    NumbersIn: TypeAlias = ArrayIn | Sequence[Any]  # where a list of numbers will do as well
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -96,7 +110,7 @@ class Module(Attributes):
         """Copies of the parameters by name, all from before or all from after a change in another thread."""
         return self._parameters.snapshot()
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayIn]) -> None:
         """Takes over all parameters at once; a call in another thread sees the old ones or the new, but no mixture.
 
         Raises:

@@ -18,6 +18,7 @@ from .recurrent import DTYPE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .module import ArrayIn
 VECTORS: dict[Any, Any] = {np.dtype(np.float32): _core.vectors32, np.dtype(np.float64): _core.vectors64}
 
 
@@ -58,17 +59,17 @@ class LayerNorm(Module):
         return SimpleNamespace(parameters=VECTORS[self.dtype](("weight", "bias"), self.features))
 
     @quiet
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """X (…, features) -> y of its shape."""
         return self._run(x)[0]
 
     @quiet
-    def forward(self, x: Array) -> tuple[Array, LayerNormTape]:
+    def forward(self, x: ArrayIn) -> tuple[Array, LayerNormTape]:
         """The same, and the tape for `backward`."""
         y, normalised, scale, version = self._run(x)
         return y, LayerNormTape(self._parameters, y.shape, normalised, scale, version)
 
-    def _run(self, x: Array) -> tuple[Array, Array, Array, int]:
+    def _run(self, x: ArrayIn) -> tuple[Array, Array, Array, int]:
         x = check_array("x", x, self.dtype)
         if not x.ndim or x.shape[-1] != self.features:
             raise ValueError(f"x: expected (..., features) = (..., {self.features}), got {x.shape}")
@@ -86,7 +87,7 @@ class LayerNorm(Module):
     def backward(
         self,
         tape: LayerNormTape,
-        dy: Array,
+        dy: ArrayIn,
         *,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,

@@ -13,7 +13,7 @@ from .sequential import Sequential
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .module import Array
+    from .module import Array, ArrayIn, NumbersIn
     from .recurrent import Seed
     from .sequential import SequentialTape, States
 
@@ -28,7 +28,7 @@ class Residual(Sequential):
     """
 
     def run(
-        self, x: Array, state: States = None, *, lengths: Array | None = None, resets: Array | None = None
+        self, x: ArrayIn, state: States = None, *, lengths: NumbersIn | None = None, resets: NumbersIn | None = None
     ) -> tuple[Array, list[Any]]:
         """x -> y and the final states; without dropout, keeping nothing."""
         x = self._arguments.own(x)
@@ -37,12 +37,12 @@ class Residual(Sequential):
 
     def forward(
         self,
-        x: Array,
+        x: ArrayIn,
         state: States = None,
         *,
-        lengths: Array | None = None,
+        lengths: NumbersIn | None = None,
         rng: Seed = None,
-        resets: Array | None = None,
+        resets: NumbersIn | None = None,
     ) -> tuple[Array, SequentialTape]:
         """x -> y and the tape, `tape.state` the final states."""
         x = self._arguments.own(x)
@@ -55,7 +55,7 @@ class Residual(Sequential):
     def backward(
         self,
         tape: SequentialTape,
-        dy: Array | None,
+        dy: ArrayIn | None,
         dstate: States = None,
         *,
         need_dx: bool = True,
@@ -78,7 +78,7 @@ class Residual(Sequential):
             dx[beyond] = 0
         return dx
 
-    def _sum(self, x: Any, y: Any, lengths: Array | None) -> Array:
+    def _sum(self, x: Any, y: Any, lengths: NumbersIn | None) -> Array:
         if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or (x.shape, x.dtype) != (y.shape, y.dtype):
             got = " and ".join(
                 f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else shown(one) for one in (y, x)
@@ -94,7 +94,7 @@ class Residual(Sequential):
             total[beyond] = 0
         return total
 
-    def _beyond(self, x: Array, lengths: Array | None) -> Array | None:
+    def _beyond(self, x: Any, lengths: NumbersIn | None) -> Array | None:
         """Which positions are beyond their sequences' ends, a bool for each of the first two axes; None for none."""
         if lengths is None or not self._state_count or x.ndim != 3:
             return None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .formula import Formula
-    from .module import Array, Module
+    from .module import Array, ArrayIn, Module
     from .recurrent import Seed, State, Tape
 
 
@@ -113,7 +113,7 @@ class SingleStep(WithFormula):
         state = super().state_dict()
         return state if self._source is None else {name: state[long] for name, long in self._names.items()}
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayIn]) -> None:
         """Takes over all parameters at once, as a layer does; those that it shares are the layer's from then on too."""
         if self._source is not None:
             check_arrays("state_dict", state, self.params)
@@ -148,11 +148,13 @@ class SingleStep(WithFormula):
             False,
         )
 
-    def __call__(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> State:
+    def __call__(self, x: ArrayIn, hx: State = None, *, inputs: Mapping[str, ArrayIn] | None = None) -> State:
         """The state after this step; hx None is zeros. Inputs of a formula are (B, H), or (B,) of one number each."""
         return self._core.call(x, hx, None, None, False, None, inputs, None, None)
 
-    def forward(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> tuple[State, Tape]:
+    def forward(
+        self, x: ArrayIn, hx: State = None, *, inputs: Mapping[str, ArrayIn] | None = None
+    ) -> tuple[State, Tape]:
         """The same, and the tape for `backward`."""
         return self._core.forward(x, hx, None, False, None, None, inputs, None, None)  # type: ignore[no-any-return]
 

@@ -9,7 +9,7 @@ import numpy as np
 from ._checks import check_array, check_dtype, check_size, plain_array, shown
 
 if TYPE_CHECKING:
-    from .module import Array
+    from .module import Array, ArrayIn
 
 
 class SparseRows:
@@ -49,7 +49,7 @@ class SparseRows:
         """Their gradients, (n, features)."""
         return self._parts[1]
 
-    def add(self, rows: Array, values: Array) -> None:
+    def add(self, rows: ArrayIn, values: ArrayIn) -> None:
         """Adds to some rows, given by different numbers (n,), values (n, features).
 
         Raises:

@@ -17,11 +17,10 @@ from .recurrent import is_layer_type
 from .sequential import Sequential, as_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
-    from .module import Array
+    from .module import Array, ArrayIn, NumbersIn
     from .recurrent import State
 
 RUNNING = ("__call__", "run", "_run")  # by which a subclass of Sequential would do something else with its layers
@@ -64,7 +63,7 @@ class Stream(_core.Stream):
         batch_first = any(getattr(layer, "batch_first", False) for layer in members)
         return super().__new__(cls, _parts(used), rows, batch_first, listed, text)
 
-    def many(self, x: Array, out: Array | None = None) -> Array:
+    def many(self, x: ArrayIn, out: Array | None = None) -> Array:
         """A block of steps, the same as one by one.
 
         Args:
@@ -80,7 +79,7 @@ class Stream(_core.Stream):
         """
         return super().many(x, out)
 
-    def reset(self, rows: Sequence[int] | Array | None = None) -> None:
+    def reset(self, rows: NumbersIn | None = None) -> None:
         """Begins anew, from zeros or the learned states: all sequences, or some, by numbers or a mask (batch,)."""
         rows = taken("rows", rows)
         if isinstance(rows, np.ndarray):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,18 +15,18 @@ from recurra._quiet import quiet
 from .elements import check_elements, check_pair, mean_of, total
 
 if TYPE_CHECKING:
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
 PIECE = 2**15
 
 
 @quiet
 def binary_cross_entropy(
-    logits: Array,
-    targets: Array,
+    logits: ArrayIn,
+    targets: ArrayIn,
     *,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """Mean of `-t log σ(x) - (1 - t) log (1 - σ(x))` over all elements, x the logits and t the targets.
@@ -50,13 +50,13 @@ def binary_cross_entropy(
 
 @quiet
 def cross_entropy(
-    logits: Array,
-    targets: Array,
-    weight: Array | None = None,
+    logits: ArrayIn,
+    targets: ArrayIn,
+    weight: NumbersIn | None = None,
     *,
     ignore_index: int | None = None,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """Mean of `-log softmax(logits)[target]` over the positions; with weights, `Σ w loss / Σ w`.
@@ -93,7 +93,7 @@ def cross_entropy(
     return float(np.dot(shares, losses)), gradient.reshape(logits.shape)
 
 
-def softmax(x: Array, axis: int = -1) -> Array:
+def softmax(x: ArrayIn, axis: int = -1) -> Array:
     """`exp(x) / Σ exp(x)` along an axis: probabilities from logits.
 
     Raises:
@@ -130,7 +130,7 @@ def _binary(x: Array, t: Array) -> tuple[Array, tuple[Array, ...]]:
     return _binary_losses(x, t), (slopes,)
 
 
-def _check_classes(logits: Array, targets: Array) -> tuple[Array, Array]:
+def _check_classes(logits: ArrayIn, targets: Any) -> tuple[Array, Array]:
     """Logits (…, C) and targets (…)."""
     logits = check_array("logits", logits)
     if logits.ndim == 0:
@@ -149,10 +149,10 @@ def _check_classes(logits: Array, targets: Array) -> tuple[Array, Array]:
 def _class_weights(
     C: int,
     targets: Array,
-    weight: Array | None,
+    weight: NumbersIn | None,
     ignore_index: int | None,
-    position_weights: Array | None,
-    lengths: Array | None,
+    position_weights: ArrayIn | None,
+    lengths: NumbersIn | None,
     batch_first: bool,
 ) -> Array:
     """The weight of each position, float64, in a row; 0 where it doesn't count."""
@@ -179,7 +179,7 @@ def _class_weights(
     return w
 
 
-def _check_class_weight(C: int, weight: Array) -> Array:
+def _check_class_weight(C: int, weight: NumbersIn) -> Array:
     array = plain_array("weight", weight, "biuf", "numbers", "float64", numbers=True)
     if array.shape != (C,):
         hint = ": weights by position are position_weights" if array.ndim != 1 else ""

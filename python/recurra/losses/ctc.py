@@ -13,15 +13,15 @@ from recurra._quiet import quiet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
 
 @quiet
 def ctc(
-    logits: Array,
-    targets: Array | Sequence[Array],
-    lengths: Array | None = None,
-    target_lengths: Array | None = None,
+    logits: ArrayIn,
+    targets: ArrayIn | Sequence[NumbersIn],
+    lengths: NumbersIn | None = None,
+    target_lengths: NumbersIn | None = None,
     *,
     blank: int = 0,
     zero_infinity: bool = False,

@@ -13,13 +13,13 @@ from recurra._quiet import quiet
 from .ctc import check_blank
 
 if TYPE_CHECKING:
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
 
 @quiet
 def ctc_decode(
-    logits: Array,
-    lengths: Array | None = None,
+    logits: ArrayIn,
+    lengths: NumbersIn | None = None,
     *,
     blank: int = 0,
     beam_width: int | None = None,

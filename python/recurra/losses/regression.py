@@ -17,16 +17,16 @@ from .elements import check_elements, check_pair, mean_of, total
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
 
 @quiet
 def mse(
-    prediction: Array,
-    target: Array,
+    prediction: ArrayIn,
+    target: ArrayIn,
     *,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """Mean squared error, `mean((prediction - target)²)` over all elements; with weights, `Σ w (…)² / Σ w`.
@@ -55,12 +55,12 @@ def mse(
 
 @quiet
 def huber(
-    prediction: Array,
-    target: Array,
+    prediction: ArrayIn,
+    target: ArrayIn,
     delta: float = 1.0,
     *,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """Huber's loss, quadratic for small errors e = prediction - target and linear for large ones, as PyTorch's.
@@ -97,12 +97,12 @@ def huber(
 
 @quiet
 def quantile(
-    prediction: Array,
-    target: Array,
+    prediction: ArrayIn,
+    target: ArrayIn,
     q: float | Sequence[float] = 0.5,
     *,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """The pinball loss (Koenker & Bassett 1978), whose minimum is the quantile q of the target.
@@ -145,14 +145,14 @@ def quantile(
 
 @quiet
 def gaussian_nll(
-    prediction: Array,
-    target: Array,
+    prediction: ArrayIn,
+    target: ArrayIn,
     *,
     log_variance: bool = True,
     full: bool = False,
     eps: float = 1e-6,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """The negative log-likelihood of targets under normal distributions, as PyTorch's `gaussian_nll_loss`.
@@ -211,7 +211,7 @@ def _levels(q: object) -> list[object]:
     return list(given)
 
 
-def _for_each(prediction: Array, target: Array, count: int) -> Array:
+def _for_each(prediction: Array, target: ArrayIn, count: int) -> Array:
     """The target of (…) or (…, 1) for each of so many quantiles."""
     target = check_array("target", target, prediction.dtype)
     if prediction.ndim == 0 or prediction.shape[-1] != count:
