@@ -176,7 +176,7 @@ def of_kind(kind, **options):
 
 EVERY = [recurra.RNN, recurra.LSTM, recurra.GRU, recurra.RNNCell, recurra.LSTMCell, recurra.GRUCell]
 every_kind = pytest.mark.parametrize("kind", EVERY)
-FORM = r"^x: expected float32 features .*input_size = 3, got int64 .*x\.astype\(numpy\.float32\).*tokens=True$"
+FORM = r"^x: expected float32 features .*input_size = 3, got int64 .*x\.astype\(np\.float32\).*tokens=True$"
 
 
 @pytest.mark.parametrize("call", ["plain", "forward"])

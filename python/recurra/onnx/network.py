@@ -214,7 +214,7 @@ def _checked(port: Port, value: object, sizes: dict[str, int]) -> Array:
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
     if port.dtype is not None and value.dtype != port.dtype:
-        raise TypeError(f"{name}: expected {port.dtype}, got {value.dtype}: cast it with astype(np.{port.dtype})")
+        raise TypeError(f"{name}: expected {port.dtype}, got {value.dtype}: pass {name}.astype(np.{port.dtype})")
     array = np.asarray(value)
     if port.shape is not None:
         fits = array.ndim == len(port.shape)
