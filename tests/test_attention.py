@@ -265,7 +265,7 @@ def test_what_attention_refuses():
     for wrong in (m[..., 1:], m[0, 0], m[None]):
         with refused(ValueError, "memory"):
             layer(q, wrong)
-    for error, wrong in ((TypeError, [1, 2, 3]), (ValueError, lengths + 1), (ValueError, lengths[1:])):
+    for error, wrong in ((TypeError, [1, 2.5, 3]), (ValueError, lengths + 1), (ValueError, lengths[1:])):
         with refused(error, "lengths"):
             layer(q, m, lengths=wrong)
     with refused(ValueError, "lengths"):

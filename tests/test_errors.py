@@ -115,7 +115,8 @@ def test_state_of_another_form(cell):
 
 
 LENGTHS = [
-    (TypeError, [T] * B),
+    (TypeError, [2.0] * B),
+    (ValueError, [T + 1] * B),
     (TypeError, T),
     (TypeError, np.full(B, 1.5)),
     (TypeError, np.full(B, 2.0)),
@@ -298,7 +299,7 @@ def test_messages_say_what_to_do(cell):
     assert str(error.value).endswith(f", got {(T, B, 16)}")
     with pytest.raises(TypeError, match=r"^x: ") as error:
         scene.forward(x=zeros(T, B, I, dtype=np.float64))
-    cure = "cast it with x.astype(numpy.float32), or make the layer with dtype=numpy.float64"
+    cure = "pass x.astype(np.float32), or make the layer with dtype=np.float64"
     assert str(error.value) == "x: expected float32, got float64: " + cure
     with pytest.raises(ValueError, match=r"^weight_ih_l0: ") as error:
         scene.layer.load_state_dict(scene.data.params | {"weight_ih_l0": zeros(rows, 16)})

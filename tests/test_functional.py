@@ -194,7 +194,7 @@ def test_wrong_arrays(cell):
     case.forward(TypeError, "masks", masks=2)
     for value in (np.full(4, -1), np.full(4, 8), np.full(5, 7)):
         case.forward(ValueError, "lengths", lengths=value)
-    case.forward(TypeError, "lengths", lengths=[7] * 4)
+    case.forward(TypeError, "lengths", lengths=[7.5] * 4)
     wrong = case.data.h0 if case.config.has_cell_state else (case.data.h0, case.data.h0)
     case.forward(TypeError, "(hx|h0)", hx=wrong)
 

@@ -279,7 +279,7 @@ def test_wrong_inputs():
         refuses(ValueError, either, right | {name: np.stack([right[name]] * 3)})
         refuses(ValueError, either, right | {name: np.zeros(())})
         refuses(TypeError, at_name + "float64, got float32", right | {name: right[name].astype(np.float32)})
-        refuses(TypeError, at_name + "a numpy.ndarray of float64, got list", right | {name: right[name].tolist()})
+        refuses(TypeError, at_name + "an array of float64, got list", right | {name: right[name].tolist()})
     refuses(
         ValueError, r"^inputs\['noise2'\]: expected one of noise, gain, dt, got another name", right | {"noise2": 0}
     )

@@ -236,7 +236,7 @@ def test_wrong_arrays_are_refused_by_name():
     refused(ValueError, r"arrays: expected the names of the parameters, got no weight\.scale", weight_scale=None)
     refused(ValueError, r"arrays: expected the names of the parameters, got also more", more=params["bias"])
     refused(TypeError, r"weight: expected int8, got float32", weight=params["weight"])
-    refused(TypeError, r"weight: expected a numpy.ndarray of int8, got list", weight=[1])
+    refused(TypeError, r"weight: expected an array of int8, got list", weight=[1])
     refused(
         ValueError,
         r"weight: expected \(out_features, in_features\) = \(3, 4\), got \(4, 3\)",

@@ -243,7 +243,7 @@ def test_compare_refuses_what_it_would_ignore():
     for model in (linear, chain, recurra.Sequential(gru), recurra.Residual(recurra.GRU(3, 3, seed=0))):
         with refused(ValueError, "inputs"):
             compare(model, inputs={"noise": x})
-        for wrong in ("ab", object(), 5, [1, 2], np.ones(2), np.ma.array([1, 2])):
+        for wrong in ("ab", object(), 5, [1.5, 2], np.ones(2), np.ma.array([1, 2])):
             with refused(TypeError, "lengths"):
                 compare(model, lengths=wrong)
             with refused(TypeError, "resets"):

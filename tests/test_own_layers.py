@@ -352,7 +352,7 @@ def test_states_are_refused_before_the_first_member_has_run():
         (TypeError, "h0", {"state": [None, (g, g)]}),
         (TypeError, "hx", {"state": [h, g]}),
         (ValueError, "c0", {"state": [(h, c[1:]), g]}),
-        (TypeError, "lengths", {"lengths": [1, 2, 3]}),
+        (TypeError, "lengths", {"lengths": [1, 2, 3.5]}),
         (ValueError, "lengths", {"lengths": np.array([1, 2, 6])}),
         (ValueError, "lengths", {"lengths": np.array([1, 2])}),
         (ValueError, "lengths", {"lengths": np.array([1]), "x": x[:, 0]}),

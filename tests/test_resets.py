@@ -194,8 +194,8 @@ def test_wrong_ones():
     with pytest.raises(ValueError, match=r"^resets: expected \(B, T\) = \(7, 3\), got \(3, 7\)"):
         call(np.zeros((3, 7), bool), batch_first=True)
     for dtype in (np.int8, np.float32, object):
-        with pytest.raises(TypeError, match=r"^resets: expected bool, got \w+: cast it with resets.astype\(bool\)"):
+        with pytest.raises(TypeError, match=r"^resets: expected bool, got \w+"):
             call(np.zeros((7, 3), dtype))
-    for other in (True, [[False]], "no"):
-        with pytest.raises(TypeError, match=r"^resets: expected a numpy.ndarray of bool, got "):
+    for other in (True, "no"):
+        with pytest.raises(TypeError, match=r"^resets: expected an array of bool, got "):
             call(other)

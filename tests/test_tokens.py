@@ -176,7 +176,7 @@ def of_kind(kind, **options):
 
 EVERY = [recurra.RNN, recurra.LSTM, recurra.GRU, recurra.RNNCell, recurra.LSTMCell, recurra.GRUCell]
 every_kind = pytest.mark.parametrize("kind", EVERY)
-FORM = r"^x: expected float32 features .*input_size = 3, got int64 .*x\.astype\(numpy\.float32\).*tokens=True$"
+FORM = r"^x: expected float32 features .*input_size = 3, got int64 .*x\.astype\(np\.float32\).*tokens=True$"
 
 
 @pytest.mark.parametrize("call", ["plain", "forward"])
@@ -186,7 +186,7 @@ def test_integers_that_may_be_features_are_refused(kind, call):
     run = layer if call == "plain" else layer.forward
     with pytest.raises(TypeError, match=FORM):
         run(np.ones(either, int))
-    with pytest.raises(TypeError, match=r"^x: expected float32, got int64: cast it"):
+    with pytest.raises(TypeError, match=r"^x: expected float32, got int64: pass x.astype"):
         run(np.ones(features, int))
     run(np.ones(tokens, int))
     run(np.ones(either[1:], int))

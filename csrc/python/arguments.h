@@ -10,26 +10,16 @@
 
 #include "python/arrays.h"
 #include "python/copies.h"
+#include "python/foreign.h"
 #include "python/layout.h"
 
 namespace recurra {
 
-// What to write instead, for things that hold the numbers of an array without being one.
-inline std::string conversion(py::handle object, Name name, const std::string &dtype) {
-  const py::handle type(reinterpret_cast<PyObject *>(Py_TYPE(object.ptr())));
-  const std::string subject(name), second = dtype.empty() ? "" : "numpy." + dtype;
-  if (py::hasattr(type, "detach")) return ": give its array, " + subject + ".detach().cpu().numpy()";
-  if (py::hasattr(type, "to_numpy")) return ": give its array, " + subject + ".to_numpy(" + second + ")";
-  const bool numbers = PyList_Check(object.ptr()) || PyTuple_Check(object.ptr()) || PyNumber_Check(object.ptr()) ||
-                       py::hasattr(type, "__array__") || PyObject_CheckBuffer(object.ptr());
-  if (!numbers || PyBytes_Check(object.ptr())) return "";
-  return ": give an array, numpy.asarray(" + subject + (second.empty() ? "" : ", " + second) + ")";
-}
-
 // Any array, as a plain one; `kind` says what it is to hold, `dtype` which one it is best made with.
-inline py::array any_array(py::handle object, Name name, const char *kind, const std::string &dtype) {
+inline py::array any_array(py::handle object, Name name, const char *kind, const char *dtype,
+                           Takes takes = Takes::kArrays) {
   if (!py::isinstance<py::array>(object)) {
-    refuse_type(name, std::string("a numpy.ndarray of ") + kind, type_name(object) + conversion(object, name, dtype));
+    object = foreign_array(object, name, kind, dtype, takes);
   }
   if (!is_plain(object) && is_masked(object)) {
     refuse_type(name, "a plain numpy.ndarray", "a masked one: fill it with " + std::string(name) + ".filled(0)");
@@ -37,19 +27,18 @@ inline py::array any_array(py::handle object, Name name, const char *kind, const
   return plain_array(object);
 }
 
+// Says what to write instead of an array of another dtype, `given`; Python knows the ways of its type.
+[[noreturn]] inline void refuse_dtype(py::handle given, const py::array &array, Name name, const char *kind,
+                                      const char *dtype) {
+  py::module_::import("recurra._foreign").attr("refuse_dtype")(std::string(name), given, array.dtype(), kind, dtype);
+  throw std::runtime_error("refuse_dtype: expected an exception");
+}
+
 // An array of T, as a plain one; else a TypeError.
 template <class T>
-py::array typed_array(py::handle object, Name name) {
-  py::array array = any_array(object, name, dtype_name<T>(), dtype_name<T>());
-  if (!py::isinstance<py::array_t<T>>(array)) {
-    std::string advice;
-    if (std::string("biuf").find(array.dtype().kind()) != std::string::npos) {
-      advice = ": cast it with " + std::string(name) + ".astype(numpy." + dtype_name<T>() + ")";
-    }
-    const bool wider = sizeof(T) == 4 && py::isinstance<py::array_t<double>>(array);
-    if (wider && name == "x") advice += ", or make the layer with dtype=numpy.float64";
-    refuse_type(name, dtype_name<T>(), std::string(py::str(array.dtype())) + advice);
-  }
+py::array typed_array(py::handle object, Name name, Takes takes = Takes::kArrays) {
+  py::array array = any_array(object, name, dtype_name<T>(), dtype_name<T>(), takes);
+  if (!py::isinstance<py::array_t<T>>(array)) refuse_dtype(object, array, name, dtype_name<T>(), dtype_name<T>());
   return array;
 }
 

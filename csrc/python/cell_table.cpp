@@ -79,7 +79,7 @@ py::array list_array(const py::array &array, Name name) {
 }
 
 py::array code_array(py::handle object) {
-  const py::array array = any_array(object, "code", "int32", "int32");
+  const py::array array = any_array(object, "code", "int32", "int32", Takes::kNumPy);
   if (!py::isinstance<py::array_t<std::int32_t>>(array)) {
     refuse_type("code", "int32", std::string(py::str(array.dtype())));
   }
@@ -89,7 +89,7 @@ py::array code_array(py::handle object) {
 std::shared_ptr<const NamedCell> cell_from(py::handle code, py::handle constants, py::handle names) {
   CellWords words = words_of(names);
   const py::array numbers = code_array(code);
-  const py::array values = list_array<double>(typed_array<double>(constants, "constants"), "constants");
+  const py::array values = list_array<double>(typed_array<double>(constants, "constants", Takes::kNumPy), "constants");
   return checked_cell(pointer<std::int32_t>(numbers), static_cast<std::size_t>(numbers.size()), pointer<double>(values),
                       static_cast<std::size_t>(values.size()), std::move(words));
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "python/errors.h"
+#include "python/foreign.h"
 
 namespace recurra {
 
@@ -118,7 +119,7 @@ class Class {
   Class &bind(const char *name, Function function, const Extra &...extra) {
     const auto method = [=](py::handle self, A... arguments) {
       const std::shared_ptr<C> &held = self_of<C>(self);
-      return returned([&] { return function(held, arguments...); });
+      return with_foreign([&] { return returned([&] { return function(held, arguments...); }); });
     };
     py::setattr(type_, name, py::cpp_function(method, py::name(name), py::is_method(type_), extra...));
     return *this;

@@ -22,10 +22,8 @@ struct ForwardObjects {
 inline std::vector<unsigned char> resets_of(py::handle object, const Layout &layout) {
   if (object.is_none()) return {};
   if (layout.single) refuse_value("resets", "None, as a cell takes one step", type_name(object));
-  const py::array array = any_array(object, "resets", "bool", "bool_");
-  if (array.dtype().kind() != 'b') {
-    refuse_type("resets", "bool", std::string(py::str(array.dtype())) + ": cast it with resets.astype(bool)");
-  }
+  const py::array array = any_array(object, "resets", "bool", "bool_", Takes::kNumbers);
+  if (array.dtype().kind() != 'b') refuse_dtype(object, array, "resets", "bool", "bool_");
   Shape shape;
   if (!layout.unbatched && layout.batch_first) shape.push_back(layout.batch);
   shape.push_back(layout.steps);
@@ -61,7 +59,7 @@ struct ForwardArguments {
   // With a table (alphabet, input_size), x is tokens that stand for its rows.
   ForwardArguments(const NetworkShape &of, const StateNames &names, Integers integers, const ForwardObjects &given)
       : shape(of) {
-    const py::handle x = given.x, table = given.table;
+    const py::handle x = resolved(given.x), table = given.table;
     call.wish = wish_of(given.wish);
     layout.single = shape.single;
     const Index full = shape.single ? 1 : 2;  // axes of a batch, beside the features
@@ -69,7 +67,7 @@ struct ForwardArguments {
         is_integers(x) && integers != Integers::kRefused && py::reinterpret_borrow<py::array>(x).ndim() <= full;
     if (of_tokens && integers == Integers::kUnlessFeatures && table.is_none()) refuse_features(x, full);
     if (of_tokens && table.is_none() && shape.description().raw) refuse_one_hot(x);
-    const py::array array = of_tokens ? integer_array(x, "x") : typed_array<T>(x, "x");
+    const py::array array = of_tokens ? integer_array(given.x, "x") : typed_array<T>(given.x, "x");
     const Index axes = array.ndim() - (of_tokens ? 0 : 1);
     if ((axes != full && axes != full - 1) || (!of_tokens && array.shape(axes) != shape.input_size)) {
       refuse_value("x", expected_x(shape, given.batch_first), shape_text(array));
@@ -121,7 +119,7 @@ struct ForwardArguments {
                 std::string(dtype_name<T>()) + " features (" + time +
                     "input_size), or tokens that can't be taken for " +
                     "such, whose last axis isn't input_size = " + size,
-                std::string(py::str(array.dtype())) + " " + shape_text(array) + ": cast features with x.astype(numpy." +
+                std::string(py::str(array.dtype())) + " " + shape_text(array) + ": cast features with x.astype(np." +
                     dtype_name<T>() + "); to read tokens of any shape, make the layer with tokens=True");
   }
 

@@ -27,10 +27,13 @@ py::array activation(const py::array &x, void (*Kernels<T>::*function)(Index, co
   return to;
 }
 
-py::array activation_of(py::handle x, void (*Kernels<float>::*single)(Index, const float *, float *),
+py::array activation_of(py::handle given, void (*Kernels<float>::*single)(Index, const float *, float *),
                         void (*Kernels<double>::*twice)(Index, const double *, double *)) {
-  if (py::isinstance<py::array_t<double>>(x)) return activation<double>(typed_array<double>(x, "x"), twice);
-  return activation<float>(typed_array<float>(x, "x"), single);
+  return with_foreign([&] {
+    const py::handle x = resolved(given);
+    if (py::isinstance<py::array_t<double>>(x)) return activation<double>(typed_array<double>(x, "x"), twice);
+    return activation<float>(typed_array<float>(given, "x"), single);
+  });
 }
 
 // The mean of the squared errors; false if interrupted. Done in pieces, between which Ctrl-C is seen: 4 million
@@ -94,12 +97,14 @@ py::tuple mse_of(const py::array &prediction, const py::array &target, py::handl
 }
 
 py::tuple mse(py::handle prediction, py::handle target, py::handle weights, double total) {
-  if (py::isinstance<py::array_t<double>>(prediction)) {
-    const py::array first = typed_array<double>(prediction, "prediction");
-    return mse_of<double>(first, typed_array<double>(target, "target"), weights, total);
-  }
-  const py::array first = typed_array<float>(prediction, "prediction");
-  return mse_of<float>(first, typed_array<float>(target, "target"), weights, total);
+  return with_foreign([&] {
+    if (py::isinstance<py::array_t<double>>(resolved(prediction))) {
+      const py::array first = typed_array<double>(prediction, "prediction");
+      return mse_of<double>(first, typed_array<double>(target, "target"), weights, total);
+    }
+    const py::array first = typed_array<float>(prediction, "prediction");
+    return mse_of<float>(first, typed_array<float>(target, "target"), weights, total);
+  });
 }
 
 // Of the rows of x: softmax(x), or with weights (w softmax(x), maxima, log Σ e^(x - maximum)).
@@ -132,8 +137,12 @@ py::object softmax_of(const py::array &rows, py::handle weights) {
 }
 
 py::object softmax(py::handle x, py::handle weights) {
-  if (py::isinstance<py::array_t<double>>(x)) return softmax_of<double>(typed_array<double>(x, "x"), weights);
-  return softmax_of<float>(typed_array<float>(x, "x"), weights);
+  return with_foreign([&] {
+    if (py::isinstance<py::array_t<double>>(resolved(x))) {
+      return softmax_of<double>(typed_array<double>(x, "x"), weights);
+    }
+    return softmax_of<float>(typed_array<float>(x, "x"), weights);
+  });
 }
 
 // Where an array's data is. NumPy's two attributes that tell it fail otherwise than by MemoryError where memory is

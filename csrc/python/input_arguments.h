@@ -130,7 +130,7 @@ std::vector<StridedInput<T>> input_targets(const NetworkShape &shape, const Layo
     const int input = static_cast<int>(i);
     const bool layered = tape.inputs[i].layered;
     const std::string name = item_name("dinputs", shape.cell->inputs[i]);
-    const py::array array = typed_array<T>(objects[i], name);
+    const py::array array = typed_array<T>(objects[i], name, Takes::kNumPy);
     check_shape(
         array, name, [&] { return input_symbols(shape, layout, input, layered); },
         input_shape(shape, layout, input, layered));

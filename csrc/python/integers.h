@@ -15,14 +15,9 @@ inline bool is_integers(py::handle object) {
 }
 
 // An array of integers, as a plain one; else a TypeError.
-inline py::array integer_array(py::handle object, Name name) {
-  py::array array = any_array(object, name, "integers", "");
-  if (!is_integers(array)) {
-    const char kind = array.dtype().kind();
-    const std::string advice =
-        kind == 'f' || kind == 'b' ? ": cast it with " + std::string(name) + ".astype(numpy.int64)" : "";
-    refuse_type(name, "integers", std::string(py::str(array.dtype())) + advice);
-  }
+inline py::array integer_array(py::handle object, Name name, Takes takes = Takes::kArrays) {
+  py::array array = any_array(object, name, "integers", "int64", takes);
+  if (!is_integers(array)) refuse_dtype(object, array, name, "integers", "int64");
   return array;
 }
 
@@ -46,7 +41,7 @@ inline std::vector<Index> integers_of(const py::array &array, const char *name, 
 // (B,) integers in 0..steps; empty for None.
 inline std::vector<Index> lengths_of(py::handle object, Index batch, Index steps) {
   if (object.is_none()) return {};
-  const py::array array = integer_array(object, "lengths");
+  const py::array array = integer_array(object, "lengths", Takes::kNumbers);
   check_shape(array, "lengths", [] { return "(B,)"; }, {batch});
   return integers_of(array, "lengths", "integers in 0..T = 0..", steps);
 }

@@ -25,6 +25,9 @@ struct Kind {
   Access access;
   bool gradient = false;  // may be of some rows only
   bool optional = false;  // None stands for no arrays, or for no array
+
+  // Gradients are read and written to in turn.
+  Takes takes() const { return access == Access::kRead && !gradient ? Takes::kArrays : Takes::kNumPy; }
 };
 
 // One layer's arrays of one kind, by the names of its parameters.
@@ -50,7 +53,7 @@ class NamedArrays {
         arrays_.push_back(next++->second.take(entries[i]));
       } else {
         const bool none = kind_.optional && objects_[i].is_none();
-        arrays_.push_back(none ? py::array() : array_of<T>(entries[i], objects_[i]));
+        arrays_.push_back(none ? py::array() : array_of<T>(entries[i], objects_[i], kind_.takes()));
       }
     }
     if (kind_.access == Access::kRead) {
@@ -217,9 +220,11 @@ class Layers {
 };
 
 void load_all(const py::list &list, const std::string &what) {
-  Layers layers(list, {{what, Access::kRead}});
-  const WithoutGil released;
-  layers.each([](auto &layer) { layer.parameters->replace(layer.arrays[0].pointers()); });
+  with_foreign([&] {
+    Layers layers(list, {{what, Access::kRead}});
+    const WithoutGil released;
+    layers.each([](auto &layer) { layer.parameters->replace(layer.arrays[0].pointers()); });
+  });
 }
 
 // Calls change(gradient, size) for the gradient of every parameter that is in a group.

@@ -23,9 +23,9 @@ std::vector<py::object> objects_of(const ParameterTable &table, py::handle mappi
 
 // The arrays behind them, of the parameters' dtype and shapes; nothing is done to any, and no Python code runs.
 template <class T>
-py::array array_of(const ParameterTable::Entry &entry, py::handle object);
+py::array array_of(const ParameterTable::Entry &entry, py::handle object, Takes takes);
 template <class T>
-std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<py::object> &objects);
+std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<py::object> &objects, Takes takes);
 
 // The same from a tuple of arrays in the table's order, contiguous: copies where they aren't.
 template <class T>

@@ -68,7 +68,7 @@ class CheckedNarrowArrays {
     return kept_.back();
   }
   const float *values(const ParameterTable::Entry &entry, py::handle object) {
-    const py::array array = array_of<float>(entry, object);
+    const py::array array = array_of<float>(entry, object, Takes::kArrays);
     return pointer<float>(keep(contiguous<float>(array) ? array : copied(array)));
   }
 

@@ -28,7 +28,7 @@ py::object call_network(const NetworkShape &of, const StateNames &names, Integer
   } else if (given.out.is_none()) {
     y = target = new_array<T>(shape);
   } else {
-    const py::array out = own_view(typed_array<T>(given.out, "out"));
+    const py::array out = own_view(typed_array<T>(given.out, "out", Takes::kNumPy));
     y = py::reinterpret_borrow<py::object>(given.out);
     check_shape(out, "out", [&] { return run.layout.symbols(features_symbol(of, 0)); }, shape);
     if (!out.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");

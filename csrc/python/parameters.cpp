@@ -126,17 +126,17 @@ std::vector<py::object> objects_of(const ParameterTable &table, py::handle mappi
 }
 
 template <class T>
-py::array array_of(const ParameterTable::Entry &entry, py::handle object) {
-  py::array array = typed_array<T>(object, entry.name);
+py::array array_of(const ParameterTable::Entry &entry, py::handle object, Takes takes) {
+  py::array array = typed_array<T>(object, entry.name, takes);
   check_shape(array, entry.name, [&] { return entry.symbols; }, shape_of(entry));
   return array;
 }
 
 template <class T>
-std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<py::object> &objects) {
+std::vector<py::array> arrays_of(const ParameterTable &table, const std::vector<py::object> &objects, Takes takes) {
   std::vector<py::array> arrays;
   arrays.reserve(objects.size());
-  for (std::size_t i = 0; i < objects.size(); ++i) arrays.push_back(array_of<T>(table.entries[i], objects[i]));
+  for (std::size_t i = 0; i < objects.size(); ++i) arrays.push_back(array_of<T>(table.entries[i], objects[i], takes));
   return arrays;
 }
 
@@ -161,7 +161,7 @@ std::vector<py::array> listed_arrays(const ParameterTable &table, py::handle giv
   for (std::size_t i = 0; i < count; ++i) {
     objects.push_back(py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(given.ptr(), static_cast<Py_ssize_t>(i))));
   }
-  std::vector<py::array> arrays = arrays_of<T>(table, objects);
+  std::vector<py::array> arrays = arrays_of<T>(table, objects, Takes::kArrays);
   for (py::array &array : arrays) {
     if (!contiguous<T>(array)) array = copied(array);
   }
@@ -181,7 +181,7 @@ std::vector<T *> targets_of(const ParameterTable &table, const std::vector<py::a
 template <class T>
 std::vector<T *> gradient_targets(const Parameters<T> &parameters, const std::vector<py::object> &objects,
                                   Arguments<T> &arguments) {
-  const std::vector<py::array> arrays = arrays_of<T>(*parameters.table, objects);
+  const std::vector<py::array> arrays = arrays_of<T>(*parameters.table, objects, Takes::kNumPy);
   for (const py::array &array : arrays) arguments.keep(array);
   return targets_of<T>(*parameters.table, arrays, "grads");
 }
@@ -209,7 +209,8 @@ py::dict snapshot(const ParametersPtr<T> &parameters) {
 
 template <class T>
 void load(const ParametersPtr<T> &parameters, py::handle state, const std::string &what) {
-  std::vector<py::array> arrays = arrays_of<T>(*parameters->table, objects_of(*parameters->table, state, what));
+  const ParameterTable &table = *parameters->table;
+  std::vector<py::array> arrays = arrays_of<T>(table, objects_of(table, state, what), Takes::kArrays);
   const auto snapshots = detach_from_parameters<T>(arrays);
   for (py::array &array : arrays) {
     if (!contiguous<T>(array)) array = copied(array);
@@ -223,7 +224,7 @@ void load(const ParametersPtr<T> &parameters, py::handle state, const std::strin
 // The arrays of every entry, which may be written to, and what keeps them alive.
 template <class T>
 std::pair<std::vector<T *>, std::shared_ptr<void>> lent_arrays(const ParameterTable &table, py::handle given) {
-  std::vector<py::array> arrays = arrays_of<T>(table, objects_of(table, given, "params"));
+  std::vector<py::array> arrays = arrays_of<T>(table, objects_of(table, given, "params"), Takes::kNumPy);
   std::vector<T *> pointers = targets_of<T>(table, arrays, "params");
   const auto release = [](Lent *held) {
     if (finalizing()) return;  // nobody can have the GIL any more
@@ -251,7 +252,7 @@ py::object lent_parameters(py::handle given) {
   for (const auto &[key, value] : dict) {
     if (!PyUnicode_CheckExact(key.ptr())) refuse_type("params", "names that are strings", py::repr(key));
     const std::string name = py::str(key);
-    const py::array array = typed_array<T>(value, name);
+    const py::array array = typed_array<T>(value, name, Takes::kNumPy);
     entries.push_back({name, {array.shape(), array.shape() + array.ndim()}, "the parameter's shape"});
   }
   const auto table = std::make_shared<ParameterTable>(std::move(entries));
@@ -287,12 +288,12 @@ void bind(py::module_ &module, const std::string &suffix) {
 
 }  // namespace
 
-#define RECURRA_INSTANTIATE(T)                                                                           \
-  template py::array array_of<T>(const ParameterTable::Entry &, py::handle);                             \
-  template std::vector<py::array> arrays_of<T>(const ParameterTable &, const std::vector<py::object> &); \
-  template T *target_of(const ParameterTable::Entry &, const py::array &, Name);                         \
-  template std::vector<T *> targets_of(const ParameterTable &, const std::vector<py::array> &, Name);    \
-  template std::vector<py::array> listed_arrays<T>(const ParameterTable &, py::handle);                  \
+#define RECURRA_INSTANTIATE(T)                                                                                  \
+  template py::array array_of<T>(const ParameterTable::Entry &, py::handle, Takes);                             \
+  template std::vector<py::array> arrays_of<T>(const ParameterTable &, const std::vector<py::object> &, Takes); \
+  template T *target_of(const ParameterTable::Entry &, const py::array &, Name);                                \
+  template std::vector<T *> targets_of(const ParameterTable &, const std::vector<py::array> &, Name);           \
+  template std::vector<py::array> listed_arrays<T>(const ParameterTable &, py::handle);                         \
   template std::vector<T *> gradient_targets(const Parameters<T> &, const std::vector<py::object> &, Arguments<T> &);
 RECURRA_INSTANTIATE(float)
 RECURRA_INSTANTIATE(double)

@@ -128,20 +128,20 @@ struct Given {
 PyObject *call(PyObject *self, PyObject *const *arguments, std::size_t flags, PyObject *names) {
   return guarded([&] {
     const Given given("x_t", arguments, PyVectorcall_NARGS(flags), names);
-    return Using(self).stream().step(given.x, given.out);
+    return with_foreign([&] { return Using(self).stream().step(given.x, given.out); });
   });
 }
 
 PyObject *block(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names) {
   return guarded([&] {
     const Given given("x", arguments, count, names);
-    return Using(self).stream().block(given.x, given.out);
+    return with_foreign([&] { return Using(self).stream().block(given.x, given.out); });
   });
 }
 
 PyObject *reset(PyObject *self, PyObject *rows) {
   return guarded([&] {
-    Using(self).stream().reset(rows);
+    with_foreign([&] { Using(self).stream().reset(rows); });
     return py::none();
   });
 }
@@ -167,7 +167,7 @@ PyObject *state(PyObject *self, void *) {
 int set_state(PyObject *self, PyObject *value, void *) {
   PyObject *done = guarded([&] {
     if (!value) throw py::type_error("state: expected a value, as it can't be deleted");
-    Using(self).stream().set_state(value);
+    with_foreign([&] { Using(self).stream().set_state(value); });
     return py::none();
   });
   Py_XDECREF(done);

@@ -92,8 +92,8 @@ struct StreamTypes {
   bool is_own(py::handle object) const {
     return is_plain(object) && py::detail::array_proxy(object.ptr())->descr == dtype.ptr();
   }
-  py::array array(py::handle object, Name name) const {
-    return is_own(object) ? py::reinterpret_borrow<py::array>(object) : typed_array<T>(object, name);
+  py::array array(py::handle object, Name name, Takes takes) const {
+    return is_own(object) ? py::reinterpret_borrow<py::array>(object) : typed_array<T>(object, name, takes);
   }
   // One number of a stream's dtype: NumPy's, or Python's for float64.
   bool is_number(py::handle object) const {
@@ -141,15 +141,16 @@ struct StreamInput {
   T number = 0;
 
   // `step_tokens` has room for those of one step.
-  StreamInput(const StreamTypes<T> &of, py::handle x, const StreamShape &shape, bool block, Index *step_tokens)
+  StreamInput(const StreamTypes<T> &of, py::handle given, const StreamShape &shape, bool block, Index *step_tokens)
       : types(of) {
+    const py::handle x = resolved(given);
     form.block = block;
     if (reads_tokens(x, shape, block)) {
       read_tokens(x, shape, block, step_tokens);
     } else if (!block && types.is_number(x)) {
       read_number(x, shape);
     } else {
-      kept = types.array(x, "x");
+      kept = types.array(given, "x", Takes::kArrays);
       form = form_of(kept, shape, block, shape.in);
       samples = samples_of(kept, shape, form);
     }

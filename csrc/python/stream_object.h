@@ -82,8 +82,9 @@ class PyStream : public AnyStream {
         const auto s = static_cast<std::size_t>(state);
         Layout layout;
         layout.batch = stream_.batch;
-        layout.unbatched = stream_.batch == 1 && py::isinstance<py::array>(parts[s]) &&
-                           py::reinterpret_borrow<py::array>(parts[s]).ndim() == 2;
+        const py::handle found = resolved(parts[s]);
+        layout.unbatched = stream_.batch == 1 && py::isinstance<py::array>(found) &&
+                           py::reinterpret_borrow<py::array>(found).ndim() == 2;
         from.back()[s] = arguments.state(parts[s], names.initial[s], layout, shape.layers, size_symbol(shape, state),
                                          shape.state_size(state));
       }
@@ -158,7 +159,7 @@ class PyStream : public AnyStream {
     if (given_out.is_none()) {
       y = new_array<T>(shape);
     } else {
-      y = types_->array(given_out, "out");
+      y = types_->array(given_out, "out", Takes::kNumPy);
       check_shape(y, "out", [] { return "y's shape"; }, shape);
       if (!y.writeable()) refuse_value("out", "an array that can be written to", "a read-only one");
       if (block && input.kept && !input.tokens && overlap(input.kept, y)) {

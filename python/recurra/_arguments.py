@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_array, check_lengths, check_resets, shown
+from ._checks import check_array, check_lengths, check_resets, shown, taken
 from ._members import ELEMENTWISE, POOLING
 from ._own_layer import OwnLayer, keywords_of
 from .composite import Composite
@@ -24,7 +24,7 @@ from .recurrent import Recurrent, is_layer_type
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .module import Array
+    from .module import ArrayIn, NumbersIn
     from .recurrent import State
 
 # How a member is called, besides with x: with a state and lengths, and, as a model is, by `run`; with some of lengths,
@@ -57,10 +57,10 @@ class Arguments:
 
     def check(
         self,
-        x: Array,
+        x: ArrayIn,
         states: Sequence[State] | None,
-        lengths: Array | None,
-        resets: Array | None,
+        lengths: NumbersIn | None,
+        resets: NumbersIn | None,
         ahead: bool = False,
     ) -> Sequence[State]:
         """The states, one for each member that has some; raises what a member would, `ahead` of others outside too."""
@@ -78,6 +78,10 @@ class Arguments:
             if is_layer_type(kind_of_layer(layer)):
                 _check_state(layer, state, batch if steps is not None and i < self.known else None)
         return checked
+
+    def own(self, x: Any) -> Any:
+        """An array of another package as one of NumPy, unless what reads it is somebody's own layer."""
+        return taken("x", x) if self.known else x
 
     def check_rng(self, rng: object) -> None:
         """Raises ValueError if there is dropout and nothing to draw its masks from."""
@@ -102,18 +106,19 @@ class Arguments:
             raise ValueError(f"{name}: expected one for each of {count} recurrent members, got {len(state)}")
         return state
 
-    def _check_x(self, x: Array) -> None:
+    def _check_x(self, x: Any) -> None:
         """What the first layer that isn't element by element will ask, before those in front of it draw masks."""
         reader, kind = self.reader, kind_of_layer(self.reader)
         if kind is not Linear and not is_layer_type(kind):
             return
-        check_array("x", x, reader.dtype)
+        x = check_array("x", x, reader.dtype)
         features = reader.in_features if kind is Linear else reader.input_size
         if not x.ndim or x.shape[-1] != features:
             raise ValueError(f"x: expected {features} features, what {shown(reader)} takes, got {x.shape}")
 
-    def _axes(self, x: Array) -> tuple[int | None, tuple[int, ...]]:
+    def _axes(self, x: Any) -> tuple[int | None, tuple[int, ...]]:
         """T and (B,), or T and () without a batch; (None, ()) if x has neither form, or what reads it isn't known."""
+        x = self.own(x)
         if not isinstance(x, np.ndarray) or not self.known:
             return None, ()
         leading = x.shape if x.dtype.kind in "iu" else x.shape[:-1]
@@ -166,7 +171,7 @@ def _check_state(layer: Any, state: State, batch: tuple[int, ...] | None) -> Non
     for name, array in parts:
         if array is None:
             continue
-        check_array(name, array, layer.dtype)
+        array = check_array(name, array, layer.dtype)  # noqa: PLW2901
         middle = array.shape[1:-1] if batch is None else batch
         size = "proj_size" if layer.proj_size and name == names[0] else "hidden_size"
         shape = (rows, *middle, getattr(layer, size))
@@ -190,6 +195,6 @@ def _check_gradient(gradient: State, like: State, names: Sequence[str]) -> None:
         return
     if not isinstance(like, np.ndarray):
         return  # somebody's own
-    check_array("dstate", gradient, like.dtype)
+    gradient = check_array("dstate", gradient, like.dtype)
     if gradient.shape != like.shape:
         raise ValueError(f"dstate: expected the state's shape {like.shape}, got {gradient.shape}")

@@ -6,7 +6,7 @@ import operator
 import sys
 from collections.abc import Iterable
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -102,60 +102,75 @@ def is_masked(array: Array) -> bool:
     return any("mask" in vars(kind) for kind in type(array).__mro__ if kind is not np.ndarray)
 
 
-def plain_array(name: str, value: object, kinds: str, what: str, dtype: str) -> Array:
+def masked_cure(name: str) -> str:
+    """What to write instead of a masked array."""
+    return (MASKED_TARGET if name in {"target", "targets"} else "fill it with {0}.filled(0)").format(name)
+
+
+def taken(name: str, value: Any) -> Any:
+    """An array of another package as one of NumPy; anything else as it is.
+
+    Raises:
+        TypeError: it is an array and can't be read, such as one in a GPU's memory.
+    """
+    if isinstance(value, np.ndarray) or value is None:
+        return value
+    exports = hasattr(type(value), "__array__") or hasattr(type(value), "__dlpack__")
+    if isinstance(value, np.generic) or not exports:
+        return value
+    from ._foreign import ARRAYS, as_array
+
+    return as_array(name, value, "numbers", "", ARRAYS)
+
+
+def plain_array(
+    name: str, value: object, kinds: str, what: str, dtype: str, *, numbers: bool = False, written: bool = False
+) -> Array:
     """An array whose dtype is of these kinds, as NumPy's own class: a matrix would multiply as one.
 
     Args:
         name: of the argument, in an error.
-        value: what was given for it.
+        value: what was given for it, such as an array of another package.
         kinds: NumPy's letters for the kinds of dtype.
         what: what that is in words.
         dtype: what the error advises to cast to.
+        numbers: whether a list of numbers will do.
+        written: whether it is to be changed, so that it must be NumPy's.
     """
-    if not isinstance(value, np.ndarray):
-        raise TypeError(
-            f"{name}: expected a numpy.ndarray of {what}, got {type(value).__name__}{_cure(name, value, dtype)}"
-        )
-    if is_masked(value):
-        cure = MASKED_TARGET if name in {"target", "targets"} else "fill it with {0}.filled(0)"
-        raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one: {cure.format(name)}")
-    if value.dtype.kind not in kinds:
-        raise TypeError(f"{name}: expected {what}, got {value.dtype}{_cast(name, value, dtype)}")
-    return np.asarray(value)
+    if isinstance(value, np.ndarray):
+        array = value
+    else:
+        from ._foreign import ARRAYS, NUMBERS, NUMPY, as_array
+
+        array = as_array(name, value, what, dtype, NUMPY if written else NUMBERS if numbers else ARRAYS)
+    if is_masked(array):
+        raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one: {masked_cure(name)}")
+    if array.dtype.kind not in kinds:
+        _refuse_dtype(name, value, array, what, dtype)
+    return np.asarray(array)
 
 
-def check_array(name: str, value: object, dtype: np.dtype[Any] | None = None) -> Array:
+def check_array(name: str, value: object, dtype: np.dtype[Any] | None = None, *, written: bool = False) -> Array:
     """An array of this dtype, or of either float dtype; as NumPy's own class."""
     what = dtype.name if dtype else "float32 or float64"
     advised = dtype.name if dtype else "float32"
-    array = plain_array(name, value, "biufcOSUVMm", what, advised)
+    array = plain_array(name, value, "biufcOSUVMm", what, advised, written=written)
     if array.dtype not in ((dtype,) if dtype else FLOATS) or not array.dtype.isnative:
-        raise TypeError(f"{name}: expected {what}, got {array.dtype}{_cast(name, array, advised)}")
+        _refuse_dtype(name, value, array, what, advised)
     return array
 
 
-def _cure(name: str, value: object, dtype: str) -> str:
-    """What to write instead of an object that isn't an array, as far as that can be told; begins with a colon."""
-    if hasattr(value, "to_numpy"):  # pandas, Polars
-        return f": write {name}.to_numpy(np.{dtype})"
-    if hasattr(value, "detach") and hasattr(value, "numpy"):  # a tensor
-        return f": write {name}.detach().numpy()"
-    if hasattr(value, "__array__") or isinstance(value, (list, tuple, Real)):
-        return f": write np.asarray({name}, np.{dtype})"
-    return ""
+def _refuse_dtype(name: str, value: object, array: Array, what: str, dtype: str) -> NoReturn:
+    from ._foreign import refuse_dtype
 
-
-def _cast(name: str, array: Array, dtype: str) -> str:
-    """The same of an array of numbers; rounding to a narrow type isn't a matter of casting."""
-    able = array.dtype.kind in "biuf" and dtype not in {"int8", "uint16", "float16"}
-    return f": cast it with {name}.astype(np.{dtype})" if able else ""
+    refuse_dtype(name, value, array.dtype, what, dtype)
 
 
 def check_lengths(value: object, steps: int, batch: int | None = None) -> Array:
     """(B,) integers in 0..T, as int64; batch None says that there is none, so that there are no lengths either."""
     if batch is None:
         raise ValueError(f"lengths: expected None, as x has no batch, got {type(value).__name__}")
-    lengths = plain_array("lengths", value, "iu", "integers", "int64")
+    lengths = plain_array("lengths", value, "iu", "integers", "int64", numbers=True)
     if lengths.shape != (batch,):
         raise ValueError(f"lengths: expected (B,) = ({batch},), got {lengths.shape}")
     wrong = (lengths < 0) | (lengths > steps)
@@ -167,9 +182,7 @@ def check_lengths(value: object, steps: int, batch: int | None = None) -> Array:
 
 def check_resets(value: object, steps: int, batch: tuple[int, ...], batch_first: bool) -> None:
     """(T, B) of bool in x's layout, or (T,) where x has no batch."""
-    resets = plain_array("resets", value, "biufcOSUVMm", "bool", "bool_")
-    if resets.dtype.kind != "b":
-        raise TypeError(f"resets: expected bool, got {resets.dtype}: cast it with resets.astype(bool)")
+    resets = plain_array("resets", value, "b", "bool", "bool_", numbers=True)
     shape = (*batch, steps) if batch_first else (steps, *batch)
     if resets.shape != shape:
         symbols = "(T,)" if not batch else "(B, T)" if batch_first else "(T, B)"

@@ -11,10 +11,11 @@ from ._checks import check_flag, check_lengths, plain_array
 
 if TYPE_CHECKING:
     from ._checks import Array
+    from .module import ArrayIn, NumbersIn
 
 
 def check_positions(
-    shape: tuple[int, ...], least: int, position_weights: Array | None, lengths: Array | None, batch_first: bool
+    shape: tuple[int, ...], least: int, position_weights: ArrayIn | None, lengths: NumbersIn | None, batch_first: bool
 ) -> Array | None:
     """The weights of a loss's positions.
 
@@ -54,7 +55,7 @@ def check_positions(
     return None if (weights == 1).all() else weights
 
 
-def _within(shape: tuple[int, ...], lengths: Array, batch_first: bool) -> Array:
+def _within(shape: tuple[int, ...], lengths: NumbersIn, batch_first: bool) -> Array:
     """Whether a position is before its sequence's end."""
     if len(shape) < 2:
         raise ValueError(f"lengths: expected None, as there are no axes of time and batch in {shape}, got an array")
@@ -63,7 +64,7 @@ def _within(shape: tuple[int, ...], lengths: Array, batch_first: bool) -> Array:
     return within.T if batch_first else within
 
 
-def _check_weights(shape: tuple[int, ...], least: int, given: Array) -> Array:
+def _check_weights(shape: tuple[int, ...], least: int, given: ArrayIn) -> Array:
     weights = plain_array("position_weights", given, "biuf", "numbers", "float64")
     fits = least <= weights.ndim <= len(shape)
     if not fits or any(n not in {1, m} for n, m in zip(weights.shape, shape, strict=False)):

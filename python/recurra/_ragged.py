@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_index, plain_array, shown
+from ._checks import check_index, plain_array, shown, taken
 
 if TYPE_CHECKING:
     from .module import Array
@@ -25,6 +25,7 @@ def padded(arrays: list[Array], T: int, fill: Any, batch_first: bool) -> Array:
 
 def check_sequences(name: str, value: Any) -> list[Array]:
     """At least one array of numbers (t, …), all of one dtype and of the same shape behind the first axis."""
+    value = taken(name, value)
     if not isinstance(value, (list, tuple, np.ndarray)):
         raise TypeError(f"{name}: expected a list of arrays (t, …), got {shown(value)}")
     if isinstance(value, np.ndarray):

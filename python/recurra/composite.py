@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _core
-from ._checks import check_array, shown
+from ._checks import check_array, shown, taken
 from ._own_layer import as_member, clear, is_layer, load_leaves
 from .module import Array, Module, address, identity_of, loadable
 from .sparse_rows import SparseRows
@@ -14,6 +14,7 @@ from .sparse_rows import SparseRows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .module import ArrayIn
 MOST_NAMES = 8  # in an error
 
 
@@ -150,7 +151,7 @@ class Composite(Module):
             del state[name]
         return state
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayIn]) -> None:
         """Takes over all parameters at once, once all of them have been checked.
 
         Args:
@@ -161,7 +162,7 @@ class Composite(Module):
             ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
         check_arrays("state_dict", state, self.params)
-        given = {name: loadable(value) for name, value in state.items()}
+        given = {name: taken(str(name), loadable(value)) for name, value in state.items()}
         given |= {name: given[known] for name, known in self._aliases().items()}
         load_leaves((layer, {name: given[prefix + name] for name in layer.params}) for prefix, layer in self._parts())
 
@@ -176,7 +177,7 @@ class Composite(Module):
         self.__dict__.update(state)
 
 
-def check_arrays(what: str, given: Mapping[str, Array], params: Mapping[str, Array]) -> None:
+def check_arrays(what: str, given: Mapping[str, Any], params: Mapping[str, Array]) -> None:
     """Arrays by exactly the parameters' names, of their dtype and shapes; to be written to, if they are gradients."""
     if not hasattr(given, "keys"):
         raise TypeError(f"{what}: expected a dict of arrays by the parameters' names, got {type(given).__name__}")
@@ -190,7 +191,7 @@ def check_arrays(what: str, given: Mapping[str, Array], params: Mapping[str, Arr
         array = loadable(given[name]) if what == "state_dict" else given[name]
         if what == "grads" and type(array) is SparseRows:
             continue  # an Embedding's, which looks at it
-        check_array(name, array, like.dtype)
+        array = check_array(name, array, like.dtype, written=what == "grads")
         if array.shape != like.shape:
             raise ValueError(f"{name}: expected {like.shape}, got {array.shape}")
         flags = array.flags

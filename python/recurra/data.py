@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_flag, check_index, check_size, plain_array
+from ._checks import check_flag, check_index, check_size, plain_array, taken
 from ._ragged import check_from_0, check_length, check_sequences, check_value, padded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .module import Array
+    from .module import Array, ArrayIn
 
 GROUP = 50  # batches that are sorted together: enough that little is padded, few enough that epochs differ
 
 
 def pad(
-    sequences: Sequence[Array], *, batch_first: bool = False, length: int | None = None, value: float = 0
+    sequences: ArrayIn | Sequence[ArrayIn], *, batch_first: bool = False, length: int | None = None, value: float = 0
 ) -> tuple[Array, Array]:
     """Sequences of different lengths as one array, and their lengths.
 
@@ -53,8 +53,8 @@ def pad(
 
 
 def batches(
-    sequences: Sequence[Array],
-    targets: Array | Sequence[Array] | None = None,
+    sequences: ArrayIn | Sequence[ArrayIn],
+    targets: ArrayIn | Sequence[ArrayIn] | None = None,
     batch_size: int = 32,
     *,
     shuffle: bool = False,
@@ -119,8 +119,8 @@ class Batches:
 
     def __init__(
         self,
-        sequences: Sequence[Array],
-        targets: Array | Sequence[Array] | None,
+        sequences: ArrayIn | Sequence[ArrayIn],
+        targets: ArrayIn | Sequence[ArrayIn] | None,
         batch_size: int,
         *,
         shuffle: bool,
@@ -182,9 +182,9 @@ class Batches:
         own = [targets[i] for i in chosen]
         return x, padded(own, T, 0, self._batch_first) if self._aligned else own, lengths
 
-    def _check_targets(self, targets: Array | Sequence[Array]) -> Array | list[Array]:
+    def _check_targets(self, targets: ArrayIn | Sequence[ArrayIn]) -> Array | list[Array]:
         """An array, whose rows are the sequences', or a list of arrays."""
-        count = len(self._sequences)
+        count, targets = len(self._sequences), taken("targets", targets)
         if isinstance(targets, np.ndarray):
             array = plain_array("targets", targets, "biuf", "numbers", "float32")
             if array.ndim == 0 or len(array) != count:

@@ -13,6 +13,7 @@ from .module import Array, Module, drawn
 from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:
+    from .module import ArrayIn
     from .recurrent import Seed
 
     EmbeddingTape = _core.EmbeddingTape32 | _core.EmbeddingTape64
@@ -93,7 +94,7 @@ class Embedding(Module):
     def _frozen_row(self) -> int:
         return -1 if self.padding_idx is None else self.padding_idx
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """The tokens' vectors.
 
         Args:
@@ -108,7 +109,7 @@ class Embedding(Module):
         """
         return self._core.call(x)  # type: ignore[no-any-return]
 
-    def forward(self, x: Array) -> tuple[Array, EmbeddingTape]:
+    def forward(self, x: ArrayIn) -> tuple[Array, EmbeddingTape]:
         """The tokens' vectors, and the tape of what `backward` needs.
 
         Args:
@@ -122,7 +123,7 @@ class Embedding(Module):
     def backward(
         self,
         tape: EmbeddingTape,
-        dy: Array,
+        dy: ArrayIn,
         *,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,

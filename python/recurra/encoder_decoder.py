@@ -8,7 +8,7 @@ import numpy as np
 
 from ._branches import as_branch, branch_grads
 from ._bridge import Bridge
-from ._checks import check_array, check_flag, check_rng, shown
+from ._checks import check_array, check_flag, check_rng, shown, taken
 from ._members import batch_first_of, check_features, check_kind, check_parameters
 from ._own_layer import as_member
 from ._tapes import PartsTape, check_tape, versions_of
@@ -19,7 +19,7 @@ from .recurrent import Recurrent
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .module import Array
+    from .module import Array, ArrayIn, NumbersIn
     from .recurrent import Seed
     from .sequential import Sequential
 
@@ -34,10 +34,10 @@ class DecoderState:
     __slots__ = ("_remembered", "lengths", "memory", "states", "weights")
 
     def __init__(
-        self, memory: Any, lengths: Array | None, states: Any, weights: Array | None = None, remembered: Any = None
+        self, memory: Any, lengths: NumbersIn | None, states: Any, weights: Array | None = None, remembered: Any = None
     ) -> None:
         self.memory: Any = memory
-        self.lengths: Array | None = lengths
+        self.lengths: NumbersIn | None = lengths
         self.states: Any = states
         self.weights: Array | None = weights
         self._remembered = remembered  # what the attention has computed of memory
@@ -143,7 +143,7 @@ class EncoderDecoder(Composite):
         """Whether sequences are (B, T, …); None if no part says so or otherwise."""
         return self._batch_first
 
-    def __call__(self, x: Any, *, lengths: Array | None = None) -> Array:
+    def __call__(self, x: Any, *, lengths: NumbersIn | None = None) -> Array:
         """(source, target) -> y, (Tt, B, features); without dropout.
 
         Args:
@@ -157,7 +157,7 @@ class EncoderDecoder(Composite):
         return self.run(x, lengths=lengths)[0]
 
     def run(
-        self, x: Any, state: DecoderState | None = None, *, lengths: Array | None = None
+        self, x: Any, state: DecoderState | None = None, *, lengths: NumbersIn | None = None
     ) -> tuple[Array, DecoderState]:
         """(source, target) -> y and the final state; without dropout, keeping nothing.
 
@@ -189,7 +189,7 @@ class EncoderDecoder(Composite):
         return y, DecoderState(state.memory, state.lengths, states, weights, remembered)
 
     def forward(
-        self, x: Any, state: DecoderState | None = None, *, lengths: Array | None = None, rng: Seed = None
+        self, x: Any, state: DecoderState | None = None, *, lengths: NumbersIn | None = None, rng: Seed = None
     ) -> tuple[Array, EncoderDecoderTape]:
         """(source, target) -> y and the tape for `backward`; with dropout.
 
@@ -225,7 +225,7 @@ class EncoderDecoder(Composite):
     def backward(
         self,
         tape: EncoderDecoderTape,
-        dy: Array,
+        dy: ArrayIn,
         dstate: DecoderState | None = None,
         *,
         need_dx: bool = True,
@@ -268,7 +268,7 @@ class EncoderDecoder(Composite):
             dmemory = check_array("dstate.memory", dmemory, memory_like[1])
             if dmemory.shape != memory_like[0]:
                 raise ValueError(f"dstate.memory: expected the memory's shape {memory_like[0]}, got {dmemory.shape}")
-        dqueries = dy
+        dqueries = dy = taken("dy", dy)
         if self._attention is not None:
             if not isinstance(dy, np.ndarray) or not dy.ndim or dy.shape[-1] != width + self._attention.memory_size:
                 got = dy.shape if isinstance(dy, np.ndarray) else shown(dy)
@@ -299,7 +299,7 @@ class EncoderDecoder(Composite):
         tape.done(retain)
         return (dsource, dtarget) if need_dx else None
 
-    def _check_x(self, x: Any, state: Any, lengths: Array | None) -> tuple[Any, Any]:
+    def _check_x(self, x: Any, state: Any, lengths: NumbersIn | None) -> tuple[Any, Any]:
         if state is None:
             if not isinstance(x, (tuple, list)) or len(x) != 2:
                 raise TypeError(f"x: expected a pair (source, target), got {shown(x)}")

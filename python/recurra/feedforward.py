@@ -15,6 +15,7 @@ from .module import Array, Module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .module import ArrayIn, NumbersIn
     from .recurrent import Seed
 
 
@@ -50,7 +51,7 @@ class Stateless(Module):
         return dx
 
     @quiet
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """y of x, and keeps nothing.
 
         Args:
@@ -66,7 +67,7 @@ class Stateless(Module):
         return self._value(x)
 
     @quiet
-    def forward(self, x: Array) -> tuple[Array, StatelessTape]:
+    def forward(self, x: ArrayIn) -> tuple[Array, StatelessTape]:
         """y of x, and the tape of what `backward` needs.
 
         Args:
@@ -83,7 +84,7 @@ class Stateless(Module):
     def backward(
         self,
         tape: StatelessTape,
-        dy: Array,
+        dy: ArrayIn,
         *,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,
@@ -136,7 +137,7 @@ class Stateless(Module):
         """An empty dict, as there are no parameters."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayIn]) -> None:
         """Takes an empty one.
 
         Args:
@@ -246,7 +247,7 @@ class Dropout(Stateless):
         return x
 
     @quiet
-    def forward(self, x: Array, *, rng: Seed = None) -> tuple[Array, StatelessTape]:
+    def forward(self, x: ArrayIn, *, rng: Seed = None) -> tuple[Array, StatelessTape]:
         """x with some elements zeroed, and the tape, which has the mask.
 
         Args:
@@ -310,7 +311,7 @@ class Last(Stateless):
         if self.reverse and self.bidirectional:
             raise ValueError("reverse: expected None or False beside bidirectional=True, got True")
 
-    def __call__(self, x: Array, *, lengths: Array | None = None) -> Array:
+    def __call__(self, x: ArrayIn, *, lengths: NumbersIn | None = None) -> Array:
         """y of x, and keeps nothing.
 
         Args:
@@ -326,7 +327,7 @@ class Last(Stateless):
         """
         return self._pick(x, lengths)[0]
 
-    def forward(self, x: Array, *, lengths: Array | None = None) -> tuple[Array, StatelessTape]:
+    def forward(self, x: ArrayIn, *, lengths: NumbersIn | None = None) -> tuple[Array, StatelessTape]:
         """y of x, and the tape of what `backward` needs.
 
         Args:
@@ -336,10 +337,11 @@ class Last(Stateless):
         Returns:
             y and the tape. `backward` puts dy at the steps that were taken; all else of dx is 0.
         """
+        x = check_array("x", x)
         y, last = self._pick(x, lengths)
         return y, StatelessTape(self, y, (x.shape, last))
 
-    def _pick(self, x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
+    def _pick(self, x: ArrayIn, lengths: NumbersIn | None) -> tuple[Array, Array | None]:
         """y, and the index of each sequence's last step, -1 if it has none; None for the last of all."""
         x = check_array("x", x)
         if x.ndim not in {2, 3}:

@@ -7,12 +7,12 @@ kernels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core
-from ._checks import check_array, check_flag, check_size, check_tokens, shown
+from ._checks import check_array, check_flag, check_size, check_tokens, shown, taken
 from .definitions import FORMULAS
 from .formula import Formula
 from .formula.operations import Role
@@ -22,7 +22,7 @@ from .recurrent import MOST_LAYERS, NETWORKS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .module import Array
+    from .module import Array, ArrayIn, NumbersIn
     from .recurrent import State
 
 BIASES = frozenset({Role.INPUT_BIAS, Role.RECURRENT_BIAS})
@@ -59,17 +59,17 @@ class Tape:
 
 def forward(
     cell: str | Formula | type[FormulaLayer],
-    x: Array,
+    x: ArrayIn,
     params: Mapping[str, Array],
     hx: State = None,
     *,
     num_layers: int = 1,
     bidirectional: bool = False,
-    lengths: Array | None = None,
+    lengths: NumbersIn | None = None,
     masks: Sequence[Array] | None = None,
     tokens: bool | None = None,
-    inputs: Mapping[str, Array] | None = None,
-    resets: Array | None = None,
+    inputs: Mapping[str, ArrayIn] | None = None,
+    resets: NumbersIn | None = None,
 ) -> tuple[Array, State, Tape]:
     """A whole network as a function of its parameters, forward.
 
@@ -114,6 +114,8 @@ def forward(
     tokens = check_tokens(tokens)
     if not hasattr(params, "keys"):
         raise TypeError(f"params: expected a dict of arrays by name, got {type(params).__name__}")
+    x = taken("x", x)
+    params = {name: taken(str(name), params[name]) for name in params}
     biases = [p.name for p in formula.layout.parameters if p.role in BIASES]
     bias = any(name.startswith(tuple(f"{one}_l" for one in biases)) for name in params if biases)
     sizes, dtype = _sizes(formula, params, bias), _dtype(params, x)
@@ -172,23 +174,23 @@ def _sizes(formula: Formula, params: Mapping[str, Array], bias: bool) -> dict[st
     return sizes
 
 
-def _dtype(params: Mapping[str, Array], x: Array) -> np.dtype[np.floating]:
+def _dtype(params: Mapping[str, Any], x: Any) -> np.dtype[np.floating]:
     return next((params[name].dtype for name in params), getattr(x, "dtype", np.dtype(np.float32)))
 
 
 def _size_of_state(formula: Formula, hx: State) -> int:
     """H of an initial state, for a cell without parameters that tell it; 0 if there is none."""
-    parts = hx if isinstance(hx, (tuple, list)) and len(formula.states) > 1 else [hx]
+    parts = [taken("hx", one) for one in (hx if isinstance(hx, (tuple, list)) and len(formula.states) > 1 else [hx])]
     return max((part.shape[-1] for part in parts if isinstance(part, np.ndarray) and part.ndim), default=0)
 
 
 def backward(
     tape: Tape,
-    dy: Array | None = None,
+    dy: ArrayIn | None = None,
     dstate: State = None,
     *,
-    doutputs: Mapping[int, Array] | None = None,
-    dstates: Mapping[str, Mapping[int, Array]] | None = None,
+    doutputs: Mapping[int, ArrayIn] | None = None,
+    dstates: Mapping[str, Mapping[int, ArrayIn]] | None = None,
     dinputs: Mapping[str, Array] | None = None,
 ) -> tuple[Array | None, State, dict[str, Array]]:
     """Back-propagation through time, any number of times from one tape.
@@ -224,7 +226,7 @@ def backward(
     return dx, dinitial, grads
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: ArrayIn) -> Array:
     """The logistic sigmoid of the kernels: σ(x) = 1 / (1 + e⁻ˣ), within 3 ULP in float32 and 2 in float64.
 
     Args:
@@ -243,7 +245,7 @@ def sigmoid(x: Array) -> Array:
     return _core.sigmoid(check_array("x", x))
 
 
-def tanh(x: Array) -> Array:
+def tanh(x: ArrayIn) -> Array:
     """The hyperbolic tangent of the kernels, within 3 ULP in float32 and 2 in float64.
 
     It is odd, monotone in float32, and ±1 exactly where it rounds to that.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown
+from ._checks import check_index, check_number, check_rng, check_size, is_masked, shown, taken
 from .composite import Composite
 from .embedding import Embedding
 from .encoder_decoder import EncoderDecoder
@@ -18,15 +18,15 @@ from .stream import Stream, steps_alone
 from .training.items import reverse_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from .module import Array
+    from .module import Array, NumbersIn
     from .recurrent import Seed
 
 
 def generate(
     model: Any,
-    prompt: Array | Sequence[int] | tuple[Any, Array | Sequence[int]],
+    prompt: NumbersIn | tuple[Any, NumbersIn],
     length: int,
     *,
     temperature: float = 1.0,
@@ -88,7 +88,7 @@ def generate(
     end = None if stop is None else check_index("stop", stop, "a token or None")
     draws = (check_rng("seed", seed).random(length) * (1 - 2**-52)).tolist()  # so that u * total < total when rounded
 
-    y, read = _begin(model, (np.asarray(given[0]), tokens) if sourced else tokens, length)
+    y, read = _begin(model, (np.asarray(taken("prompt[0]", given[0])), tokens) if sourced else tokens, length)
     if not isinstance(y, np.ndarray) or y.ndim != 2 or len(y) != len(tokens) or not y.size:
         raise ValueError(f"model: expected logits (T, C) from {len(tokens)} tokens (T,), got {shown(np.shape(y))}")
     result = np.empty(length, np.int64)
@@ -206,7 +206,8 @@ def _not_finite(largest: float) -> ValueError:
     return ValueError(f"logits: expected a finite one as the largest, got {largest}")
 
 
-def _check_prompt(prompt: Array | Sequence[int]) -> Array:
+def _check_prompt(prompt: Any) -> Array:
+    prompt = taken("prompt", prompt)
     if isinstance(prompt, np.ndarray) and is_masked(prompt):
         raise TypeError("prompt: expected a plain numpy.ndarray or a list, got a masked array")
     tokens = np.asarray(prompt)

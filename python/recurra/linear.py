@@ -14,6 +14,7 @@ from .recurrent import DTYPE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .module import ArrayIn
     from .recurrent import Seed
 
     LinearTape = _core.LinearTape32 | _core.LinearTape64
@@ -59,7 +60,7 @@ class Linear(Module):
     def _make_core(self) -> Any:
         return CORES[self.dtype](self.in_features, self.out_features, self.bias)
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """y of x, and keeps nothing.
 
         Args:
@@ -74,7 +75,7 @@ class Linear(Module):
         """
         return self._core.call(x)  # type: ignore[no-any-return]
 
-    def forward(self, x: Array) -> tuple[Array, LinearTape]:
+    def forward(self, x: ArrayIn) -> tuple[Array, LinearTape]:
         """y of x, and the tape of what `backward` needs.
 
         Args:
@@ -88,7 +89,7 @@ class Linear(Module):
     def backward(
         self,
         tape: LinearTape,
-        dy: Array,
+        dy: ArrayIn,
         *,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,

@@ -10,16 +10,16 @@ from ._checks import check_array, check_index, plain_array
 from ._positions import check_positions
 
 if TYPE_CHECKING:
-    from .module import Array
+    from .module import ArrayIn, NumbersIn
 
 
 def accuracy(
-    prediction: Array,
-    target: Array,
+    prediction: ArrayIn,
+    target: ArrayIn,
     *,
     ignore_index: int | None = None,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> float:
     """The share of positions whose class is the target.

@@ -13,10 +13,24 @@ from ._checks import check_dtype, check_rng
 from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from typing import Self
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Protocol, Self, TypeAlias
 
     Parameters = _core.Parameters32 | _core.Parameters64
+
+    class SupportsArray(Protocol):
+        """What NumPy makes an array of: of PyTorch, pandas, JAX."""
+
+        def __array__(self) -> Array: ...
+
+    class SupportsDLPack(Protocol):
+        """What hands its memory on by DLPack."""
+
+        def __dlpack__(self) -> Any: ...
+        def __dlpack_device__(self) -> tuple[Any, Any]: ...
+
+    ArrayIn: TypeAlias = SupportsArray | SupportsDLPack  # what is taken for an array that is read; NumPy's is one, too
+    NumbersIn: TypeAlias = ArrayIn | Sequence[Any]  # where a list of numbers will do as well
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -111,7 +125,7 @@ class Module(Attributes):
         """
         return self._parameters.snapshot()
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayIn]) -> None:
         """Takes over all parameters at once; a call in another thread sees the old ones or the new, but no mixture.
 
         Args:
@@ -122,6 +136,8 @@ class Module(Attributes):
             TypeError: An array isn't one, or not of the layer's dtype.
             ValueError: A name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
+        if not isinstance(state, dict) and hasattr(state, "keys"):
+            state = dict(state)  # read once: it may make its arrays when asked for them
         if type(state) is dict and any(isinstance(value, np.generic) for value in state.values()):
             state = {name: loadable(value) for name, value in state.items()}
         _core.load_all([(self._parameters, state)], "state_dict")

@@ -18,6 +18,7 @@ from .recurrent import DTYPE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .module import ArrayIn
 VECTORS: dict[Any, Any] = {np.dtype(np.float32): _core.vectors32, np.dtype(np.float64): _core.vectors64}
 
 
@@ -69,7 +70,7 @@ class LayerNorm(Module):
         return SimpleNamespace(parameters=VECTORS[self.dtype](("weight", "bias"), self.features))
 
     @quiet
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """y of x, and keeps nothing.
 
         Args:
@@ -85,7 +86,7 @@ class LayerNorm(Module):
         return self._run(x)[0]
 
     @quiet
-    def forward(self, x: Array) -> tuple[Array, LayerNormTape]:
+    def forward(self, x: ArrayIn) -> tuple[Array, LayerNormTape]:
         """y of x, and the tape of what `backward` needs.
 
         Args:
@@ -97,7 +98,7 @@ class LayerNorm(Module):
         y, normalised, scale, version = self._run(x)
         return y, LayerNormTape(self._parameters, y.shape, normalised, scale, version)
 
-    def _run(self, x: Array) -> tuple[Array, Array, Array, int]:
+    def _run(self, x: ArrayIn) -> tuple[Array, Array, Array, int]:
         x = check_array("x", x, self.dtype)
         if not x.ndim or x.shape[-1] != self.features:
             raise ValueError(f"x: expected (..., features) = (..., {self.features}), got {x.shape}")
@@ -115,7 +116,7 @@ class LayerNorm(Module):
     def backward(
         self,
         tape: LayerNormTape,
-        dy: Array,
+        dy: ArrayIn,
         *,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,

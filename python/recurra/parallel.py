@@ -18,7 +18,7 @@ from .composite import Composite, check_arrays
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .module import Array
+    from .module import Array, NumbersIn
     from .recurrent import Seed
     from .sequential import States
 
@@ -93,7 +93,7 @@ class Parallel(Composite):
         """Whether sequences are (B, T, …); None if no layer says so or otherwise."""
         return self._batch_first
 
-    def __call__(self, x: Any, *, lengths: Array | None = None, resets: Array | None = None) -> Any:
+    def __call__(self, x: Any, *, lengths: NumbersIn | None = None, resets: NumbersIn | None = None) -> Any:
         """x -> y, joined; from the initial states, without dropout.
 
         Args:
@@ -107,7 +107,7 @@ class Parallel(Composite):
         return self.run(x, None, lengths=lengths, resets=resets)[0]
 
     def run(
-        self, x: Any, state: States = None, *, lengths: Array | None = None, resets: Array | None = None
+        self, x: Any, state: States = None, *, lengths: NumbersIn | None = None, resets: NumbersIn | None = None
     ) -> tuple[Any, list[Any]]:
         """x -> y and the final states; without dropout, keeping nothing.
 
@@ -133,9 +133,9 @@ class Parallel(Composite):
         x: Any,
         state: States = None,
         *,
-        lengths: Array | None = None,
+        lengths: NumbersIn | None = None,
         rng: Seed = None,
-        resets: Array | None = None,
+        resets: NumbersIn | None = None,
     ) -> tuple[Any, ParallelTape]:
         """x -> y and the tape for `backward`; with dropout.
 
@@ -215,7 +215,7 @@ class Parallel(Composite):
         tape.done(retain)
         return dx if need_dx else None
 
-    def _check(self, x: Any, state: States, lengths: Array | None, resets: Array | None) -> list[Any]:
+    def _check(self, x: Any, state: States, lengths: NumbersIn | None, resets: NumbersIn | None) -> list[Any]:
         """The branches' states; raises what a branch would before the first one runs."""
         states = self._states("state", state)
         for branch, own in zip(self._branches, states, strict=True):
@@ -274,8 +274,8 @@ class Parallel(Composite):
                 parts.append(np.zeros(*like))
             else:
                 parts.append(check_array(f"dy[{i}]", one, like[1]))
-                if one.shape != like[0]:
-                    raise ValueError(f"dy[{i}]: expected the output's shape {like[0]}, got {one.shape}")
+                if parts[i].shape != like[0]:
+                    raise ValueError(f"dy[{i}]: expected the output's shape {like[0]}, got {parts[i].shape}")
         return parts
 
     def _parts(self) -> Iterator[tuple[str, Any]]:

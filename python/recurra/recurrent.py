@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .formula import Formula
+    from .module import ArrayIn, NumbersIn
 
     Tape = _core.Tape32 | _core.Tape64
     Seed = int | np.random.Generator | None
@@ -224,13 +225,13 @@ class Recurrent(WithFormula):
 
     def __call__(
         self,
-        x: Array,
+        x: ArrayIn,
         hx: State = None,
         *,
-        lengths: Array | None = None,
+        lengths: NumbersIn | None = None,
         out: Array | None = None,
-        inputs: Mapping[str, Array] | None = None,
-        resets: Array | None = None,
+        inputs: Mapping[str, ArrayIn] | None = None,
+        resets: NumbersIn | None = None,
     ) -> tuple[Array, State]:
         """Runs the network and keeps nothing; without dropout and zoneout.
 
@@ -266,13 +267,13 @@ class Recurrent(WithFormula):
 
     def _call(
         self,
-        x: Array,
+        x: ArrayIn,
         hx: State,
-        lengths: Array | None,
+        lengths: NumbersIn | None,
         out: Array | None,
         table: Array | None,
-        inputs: Mapping[str, Array] | None = None,
-        resets: Array | None = None,
+        inputs: Mapping[str, ArrayIn] | None = None,
+        resets: NumbersIn | None = None,
     ) -> tuple[Array, State]:
         """With a table (num_embeddings, input_size), x is tokens that stand for its rows."""
         return self._core.call(  # type: ignore[no-any-return]
@@ -281,13 +282,13 @@ class Recurrent(WithFormula):
 
     def forward(
         self,
-        x: Array,
+        x: ArrayIn,
         hx: State = None,
         *,
-        lengths: Array | None = None,
+        lengths: NumbersIn | None = None,
         rng: Seed = None,
-        inputs: Mapping[str, Array] | None = None,
-        resets: Array | None = None,
+        inputs: Mapping[str, ArrayIn] | None = None,
+        resets: NumbersIn | None = None,
     ) -> tuple[Array, State, Tape]:
         """The same numbers, with dropout and zoneout if there is any, and a tape of what `backward` needs.
 
@@ -315,13 +316,13 @@ class Recurrent(WithFormula):
 
     def _forward(
         self,
-        x: Array,
+        x: ArrayIn,
         hx: State,
-        lengths: Array | None,
+        lengths: NumbersIn | None,
         rng: Seed,
         table: Array | None,
-        inputs: Mapping[str, Array] | None = None,
-        resets: Array | None = None,
+        inputs: Mapping[str, ArrayIn] | None = None,
+        resets: NumbersIn | None = None,
     ) -> tuple[Array, State, Tape]:
         """With a table (num_embeddings, input_size), x is tokens for its rows, and `backward` returns its gradient."""
         core, draw = self._core, None
@@ -336,11 +337,11 @@ class Recurrent(WithFormula):
     def backward(
         self,
         tape: Tape,
-        dy: Array | None = None,
+        dy: ArrayIn | None = None,
         dstate: State = None,
         *,
-        doutputs: Mapping[int, Array] | None = None,
-        dstates: Mapping[str, Mapping[int, Array]] | None = None,
+        doutputs: Mapping[int, ArrayIn] | None = None,
+        dstates: Mapping[str, Mapping[int, ArrayIn]] | None = None,
         dinputs: Mapping[str, Array] | None = None,
         need_dx: bool = True,
         grads: dict[str, Array] | None = None,

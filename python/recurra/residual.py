@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import shown
+from ._checks import shown, taken
 from ._quiet import quiet
 from .sequential import Sequential
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .module import Array
+    from .module import Array, ArrayIn, NumbersIn
     from .recurrent import Seed
     from .sequential import SequentialTape, States
 
@@ -40,22 +40,24 @@ class Residual(Sequential):
     """
 
     def run(
-        self, x: Array, state: States = None, *, lengths: Array | None = None, resets: Array | None = None
+        self, x: ArrayIn, state: States = None, *, lengths: NumbersIn | None = None, resets: NumbersIn | None = None
     ) -> tuple[Array, list[Any]]:
         """x -> y and the final states; without dropout, keeping nothing. Arguments are those of `Sequential.run`."""
+        x = self._arguments.own(x)
         y, final = super().run(x, state, lengths=lengths, resets=resets)
         return self._sum(x, y, lengths), final
 
     def forward(
         self,
-        x: Array,
+        x: ArrayIn,
         state: States = None,
         *,
-        lengths: Array | None = None,
+        lengths: NumbersIn | None = None,
         rng: Seed = None,
-        resets: Array | None = None,
+        resets: NumbersIn | None = None,
     ) -> tuple[Array, SequentialTape]:
         """x -> y and the tape, whose `state` has the final states. Arguments are those of `Sequential.forward`."""
+        x = self._arguments.own(x)
         y, tape = super().forward(x, state, lengths=lengths, rng=rng, resets=resets)
         y = self._sum(x, y, lengths)
         tape.beyond = self._beyond(x, lengths)
@@ -65,7 +67,7 @@ class Residual(Sequential):
     def backward(
         self,
         tape: SequentialTape,
-        dy: Array | None,
+        dy: ArrayIn | None,
         dstate: States = None,
         *,
         need_dx: bool = True,
@@ -77,7 +79,7 @@ class Residual(Sequential):
         Beyond a sequence's end, where y is zero whatever the layers make of it, dy isn't looked at and dx is zero.
         Arguments and errors are those of `Sequential.backward`.
         """
-        beyond = getattr(tape, "beyond", None)
+        dy, beyond = taken("dy", dy), getattr(tape, "beyond", None)
         if beyond is not None and isinstance(dy, np.ndarray) and dy.shape[:2] == beyond.shape:
             dy = dy.copy()
             dy[beyond] = 0
@@ -89,7 +91,7 @@ class Residual(Sequential):
             dx[beyond] = 0
         return dx
 
-    def _sum(self, x: Any, y: Any, lengths: Array | None) -> Array:
+    def _sum(self, x: Any, y: Any, lengths: NumbersIn | None) -> Array:
         if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or (x.shape, x.dtype) != (y.shape, y.dtype):
             got = " and ".join(
                 f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else shown(one) for one in (y, x)
@@ -105,10 +107,11 @@ class Residual(Sequential):
             total[beyond] = 0
         return total
 
-    def _beyond(self, x: Array, lengths: Array | None) -> Array | None:
+    def _beyond(self, x: Any, lengths: NumbersIn | None) -> Array | None:
         """Which positions are beyond their sequences' ends, a bool for each of the first two axes; None for none."""
         if lengths is None or not self._state_count or x.ndim != 3:
             return None
         steps = np.arange(x.shape[1 if self.batch_first else 0])
-        beyond: Array = steps >= lengths[:, None] if self.batch_first else steps[:, None] >= lengths
+        ends = np.asarray(taken("lengths", lengths))
+        beyond: Array = steps >= ends[:, None] if self.batch_first else steps[:, None] >= ends
         return beyond if beyond.any() else None

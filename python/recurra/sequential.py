@@ -25,7 +25,7 @@ from .recurrent import is_layer_type
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from .module import Array
+    from .module import Array, ArrayIn, NumbersIn
     from .recurrent import Seed, State
 
     States = Sequence[State] | None  # one for each member that has some; None, or None for one, is zeros
@@ -116,7 +116,7 @@ class Sequential(Composite):
         """Whether sequences are (B, T, …); None if no member says so or otherwise."""
         return self._batch_first
 
-    def __call__(self, x: Array, *, lengths: Array | None = None, resets: Array | None = None) -> Array:
+    def __call__(self, x: ArrayIn, *, lengths: NumbersIn | None = None, resets: NumbersIn | None = None) -> Array:
         """x -> y, from the initial states; without dropout, keeping nothing.
 
         Args:
@@ -134,7 +134,7 @@ class Sequential(Composite):
         return self._run(x, None, lengths, resets, plain=True)[0]
 
     def run(
-        self, x: Array, state: States = None, *, lengths: Array | None = None, resets: Array | None = None
+        self, x: ArrayIn, state: States = None, *, lengths: NumbersIn | None = None, resets: NumbersIn | None = None
     ) -> tuple[Array, list[State]]:
         """x -> y and the final states; without dropout, keeping nothing.
 
@@ -157,9 +157,11 @@ class Sequential(Composite):
         return self._run(x, state, lengths, resets, plain=False)
 
     def _run(
-        self, x: Array, state: States, lengths: Array | None, resets: Array | None, plain: bool
+        self, x: ArrayIn, state: States, lengths: NumbersIn | None, resets: NumbersIn | None, plain: bool
     ) -> tuple[Array, list[State]]:
         """With `plain`, members of your own are called without `run`, and their states are left out."""
+        if type(x) is not np.ndarray:
+            x = self._arguments.own(x)
         initial = iter(self._arguments.check(x, state, lengths, resets))
         options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}  # members of your own may go without
         if resets is not None:
@@ -192,12 +194,12 @@ class Sequential(Composite):
 
     def forward(
         self,
-        x: Array,
+        x: ArrayIn,
         state: States = None,
         *,
-        lengths: Array | None = None,
+        lengths: NumbersIn | None = None,
         rng: Seed = None,
-        resets: Array | None = None,
+        resets: NumbersIn | None = None,
     ) -> tuple[Array, SequentialTape]:
         """x -> y and the tape for `backward`; with dropout.
 
@@ -215,6 +217,8 @@ class Sequential(Composite):
         Raises:
             TypeError, ValueError: an argument doesn't fit, or `rng` is missing.
         """
+        if type(x) is not np.ndarray:
+            x = self._arguments.own(x)
         initial = iter(self._arguments.check(x, state, lengths, resets))
         self._arguments.check_rng(rng)
         versions = self._versions()
@@ -253,7 +257,7 @@ class Sequential(Composite):
     def backward(
         self,
         tape: SequentialTape,
-        dy: Array | None,
+        dy: ArrayIn | None,
         dstate: States = None,
         *,
         need_dx: bool = True,
@@ -308,7 +312,7 @@ class Sequential(Composite):
         tape.done(retain)
         return dx if need_dx else None
 
-    def _table(self, x: Array) -> Array | None:
+    def _table(self, x: Any) -> Array | None:
         """The vectors of an Embedding before a recurrent layer, if projecting each once is less work than by token.
 
         So it is where tokens come more than once on average: the products with W_ih, there and back, are then over the

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .formula import Formula
-    from .module import Array, Module
+    from .module import Array, ArrayIn, Module
     from .recurrent import Seed, State, Tape
 
 
@@ -126,7 +126,7 @@ class SingleStep(WithFormula):
         state = super().state_dict()
         return state if self._source is None else {name: state[long] for name, long in self._names.items()}
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayIn]) -> None:
         """Takes over all parameters at once; those that it shares are the layer's from then on too.
 
         Args:
@@ -165,7 +165,7 @@ class SingleStep(WithFormula):
             False,
         )
 
-    def __call__(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> State:
+    def __call__(self, x: ArrayIn, hx: State = None, *, inputs: Mapping[str, ArrayIn] | None = None) -> State:
         """One step.
 
         Args:
@@ -183,7 +183,9 @@ class SingleStep(WithFormula):
         """
         return self._core.call(x, hx, None, None, False, None, inputs, None, None)
 
-    def forward(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> tuple[State, Tape]:
+    def forward(
+        self, x: ArrayIn, hx: State = None, *, inputs: Mapping[str, ArrayIn] | None = None
+    ) -> tuple[State, Tape]:
         """One step, and the tape of what `backward` needs.
 
         Args:

@@ -9,7 +9,7 @@ import numpy as np
 from ._checks import check_array, check_dtype, check_size, plain_array, shown
 
 if TYPE_CHECKING:
-    from .module import Array
+    from .module import Array, ArrayIn
 
 
 class SparseRows:
@@ -64,7 +64,7 @@ class SparseRows:
         """Their gradients, (n, features), which may be changed in place."""
         return self._parts[1]
 
-    def add(self, rows: Array, values: Array) -> None:
+    def add(self, rows: ArrayIn, values: ArrayIn) -> None:
         """Adds to some rows.
 
         Args:

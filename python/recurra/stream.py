@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._checks import check_index, check_size, plain_array, shown
+from ._checks import check_index, check_size, plain_array, shown, taken
 from ._tapes import versions_of
 from .embedding import Embedding
 from .feedforward import Dropout, Last, ReLU, Sigmoid, Tanh
@@ -17,11 +17,10 @@ from .recurrent import is_layer_type
 from .sequential import Sequential, as_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
-    from .module import Array
+    from .module import Array, ArrayIn, NumbersIn
     from .recurrent import State
 
 RUNNING = ("__call__", "run", "_run")  # by which a subclass of Sequential would do something else with its layers
@@ -79,7 +78,7 @@ class Stream(_core.Stream):
         batch_first = any(getattr(layer, "batch_first", False) for layer in members)
         return super().__new__(cls, _parts(used), rows, batch_first, listed, text)
 
-    def many(self, x: Array, out: Array | None = None) -> Array:
+    def many(self, x: ArrayIn, out: Array | None = None) -> Array:
         """A block of steps, the same as one by one, in the time that a call of the model takes in one thread.
 
         Args:
@@ -98,7 +97,7 @@ class Stream(_core.Stream):
         """
         return super().many(x, out)
 
-    def reset(self, rows: Sequence[int] | Array | None = None) -> None:
+    def reset(self, rows: NumbersIn | None = None) -> None:
         """Begins anew, from zeros or the learned states.
 
         Args:
@@ -108,6 +107,7 @@ class Stream(_core.Stream):
             TypeError: They aren't integers.
             ValueError: There is no such row.
         """
+        rows = taken("rows", rows)
         if isinstance(rows, np.ndarray):
             rows = plain_array("rows", rows, "biu", "integers, or a mask of bool", "int64")
         if rows is not None and (not isinstance(rows, np.ndarray) or rows.dtype.kind == "b"):

@@ -14,7 +14,7 @@ from recurra.module import Module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn
 
 F32 = np.dtype(np.float32)
 
@@ -61,7 +61,7 @@ class Attending(Composite):
         if grads is not None:
             check_arrays("grads", grads, self.params)
 
-    def _check_gradient(self, name: str, gradient: Array, shape: tuple[int, ...]) -> Array:
+    def _check_gradient(self, name: str, gradient: ArrayIn, shape: tuple[int, ...]) -> Array:
         gradient = check_array(name, gradient, self.dtype)
         if gradient.shape != shape:
             raise ValueError(f"{name}: expected {shape}, got {gradient.shape}")

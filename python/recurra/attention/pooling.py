@@ -18,7 +18,7 @@ from .weighing import attend, attend_back, by_layout, by_sequence, within
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
     from recurra.recurrent import Seed
 
 F32 = np.dtype(np.float32)
@@ -88,7 +88,7 @@ class AttentionPooling(Attending):
         self._scale = self.features**-0.5 if kind == "scaled_dot" else 1.0
         self._parts_key = object()
 
-    def __call__(self, x: Array, *, lengths: Array | None = None) -> Array:
+    def __call__(self, x: ArrayIn, *, lengths: NumbersIn | None = None) -> Array:
         """y of x, and keeps nothing.
 
         Args:
@@ -106,7 +106,7 @@ class AttentionPooling(Attending):
         return self.forward(x, lengths=lengths)[0]
 
     @quiet
-    def forward(self, x: Array, *, lengths: Array | None = None) -> tuple[Array, AttentionTape]:
+    def forward(self, x: ArrayIn, *, lengths: NumbersIn | None = None) -> tuple[Array, AttentionTape]:
         """y of x, and the tape of what `backward` needs.
 
         Args:
@@ -151,7 +151,7 @@ class AttentionPooling(Attending):
     def backward(
         self,
         tape: AttentionTape,
-        dy: Array,
+        dy: ArrayIn,
         *,
         need_dx: bool = True,
         grads: Mapping[str, Array] | None = None,

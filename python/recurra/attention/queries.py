@@ -18,7 +18,7 @@ from .weighing import attend, attend_back, by_layout, by_sequence, product, with
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
     from recurra.recurrent import Seed
 
 F32 = np.dtype(np.float32)
@@ -102,7 +102,7 @@ class Attention(Attending):
             self.query = Linear(self.query_size, self.memory_size, bias=False, dtype=self.dtype, seed=rng)
         self._parts_key = object()
 
-    def __call__(self, queries: Array, memory: Array, *, lengths: Array | None = None) -> tuple[Array, Array]:
+    def __call__(self, queries: ArrayIn, memory: ArrayIn, *, lengths: NumbersIn | None = None) -> tuple[Array, Array]:
         """The context of each query, and what it attended to.
 
         Args:
@@ -121,7 +121,7 @@ class Attention(Attending):
         return context, weights
 
     def forward(
-        self, queries: Array, memory: Array, *, lengths: Array | None = None
+        self, queries: ArrayIn, memory: ArrayIn, *, lengths: NumbersIn | None = None
     ) -> tuple[Array, Array, AttentionTape]:
         """The same, and the tape of what `backward` needs.
 
@@ -135,7 +135,7 @@ class Attention(Attending):
         """
         return self._attend(queries, self._remember(memory, lengths), taped=True)
 
-    def _remember(self, memory: Array, lengths: Array | None) -> Any:
+    def _remember(self, memory: ArrayIn, lengths: NumbersIn | None) -> Any:
         """What is computed of a memory once, for however many queries."""
         memory = check_array("memory", memory, self.dtype)
         if memory.ndim not in {2, 3} or memory.shape[-1] != self.memory_size:
@@ -152,7 +152,7 @@ class Attention(Attending):
     @quiet
     def _attend(
         self,
-        queries: Array,
+        queries: ArrayIn,
         remembered: Any,
         taped: bool = False,
     ) -> tuple[Array, Array, Any]:
@@ -199,8 +199,8 @@ class Attention(Attending):
     def backward(
         self,
         tape: AttentionTape,
-        dcontext: Array | None,
-        dweights: Array | None = None,
+        dcontext: ArrayIn | None,
+        dweights: ArrayIn | None = None,
         *,
         need_dx: bool = True,
         grads: Mapping[str, Array] | None = None,

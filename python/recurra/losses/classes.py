@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra import _core
-from recurra._checks import check_array, check_index, plain_array
+from recurra._checks import check_array, check_index, plain_array, taken
 from recurra._positions import check_positions
 from recurra._quiet import quiet
 
 from .elements import check_elements, check_pair, mean_of, total
 
 if TYPE_CHECKING:
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
 PIECE = 2**15
 
 
 @quiet
 def binary_cross_entropy(
-    logits: Array,
-    targets: Array,
+    logits: ArrayIn,
+    targets: ArrayIn,
     *,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """Cross-entropy of yes-or-no answers given as logits, as PyTorch's `binary_cross_entropy_with_logits`.
@@ -62,13 +62,13 @@ def binary_cross_entropy(
 
 @quiet
 def cross_entropy(
-    logits: Array,
-    targets: Array,
-    weight: Array | None = None,
+    logits: ArrayIn,
+    targets: ArrayIn,
+    weight: NumbersIn | None = None,
     *,
     ignore_index: int | None = None,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """Cross-entropy of classes given as logits: the mean over the positions of -log softmax(logits)[target].
@@ -119,7 +119,7 @@ def cross_entropy(
     return float(np.dot(shares, losses)), gradient.reshape(logits.shape)
 
 
-def softmax(x: Array, axis: int = -1) -> Array:
+def softmax(x: ArrayIn, axis: int = -1) -> Array:
     """Probabilities from logits: exp(x) / Σ exp(x) along an axis. No finite logits are too large.
 
     Args:
@@ -168,11 +168,12 @@ def _binary(x: Array, t: Array) -> tuple[Array, tuple[Array, ...]]:
     return _binary_losses(x, t), (slopes,)
 
 
-def _check_classes(logits: Array, targets: Array) -> tuple[Array, Array]:
+def _check_classes(logits: ArrayIn, targets: Any) -> tuple[Array, Array]:
     """Logits (…, C) and targets (…)."""
     logits = check_array("logits", logits)
     if logits.ndim == 0:
         raise ValueError("logits: expected (..., C), got ()")
+    targets = taken("targets", targets)
     kind = targets.dtype.kind if isinstance(targets, np.ndarray) else ""
     if kind in {"b", "f"} and targets.shape == logits.shape and targets.ndim:
         raise TypeError(f"targets: expected integers, got one-hot rows of {targets.dtype}: write targets.argmax(-1)")
@@ -186,10 +187,10 @@ def _check_classes(logits: Array, targets: Array) -> tuple[Array, Array]:
 def _class_weights(
     C: int,
     targets: Array,
-    weight: Array | None,
+    weight: NumbersIn | None,
     ignore_index: int | None,
-    position_weights: Array | None,
-    lengths: Array | None,
+    position_weights: ArrayIn | None,
+    lengths: NumbersIn | None,
     batch_first: bool,
 ) -> Array:
     """The weight of each position, float64, in a row; 0 where it doesn't count."""
@@ -216,8 +217,8 @@ def _class_weights(
     return w
 
 
-def _check_class_weight(C: int, weight: Array) -> Array:
-    array = plain_array("weight", weight, "biuf", "numbers", "float64")
+def _check_class_weight(C: int, weight: NumbersIn) -> Array:
+    array = plain_array("weight", weight, "biuf", "numbers", "float64", numbers=True)
     if array.shape != (C,):
         hint = ": weights by position are position_weights" if array.ndim != 1 else ""
         raise ValueError(f"weight: expected (C,) = ({C},), one for each class, got {array.shape}{hint}")

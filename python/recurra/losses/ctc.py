@@ -13,15 +13,15 @@ from recurra._quiet import quiet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
 
 @quiet
 def ctc(
-    logits: Array,
-    targets: Array | Sequence[Array],
-    lengths: Array | None = None,
-    target_lengths: Array | None = None,
+    logits: ArrayIn,
+    targets: ArrayIn | Sequence[NumbersIn],
+    lengths: NumbersIn | None = None,
+    target_lengths: NumbersIn | None = None,
     *,
     blank: int = 0,
     zero_infinity: bool = False,
@@ -91,7 +91,7 @@ def ctc(
         losses[impossible] = 0
     gradient[np.arange(T)[:, None] >= steps] = 0
     result = gradient.swapaxes(0, 1) if batch_first else gradient
-    return float(np.dot(losses, shares)), np.ascontiguousarray(result, logits.dtype)
+    return float(np.dot(losses, shares)), np.ascontiguousarray(result, x.dtype)
 
 
 def check_blank(value: object, C: int) -> int:
@@ -109,7 +109,9 @@ def _check_targets(targets: Any, target_lengths: Any, B: int, C: int, blank: int
             raise ValueError("target_lengths: expected None, as targets is a list of arrays, got lengths")
         if len(targets) != B:
             raise ValueError(f"targets: expected one array for each of {B} sequences, got {len(targets)}")
-        rows = [plain_array(f"targets[{i}]", row, "iu", "integers", "int64") for i, row in enumerate(targets)]
+        rows: Any = [
+            plain_array(f"targets[{i}]", row, "iu", "integers", "int64", numbers=True) for i, row in enumerate(targets)
+        ]
         for i, row in enumerate(rows):
             if row.ndim != 1:
                 raise ValueError(f"targets[{i}]: expected (s,), got {row.shape}")
@@ -118,7 +120,7 @@ def _check_targets(targets: Any, target_lengths: Any, B: int, C: int, blank: int
         for i, row in enumerate(rows):
             given[i, : len(row)] = _in_range(row, C)
     else:
-        array = plain_array("targets", targets, "iu", "integers", "int64")
+        rows = array = plain_array("targets", targets, "iu", "integers", "int64")
         if array.ndim != 2 or len(array) != B:
             raise ValueError(f"targets: expected (B, S) = ({B}, S), got {array.shape}")
         counts = np.full(B, array.shape[1]) if target_lengths is None else _check_counts(target_lengths, array.shape)
@@ -127,7 +129,7 @@ def _check_targets(targets: Any, target_lengths: Any, B: int, C: int, blank: int
     wrong = within & ((given < 0) | (given == blank))
     if wrong.any():
         i, s = np.argwhere(wrong)[0]
-        what = f"the blank, {blank}" if given[i, s] == blank else shown(int(np.asarray(targets[i])[s]))
+        what = f"the blank, {blank}" if given[i, s] == blank else shown(int(rows[i][s]))
         raise ValueError(f"targets: expected labels in 0..C-1 = 0..{C - 1} but the blank, got {what} at [{i}][{s}]")
     return np.where(within, given, blank), counts
 
@@ -138,7 +140,7 @@ def _in_range(labels: Array, C: int) -> Array:
 
 
 def _check_counts(value: object, shape: tuple[int, ...]) -> Array:
-    counts = plain_array("target_lengths", value, "iu", "integers", "int64")
+    counts = plain_array("target_lengths", value, "iu", "integers", "int64", numbers=True)
     if counts.shape != shape[:1] or ((counts < 0) | (counts > shape[1])).any():
         raise ValueError(
             f"target_lengths: expected (B,) = ({shape[0]},) integers in 0..S = 0..{shape[1]}, got {shown(counts)}"

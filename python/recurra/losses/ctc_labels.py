@@ -13,13 +13,13 @@ from recurra._quiet import quiet
 from .ctc import check_blank
 
 if TYPE_CHECKING:
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
 
 @quiet
 def ctc_decode(
-    logits: Array,
-    lengths: Array | None = None,
+    logits: ArrayIn,
+    lengths: NumbersIn | None = None,
     *,
     blank: int = 0,
     beam_width: int | None = None,
@@ -53,6 +53,7 @@ def ctc_decode(
         ([array([], dtype=int64)], [array([1])])
     """
     x = check_array("logits", logits)
+    batched = x.ndim == 3
     if x.ndim not in {2, 3} or not x.shape[-1]:
         raise ValueError(f"logits: expected (T, B, C) or (T, C), C above 0, got {x.shape}")
     if x.ndim == 2:
@@ -62,7 +63,7 @@ def ctc_decode(
     T, B, C = x.shape
     blank = check_blank(blank, C)
     width = None if beam_width is None else check_size("beam_width", beam_width)
-    steps = np.full(B, T) if lengths is None else check_lengths(lengths, T, B if logits.ndim == 3 else None)
+    steps = np.full(B, T) if lengths is None else check_lengths(lengths, T, B if batched else None)
     rows = [np.ascontiguousarray(x[:n, b], np.float64) for b, n in enumerate(steps)]
     if any(np.isnan(row).any() for row in rows):
         raise ValueError("logits: expected numbers, got NaN")

@@ -13,13 +13,13 @@ from recurra._positions import check_positions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
     # Arrays of one shape -> each element's loss, and its slopes with respect to the arrays that have a gradient.
     Elementwise = Callable[..., tuple[Array, tuple[Array, ...]]]
 
 
-def check_pair(name: str, prediction: Array, target_name: str, target: Array) -> tuple[Array, Array]:
+def check_pair(name: str, prediction: ArrayIn, target_name: str, target: ArrayIn) -> tuple[Array, Array]:
     """Two arrays of one shape and dtype, with at least one element."""
     prediction = check_array(name, prediction)
     target = check_array(target_name, target, prediction.dtype)
@@ -31,7 +31,7 @@ def check_pair(name: str, prediction: Array, target_name: str, target: Array) ->
 
 
 def check_elements(
-    shape: tuple[int, ...], position_weights: Array | None, lengths: Array | None, batch_first: bool
+    shape: tuple[int, ...], position_weights: ArrayIn | None, lengths: NumbersIn | None, batch_first: bool
 ) -> Array | None:
     """The weights of a loss over elements; None if all count the same."""
     least = min(len(shape), 2) if len(shape) != 2 else 1

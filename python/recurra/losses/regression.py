@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recurra import _core
-from recurra._checks import check_array, check_flag, check_number, shown
+from recurra._checks import check_array, check_flag, check_number, shown, taken
 from recurra._quiet import quiet
 
 from .elements import check_elements, check_pair, mean_of, total
@@ -17,16 +17,16 @@ from .elements import check_elements, check_pair, mean_of, total
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
 
 @quiet
 def mse(
-    prediction: Array,
-    target: Array,
+    prediction: ArrayIn,
+    target: ArrayIn,
     *,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """Mean squared error: the mean over all elements of (prediction - target)².
@@ -72,12 +72,12 @@ def mse(
 
 @quiet
 def huber(
-    prediction: Array,
-    target: Array,
+    prediction: ArrayIn,
+    target: ArrayIn,
     delta: float = 1.0,
     *,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """Huber's loss, quadratic for small errors and linear for large ones (Huber 1964), as PyTorch's `huber_loss`.
@@ -123,12 +123,12 @@ def huber(
 
 @quiet
 def quantile(
-    prediction: Array,
-    target: Array,
+    prediction: ArrayIn,
+    target: ArrayIn,
     q: float | Sequence[float] = 0.5,
     *,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """The pinball loss, whose minimum is the quantile q of the target (Koenker & Bassett 1978).
@@ -181,14 +181,14 @@ def quantile(
 
 @quiet
 def gaussian_nll(
-    prediction: Array,
-    target: Array,
+    prediction: ArrayIn,
+    target: ArrayIn,
     *,
     log_variance: bool = True,
     full: bool = False,
     eps: float = 1e-6,
-    position_weights: Array | None = None,
-    lengths: Array | None = None,
+    position_weights: ArrayIn | None = None,
+    lengths: NumbersIn | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
     """The negative log-likelihood of targets under normal distributions, as PyTorch's `gaussian_nll_loss`.
@@ -252,13 +252,14 @@ def gaussian_nll(
 
 
 def _levels(q: object) -> list[object]:
-    given = q.tolist() if isinstance(q, np.ndarray) and q.ndim == 1 else q
+    given = taken("q", q)
+    given = given.tolist() if isinstance(given, np.ndarray) and given.ndim == 1 else given
     if not isinstance(given, (list, tuple)) or not given:
         raise TypeError(f"q: expected a number or a list of them, got {shown(q)}")
     return list(given)
 
 
-def _for_each(prediction: Array, target: Array, count: int) -> Array:
+def _for_each(prediction: Array, target: ArrayIn, count: int) -> Array:
     """The target of (…) or (…, 1) for each of so many quantiles."""
     target = check_array("target", target, prediction.dtype)
     if prediction.ndim == 0 or prediction.shape[-1] != count:

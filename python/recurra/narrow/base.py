@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn
 
 IMMUTABLE = ("_core", "_formula", "_narrow", "_params")  # which copies share
 MADE = ("_core", "_formula", "_params")  # of the rest, when one is unpickled
@@ -132,7 +132,7 @@ class Narrow(Module):
         """
         return {name: array.copy() for name, array in self._narrow.items()}
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayIn]) -> None:
         """Takes over all arrays at once; copies of the layer are left alone.
 
         Args:

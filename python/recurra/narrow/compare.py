@@ -21,7 +21,7 @@ from .stack import Stack
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn, NumbersIn
 
 HEADING = ("layer", "of", "largest", "RMS", "RMS of itself")
 
@@ -70,12 +70,12 @@ class Comparison:
 def compare(
     model: Any,
     narrow: Any,
-    x: Array,
+    x: ArrayIn,
     state: Any = None,
     *,
-    lengths: Array | None = None,
-    resets: Array | None = None,
-    inputs: Mapping[str, Array] | None = None,
+    lengths: NumbersIn | None = None,
+    resets: NumbersIn | None = None,
+    inputs: Mapping[str, ArrayIn] | None = None,
 ) -> Comparison:
     """How far a compressed model is from its original on the same data, layer by layer.
 
@@ -165,7 +165,7 @@ def _check_taken(model: Any, members: list[Any], state: Any, inputs: object) -> 
 
 
 def _walk(
-    model: Any, members: list[Any], x: Any, state: Any, options: Mapping[str, Any], inputs: Mapping[str, Array] | None
+    model: Any, members: list[Any], x: Any, state: Any, options: Mapping[str, Any], inputs: Mapping[str, ArrayIn] | None
 ) -> Iterator[tuple[int, int | None, list[tuple[str, Array]]]]:
     """Through a model: each layer's number, that within a stack, and the names and arrays of what it gave."""
     alone = members == [model]
@@ -203,13 +203,14 @@ def _arguments(model: Any) -> Arguments:
     return (model if type(model) in {Sequential, NarrowSequential} else Sequential(model))._arguments
 
 
-def _beyond(model: Any, x: Any, lengths: Array | None, resets: Array | None) -> Array | None:
+def _beyond(model: Any, x: Any, lengths: NumbersIn | None, resets: NumbersIn | None) -> Array | None:
     """Which steps (T, B), or (B, T), are beyond their sequences' ends; refuses what layers without a state ignore."""
     arguments = _arguments(model)
     if lengths is not None:
-        plain_array("lengths", lengths, "iu", "integers", "int64")
+        plain_array("lengths", lengths, "iu", "integers", "int64", numbers=True)
     if resets is not None:
-        plain_array("resets", resets, "b", "bool", "bool_")
+        plain_array("resets", resets, "b", "bool", "bool_", numbers=True)
+    x = arguments.own(x)
     if not isinstance(x, np.ndarray):
         return None
     axes = x.shape if x.dtype.kind in "iu" else x.shape[:-1]

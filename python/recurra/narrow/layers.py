@@ -13,7 +13,7 @@ from .base import Narrow
 
 if TYPE_CHECKING:
     from recurra.formula import Formula
-    from recurra.module import Array
+    from recurra.module import Array, ArrayIn
 
 
 class NarrowRecurrent(Narrow, Recurrent):
@@ -82,7 +82,7 @@ class NarrowLinear(Narrow):
     def _make_core(self) -> Any:
         return Linear._make_core(self)  # type: ignore[arg-type]
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """W x + b.
 
         Args:
@@ -117,7 +117,7 @@ class NarrowEmbedding(Narrow):
     def _make_core(self) -> Any:
         return Embedding._make_core(self)  # type: ignore[arg-type]
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayIn) -> Array:
         """The vectors of tokens.
 
         Args:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recurra._checks import is_listed, shown
+from recurra._checks import is_listed, shown, taken
 
 from .nodes import defaults_of
 
@@ -220,10 +220,11 @@ def _checked(port: Port, value: object, sizes: dict[str, int]) -> Array:
     """An input as NumPy's own array; `sizes` collects what named axes are."""
     name = f"inputs[{port.name!r}]"
     value = np.asarray(value) if isinstance(value, np.generic) else value  # a number, which is an array without axes
+    value = taken(name, value)
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a numpy.ndarray, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
     if port.dtype is not None and value.dtype != port.dtype:
-        raise TypeError(f"{name}: expected {port.dtype}, got {value.dtype}: cast it with astype(np.{port.dtype})")
+        raise TypeError(f"{name}: expected {port.dtype}, got {value.dtype}: pass {name}.astype(np.{port.dtype})")
     array = np.asarray(value)
     if port.shape is not None:
         fits = array.ndim == len(port.shape)

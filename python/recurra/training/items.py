@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recurra._checks import is_listed, shown
+from recurra._checks import is_listed, shown, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,9 +47,9 @@ def unpacked(name: str, items: Iterable[Any]) -> Iterator[Item]:
                 f"being a dict, got {shown(item)}{hint if hasattr(item, 'shape') else ''}"
             )
         options = item[3] if parts == 4 else {}
-        for taken in TAKEN:
-            if taken in options:
-                raise ValueError(f"{name}: expected options without {taken}, which fit gives itself, got it")
+        for given in TAKEN:
+            if given in options:
+                raise ValueError(f"{name}: expected options without {given}, which fit gives itself, got it")
         yield Item(item[0], item[1], item[2] if parts > 2 else None, options)
         empty = False
     if empty:
@@ -85,6 +85,7 @@ class Calls:
 
     def _rows(self, x: Any) -> int | None:
         """How many sequences a batch has; None if it is one, without an axis for them, or no array."""
+        x = taken("x", x)
         leading = () if not isinstance(x, np.ndarray) else x.shape if x.dtype.kind in "iu" else x.shape[:-1]
         return leading[0 if self.batch_first else 1] if len(leading) == 2 else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra._checks import check_number, is_masked, shown
+from recurra._checks import check_number, is_masked, shown, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ class Measure:
         if lengths is None or not self.takes_lengths or not _has_steps(y, x):
             return self.function(y, target), count
         result = self.function(y, target, lengths=lengths, **self.options)
-        return result, y[0, 0].size * int(lengths.sum()) if y.size else 0
+        return result, y[0, 0].size * int(np.sum(taken("lengths", lengths))) if y.size else 0
 
 
 def _elements(y: Any) -> int:
@@ -135,8 +135,8 @@ def _number(name: str, value: Any, what: str) -> float:
 
 def _has_steps(y: Any, x: Any) -> bool:
     """Whether there is a prediction for each step of x, so that lengths are the prediction's too."""
-    arrays = isinstance(y, np.ndarray) and isinstance(x, np.ndarray)
-    return arrays and y.ndim >= 3 and y.shape[:2] == x.shape[:2]
+    x = taken("x", x) if isinstance(y, np.ndarray) else None
+    return isinstance(x, np.ndarray) and y.ndim >= 3 and y.shape[:2] == x.shape[:2]
 
 
 def _keywords(function: Callable[..., Any]) -> set[str]:
