@@ -199,7 +199,7 @@ def test_last_errors():
         for wrong in (x[0, 0], x[None], np.zeros((0, 4, 3)), np.zeros((0, 3))):
             with refused(ValueError, "x", x):
                 call(wrong)
-        for wrong in ([5, 0, 2, 1], 3, np.array([5.0, 0, 2, 1])):
+        for wrong in ([5, 0, 2.5, 1], 3, np.array([5.0, 0, 2, 1])):
             with refused(TypeError, "lengths", x):
                 call(x, lengths=wrong)
         for wrong in ([5, 0, 2], [[5, 0, 2, 1]], [5, 0, 6, 1], [5, -1, 2, 1]):

@@ -25,12 +25,12 @@ class SparseRows {
   py::array take(const ParameterTable::Entry &entry) {
     const std::string name = "grads['" + entry.name + "']";
     if (entry.shape.size() != 2) refuse_type(name, "an array, as the parameter has no rows", "some rows");
-    const py::array rows = integer_array(parts_[0], name + ".rows");
+    const py::array rows = integer_array(parts_[0], name + ".rows", Takes::kNumPy);
     rows_ = integers_of(rows, name.c_str(), "rows in 0..", entry.shape[0] - 1);
     if (rows.ndim() != 1 || std::adjacent_find(rows_.begin(), rows_.end(), std::greater_equal<>()) != rows_.end()) {
       refuse_value(name + ".rows", "one axis of rising numbers", shape_text(rows));
     }
-    py::array values = typed_array<T>(parts_[1], name + ".values");
+    py::array values = typed_array<T>(parts_[1], name + ".values", Takes::kNumPy);
     check_shape(values, name + ".values", [] { return "(rows, features)"; },
                 {static_cast<Index>(rows_.size()), entry.shape[1]});
     return values;

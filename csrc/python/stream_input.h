@@ -143,16 +143,18 @@ struct StreamInput {
   // `step_tokens` has room for those of one step.
   StreamInput(const StreamTypes<T> &of, py::handle given, const StreamShape &shape, bool block, Index *step_tokens)
       : types(of) {
-    const py::handle x = resolved(given);
     form.block = block;
+    if (shape.tokens != PartTokens::kAlways && types.is_own(given)) {  // the common case pays for no other
+      read_array(py::reinterpret_borrow<py::array>(given), shape);
+      return;
+    }
+    const py::handle x = resolved(given);
     if (reads_tokens(x, shape, block)) {
       read_tokens(x, shape, block, step_tokens);
     } else if (!block && types.is_number(x)) {
       read_number(x, shape);
     } else {
-      kept = types.array(given, "x", Takes::kArrays);
-      form = form_of(kept, shape, block, shape.in);
-      samples = samples_of(kept, shape, form);
+      read_array(types.array(given, "x", Takes::kArrays), shape);
     }
   }
   StreamInput(const StreamInput &) = delete;
@@ -168,6 +170,12 @@ struct StreamInput {
     if (!is_integers(x)) return false;
     const auto array = py::reinterpret_borrow<py::array>(x);
     return array.ndim() <= (block ? 2 : 1) && (told || !fitting_form(array, shape, block, shape.in));
+  }
+
+  void read_array(py::array array, const StreamShape &shape) {
+    kept = std::move(array);
+    form = form_of(kept, shape, form.block, shape.in);
+    samples = samples_of(kept, shape, form);
   }
 
   void read_number(py::handle x, const StreamShape &shape) {
