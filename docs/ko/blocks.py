@@ -18,10 +18,13 @@ def sections(page):
 
 def filled(korean, english):
     """The Korean page with the English page's blocks."""
-    for ours, theirs in zip(sections(korean), sections(english), strict=True):
-        have, expected = len(BLOCK.findall(ours)), len(BLOCK.findall(theirs))
+    ours, theirs = sections(korean), sections(english)
+    if len(ours) != len(theirs):
+        raise ValueError(f"docs/ko/learn.md: expected {len(theirs)} sections, got {len(ours)}")
+    for section, counterpart in zip(ours, theirs, strict=True):
+        expected, have = (len(BLOCK.findall(part)) for part in (counterpart, section))
         if have != expected:
-            raise ValueError(f"{ours.splitlines()[0]}: expected {expected} fenced blocks, got {have}")
+            raise ValueError(f"{section.splitlines()[0]}: expected {expected} fenced blocks, got {have}")
     blocks = iter(BLOCK.findall(english))
     return BLOCK.sub(lambda _: next(blocks), korean)
 
