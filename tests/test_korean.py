@@ -20,7 +20,7 @@ TRANSLATED = r"\b(both ways|column|deep|directly|forward|of|quantile|reverse|the
 
 
 def contents(path):
-    """Of each section, by the beginning of its heading, what doesn't depend on the language; sorted, as word order does."""
+    """Of each section, by the beginning of its heading, what is the same in all languages but for its order: sorted."""
     found = {}
     for section in blocks.sections(path.read_text("utf-8")):
         text = blocks.BLOCK.sub("", section)
@@ -62,5 +62,5 @@ def test_blocks_are_filled_in_their_sections():
     assert blocks.filled(korean, english) == filled
     with pytest.raises(ValueError, match=r"^## 1\. 나: expected 2 fenced blocks, got 1$"):
         blocks.filled(korean.replace("```python\n```\n", ""), english)
-    with pytest.raises(ValueError, match="^docs/ko/learn.md: expected 2 sections, got 3$"):
+    with pytest.raises(ValueError, match=r"^docs/ko/learn\.md: expected 2 sections, got 3$"):
         blocks.filled(korean + "## 2. 다\n", english)
