@@ -7,7 +7,7 @@
 
 #include <pybind11/numpy.h>
 
-#include <optional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -86,25 +86,30 @@ inline py::handle resolved(py::handle object) {
   return array ? array : object;
 }
 
-// What a call returns in which objects are converted, as often as it takes. Until it has looked at all its arrays, the
-// call changes nothing.
+// A call that has met an object, as often as it takes. Out of the way: in line it cost a step of a stream 22 ns of 500.
 template <class Call>
-auto with_foreign(const Call &call) -> decltype(call()) {
-  std::optional<Foreign> met;
-  try {
-    return call();
-  } catch (Foreign &foreign) {
-    met = std::move(foreign);
-  }
+[[gnu::noinline, gnu::cold]] auto again_with(std::unique_ptr<Foreign> met, const Call &call) -> decltype(call()) {
   ForeignArrays arrays;
   for (;;) {
     arrays.convert(*met);
     try {
       return call();
     } catch (Foreign &foreign) {
-      met = std::move(foreign);
+      *met = std::move(foreign);
     }
   }
+}
+
+// What a call returns in which objects are converted. Until it has looked at all its arrays, the call changes nothing.
+template <class Call>
+auto with_foreign(const Call &call) -> decltype(call()) {
+  Foreign *met = nullptr;
+  try {
+    return call();
+  } catch (Foreign &foreign) {
+    met = new Foreign(std::move(foreign));  // converted below, where no exception is being handled
+  }
+  return again_with(std::unique_ptr<Foreign>(met), call);
 }
 
 }  // namespace recurra
