@@ -40,6 +40,7 @@ nitpicky = True
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
+smartquotes_action = "D"  # dashes; the quotes of "tanh" are Python's
 highlight_language = "text"  # of blocks that don't say: equations, mostly
 
 # ---- Docstrings

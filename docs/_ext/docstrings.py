@@ -6,6 +6,8 @@ import ast
 import inspect
 import re
 import textwrap
+
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -93,12 +95,15 @@ def add_formula(_app: Sphinx, what: str, name: str, obj: Any, _options: Any, lin
         source = textwrap.dedent(inspect.getsource(obj.function))
         source = source.replace(ast.get_source_segment(source, ast.parse(source).body[0].body[0]), "", 1)
         text = re.sub(r":\n\s*\n", ":\n", source, count=1)
+        lines[:] = [line for line in lines if line != "Arguments as for `recurra.FormulaLayer`."]  # said once
         lines += [".. code-block:: python", "", *(f"   {line}".rstrip() for line in text.split("\n")), ""]
 
 
-def shorten(_app: Sphinx, what: str, name: str, *_: Any) -> tuple[str, str] | None:
-    """The arguments of published cells are those of all layers, sixty times."""
-    return ("(…)", "") if what == "class" and name.startswith("recurra.cells.") else None
+def shorten(_app: Sphinx, what: str, name: str, obj: Any, *_: Any) -> tuple[str, str] | None:
+    """Published cells have the arguments of all layers, sixty times; what is a result isn't made by its reader."""
+    if what == "class" and name.startswith("recurra.cells."):
+        return "(…)", ""
+    return ("", "") if what == "class" and (is_dataclass(obj) or hasattr(obj, "_fields")) else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""Links out of docs/, and to the files at the root that are pages here.
+"""What is different here from GitHub: links out of docs/, and to the files at the root that are pages; narrow tables.
 
 The pages are read on GitHub too, where [x](../examples/x.py) leads to a file of the repository. So it does from here.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "https://github.com/recurra/recurra"
+SHORT = 14  # letters
 PAGES = {"CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security"}
 
 
@@ -38,6 +39,9 @@ class RepositoryLinks(SphinxTransform):
         target, anchor = node["reftarget"], node.get("reftargetid")
         if node.get("refdomain") == "doc":
             if target in self.env.found_docs:
+                if node.astext() == f"{target.rpartition('/')[2]}.md":  # the title says more
+                    node["refexplicit"] = False
+                    node[0].clear()
                 return
             target += ".md"
         elif not anchor:
@@ -71,7 +75,20 @@ class RepositoryLinks(SphinxTransform):
         return None
 
 
+class ShortCells(SphinxTransform):
+    """Numbers with what belongs to them stay in one line of a table: "4.60 · 28 %"."""
+
+    default_priority = 800
+
+    def apply(self, **_: Any) -> None:
+        """Marks cells of few letters."""
+        for cell in self.document.findall(nodes.entry):
+            if len(cell.astext()) <= SHORT:
+                cell["classes"].append("short")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_transform(RepositoryLinks)
+    app.add_transform(ShortCells)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
