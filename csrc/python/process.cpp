@@ -41,7 +41,21 @@ void set_num_threads(py::handle n) {
 }  // namespace
 
 void register_process(py::module_ &module) {
-  module.def("build_info", build_info_dict);
+  module.def("build_info", build_info_dict, R"doc(
+What built the package, and what it runs on.
+
+Returns:
+    A dict: "version", the package's; "compiler" and "flags"; "isas", the instruction sets it was built for, weakest
+    first; "isas_available", those of them that this machine runs; "isa", the one in use, RECURRA_ISA or else the
+    best; "threads", as `get_num_threads`; "openmp", whether there can be more than one.
+
+Example:
+    >>> info = recurra.build_info()
+    >>> list(info)
+    ['version', 'compiler', 'flags', 'isas', 'isas_available', 'isa', 'threads', 'openmp']
+    >>> info["isa"] in info["isas_available"]
+    True
+)doc");
   module.def("set_num_threads", set_num_threads, py::arg("n"));
   module.def("cpu_quota", cpu_quota, py::arg("groups"), py::arg("root"));
   module.def("enter_forked_child", [] { ForkGate::instance().enter_child(); });

@@ -21,21 +21,35 @@ CORES: dict[Any, Any] = {np.dtype(np.float32): _core.Embedding32, np.dtype(np.fl
 
 
 class Embedding(Module):
-    """y = weight[x], for integers x.
+    """A vector for every token: y = weight[x], for integers x.
+
+    Parameter: weight (num_embeddings, embedding_dim).
+
+    In front of a recurrent layer in a `Sequential` it costs less: where x has at least as many tokens as the table has
+    rows, W_ih meets every row once instead of every token. Outputs are the same bits then, gradients agree to rounding.
 
     Args:
-        num_embeddings: how many tokens there are, 0 up to it.
+        num_embeddings: how many tokens there are: x holds 0..num_embeddings-1.
         embedding_dim: features of a token's vector.
-        padding_idx: a token whose vector is made zeros, gets no gradient and is left alone by optimizers; a negative
-            one counts from the end.
+        padding_idx: a token whose vector is made zeros, gets no gradient and is moved by no optimizer, weight decay
+            included; a negative one counts from the end.
         dtype: float32 or float64.
         seed: of the weights, drawn standard normal; see `RNN`.
-        sparse: `grads["weight"]` is a `SparseRows`, of the rows of tokens that were read, and optimizers touch no
+        sparse: ``grads["weight"]`` is a `SparseRows` of the rows of tokens that were read, and optimizers touch no
             others: a step costs what its tokens cost, not what the table costs. SGD's steps are the same; Adam's
             moments stand still while a token isn't read, as in torch.optim.SparseAdam. There is no momentum and no
             weight decay.
 
-    Parameter: weight (num_embeddings, embedding_dim).
+    Attributes:
+        grads: the gradient by the parameter's name.
+
+    Example:
+        >>> embedding = recurra.Embedding(10, 4, padding_idx=0, seed=0)
+        >>> y = embedding(np.array([[3, 0], [7, 3]]))
+        >>> y.shape
+        (2, 2, 4)
+        >>> y[0, 1].tolist()  # padding
+        [0.0, 0.0, 0.0, 0.0]
     """
 
     _options: ClassVar[Mapping[str, object]] = {
@@ -80,11 +94,29 @@ class Embedding(Module):
         return -1 if self.padding_idx is None else self.padding_idx
 
     def __call__(self, x: Array) -> Array:
-        """X (…) of integers -> y (…, embedding_dim)."""
+        """The tokens' vectors.
+
+        Args:
+            x: (…), tokens: integers of any integer dtype, any number of axes.
+
+        Returns:
+            y (…, embedding_dim), a new array.
+
+        Raises:
+            TypeError: x isn't an array of integers.
+            ValueError: A token is out of range.
+        """
         return self._core.call(x)  # type: ignore[no-any-return]
 
     def forward(self, x: Array) -> tuple[Array, EmbeddingTape]:
-        """The same, and the tape for `backward`, which has a copy of x."""
+        """The tokens' vectors, and the tape of what `backward` needs.
+
+        Args:
+            x: as for a plain call. The tape has a copy.
+
+        Returns:
+            y and the tape.
+        """
         return self._core.forward(x)  # type: ignore[no-any-return]
 
     def backward(
@@ -96,9 +128,20 @@ class Embedding(Module):
         grads: dict[str, Array] | None = None,
         retain: bool = False,
     ) -> None:
-        """Adds dy's rows, of y's shape, to the rows of their tokens in `grads` or `self.grads`; x has no gradient.
+        """Adds to the gradient of each token's row the sum of its rows of dy.
 
-        What it adds to is an array or a `SparseRows`, whichever `grads` has.
+        Args:
+            tape: from `forward` of this layer; it serves once, unless `retain` is set.
+            dy: the gradient of the loss with respect to y, of its shape.
+            need_dx: of no effect, since integers have no gradient.
+            grads: a dict of what the gradient is added to by the name "weight", an array or a `SparseRows`; None for
+                the layer's `grads`.
+            retain: keep the tape for another call.
+
+        Raises:
+            RuntimeError: The tape is of another layer, has been consumed, or was made before the weights changed.
+            TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
+            ValueError: A gradient has a wrong shape or name.
         """
         check_flag("need_dx", need_dx)
         given: Any = self.grads if grads is None else grads

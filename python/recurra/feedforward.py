@@ -51,13 +51,30 @@ class Stateless(Module):
 
     @quiet
     def __call__(self, x: Array) -> Array:
-        """X, float32 or float64, -> y."""
+        """y of x, and keeps nothing.
+
+        Args:
+            x: any shape, float32 or float64.
+
+        Returns:
+            y, of x's shape and dtype.
+
+        Raises:
+            TypeError: x isn't an array of float32 or float64.
+        """
         x = check_array("x", x)
         return self._value(x)
 
     @quiet
     def forward(self, x: Array) -> tuple[Array, StatelessTape]:
-        """The same, and the tape for `backward`."""
+        """y of x, and the tape of what `backward` needs.
+
+        Args:
+            x: as for a plain call.
+
+        Returns:
+            y and the tape.
+        """
         x = check_array("x", x)
         y = self._value(x)
         return y, StatelessTape(self, y, self._slope(y))
@@ -72,11 +89,22 @@ class Stateless(Module):
         grads: dict[str, Array] | None = None,
         retain: bool = False,
     ) -> Array | None:
-        """From dy, of y's shape, the gradient of x (None without need_dx); `grads`, if given, is empty.
+        """The gradient of x from that of y.
+
+        Args:
+            tape: from `forward` of this layer; it serves once, unless `retain` is set.
+            dy: the gradient of the loss with respect to y, of its shape and dtype.
+            need_dx: False spares the gradient of x.
+            grads: None or empty, as there are no parameters.
+            retain: keep the tape for another call.
+
+        Returns:
+            dx, of x's shape; None without `need_dx`.
 
         Raises:
-            RuntimeError: the tape is of another layer, or has been consumed, which `retain` prevents.
-            TypeError, ValueError: dy has a wrong dtype or shape.
+            RuntimeError: The tape is of another layer, or has been consumed.
+            TypeError: dy isn't an array, or has another dtype.
+            ValueError: dy has a wrong shape, or `grads` has names.
         """
         if not isinstance(tape, StatelessTape):
             raise TypeError(f"tape: expected the tape of a forward call of this layer, got {type(tape).__name__}")
@@ -97,19 +125,27 @@ class Stateless(Module):
 
     @property
     def params(self) -> Mapping[str, Array]:
-        """None, by no name."""
+        """An empty mapping, as there are no parameters."""
         return {}
 
     def leaves(self) -> list[Module]:
-        """The modules with parameters of their own: none."""
+        """The layers with parameters of their own: an empty list."""
         return []
 
     def state_dict(self) -> dict[str, Array]:
-        """No parameters."""
+        """An empty dict, as there are no parameters."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Takes an empty one."""
+        """Takes an empty one.
+
+        Args:
+            state: a mapping without names.
+
+        Raises:
+            TypeError: It isn't a mapping.
+            ValueError: It has names.
+        """
         if not hasattr(state, "keys"):
             raise TypeError(f"state_dict: expected a dict of arrays by name, got {type(state).__name__}")
         if state:
@@ -123,7 +159,12 @@ class Stateless(Module):
 
 
 class Tanh(Stateless):
-    """y = tanh(x), any shape; dx = dy ∘ (1 - y²)."""
+    """The hyperbolic tangent of each element: y = tanh(x), dx = dy ∘ (1 - y²). x has any shape.
+
+    Example:
+        >>> recurra.Tanh()(np.array([-1.0, 0.0, 1.0])).round(3)
+        array([-0.762,  0.   ,  0.762])
+    """
 
     def _value(self, x: Array) -> Array:
         return _core.tanh(x)
@@ -133,7 +174,12 @@ class Tanh(Stateless):
 
 
 class Sigmoid(Stateless):
-    """y = σ(x) = 1 / (1 + e⁻ˣ), any shape; dx = dy ∘ y ∘ (1 - y)."""
+    """The logistic sigmoid of each element: y = 1 / (1 + e⁻ˣ), dx = dy ∘ y ∘ (1 - y). x has any shape.
+
+    Example:
+        >>> recurra.Sigmoid()(np.array([-2.0, 0.0, 2.0])).round(3)
+        array([0.119, 0.5  , 0.881])
+    """
 
     def _value(self, x: Array) -> Array:
         return _core.sigmoid(x)
@@ -144,7 +190,14 @@ class Sigmoid(Stateless):
 
 
 class ReLU(Stateless):
-    """y = max(x, 0), any shape; dx = dy where x > 0, else 0."""
+    """What is positive of each element: y = max(x, 0); dx = dy where x > 0, else 0. x has any shape.
+
+    Example:
+        >>> relu = recurra.ReLU()
+        >>> y, tape = relu.forward(np.array([-2.0, 0.0, 2.0]))
+        >>> y, relu.backward(tape, np.ones(3))
+        (array([0., 0., 2.]), array([0., 0., 1.]))
+    """
 
     def _value(self, x: Array) -> Array:
         y: Array = np.maximum(x, 0, out=np.empty_like(x))
@@ -156,12 +209,22 @@ class ReLU(Stateless):
 
 
 class Dropout(Stateless):
-    """Inverted dropout: `forward` zeroes each element with probability p and divides the others by 1 - p.
+    """Inverted dropout between any layers (Srivastava et al. 2014).
 
-    A plain call gives x itself. `dropout.p` may be set between calls.
+    `forward` zeroes each element with probability p and divides the others by 1 - p; a plain call returns x itself. The
+    argument `dropout` of a recurrent layer is another matter: it acts between the layers of its stack.
 
     Args:
-        p: the rate, in [0, 1).
+        p: the rate, in [0, 1). The attribute may be set between calls.
+
+    Example:
+        >>> dropout = recurra.Dropout(0.5)
+        >>> y, tape = dropout.forward(np.ones((2, 4)), rng=0)
+        >>> y
+        array([[2., 2., 2., 2.],
+               [2., 2., 2., 0.]])
+        >>> dropout(np.ones(3))
+        array([1., 1., 1.])
     """
 
     _options: ClassVar[Mapping[str, object]] = {"p": 0.5}
@@ -172,7 +235,7 @@ class Dropout(Stateless):
 
     @property
     def p(self) -> float:
-        """The rate."""
+        """The rate, in [0, 1). May be set."""
         return self._p
 
     @p.setter
@@ -184,11 +247,19 @@ class Dropout(Stateless):
 
     @quiet
     def forward(self, x: Array, *, rng: Seed = None) -> tuple[Array, StatelessTape]:
-        """X -> y and the tape, which has the mask.
+        """x with some elements zeroed, and the tape, which has the mask.
 
         Args:
             x: any shape, float32 or float64.
-            rng: where the mask comes from, an integer or a generator; needed if p is above 0, else not looked at.
+            rng: where the mask comes from, an integer or a `numpy.random.Generator`; required if p is above 0, else
+                ignored.
+
+        Returns:
+            y, of x's shape and dtype (x itself if p is 0), and the tape.
+
+        Raises:
+            TypeError: x isn't an array of float32 or float64, or `rng` neither of the two.
+            ValueError: `rng` is required.
         """
         x = check_array("x", x)
         if not self._p:
@@ -201,19 +272,30 @@ class Dropout(Stateless):
 
 
 class Last(Stateless):
-    """What a sequence comes to, for many-to-one: x (T, B, F) -> y (B, F), or (T, F) -> (F,).
+    """What a sequence comes to, for many-to-one: its last step.
 
-    Of one direction that is the last step, or step 0 if it is the reverse one, which ends there. Of both it is the
-    final state of each: the first half of the features, which is the forward direction's, from the last step, and the
-    second half from step 0.
+    (T, B, F) becomes (B, F), and (T, F) becomes (F,). Of the reverse direction it is step 0, which ends there. Of both
+    directions it is the final state of each: the first half of the features, which is the forward direction's, from the
+    last step, and the second half from step 0.
+
+    In a `Sequential` None of `bidirectional` and `reverse` is found out from the recurrent layer before; by itself, and
+    within a `Parallel`, it is False.
 
     Args:
         batch_first: x is (B, T, F).
-        bidirectional: F is two halves, of both directions. None is False, but in a `Sequential` after a bidirectional
-            layer it is True. False takes the last step of all features; of those the reverse direction's have seen
-            that step only.
-        reverse: F is the reverse direction's. None is False, but in a `Sequential` after a layer with reverse=True it
-            is True, unless bidirectional says otherwise.
+        bidirectional: F is two halves, of both directions. False takes the last step of all features; of those the
+            reverse direction's have seen that step only.
+        reverse: F is the reverse direction's, of a layer made with ``reverse=True``. False takes the last step all the
+            same.
+
+    Raises:
+        ValueError: `bidirectional` and `reverse` are both True.
+
+    Example:
+        >>> last = recurra.Last()
+        >>> x = np.arange(6.0).reshape(3, 2, 1)  # 0, 2, 4 and 1, 3, 5
+        >>> last(x).ravel(), last(x, lengths=np.array([3, 1])).ravel()
+        (array([4., 5.]), array([4., 1.]))
     """
 
     _options: ClassVar[Mapping[str, object]] = {"batch_first": False, "bidirectional": None, "reverse": None}
@@ -229,16 +311,31 @@ class Last(Stateless):
             raise ValueError("reverse: expected None or False beside bidirectional=True, got True")
 
     def __call__(self, x: Array, *, lengths: Array | None = None) -> Array:
-        """x -> y, float32 or float64.
+        """y of x, and keeps nothing.
 
         Args:
-            x: the sequences; T isn't 0 without lengths.
-            lengths: (B,) integers in 0..T; y has each sequence's own last step then, and zeros for length 0.
+            x: (T, B, F), with `batch_first` (B, T, F), or (T, F); float32 or float64. Without lengths T isn't 0.
+            lengths: (B,) integers in 0..T: each sequence's own last step is taken, and zeros for length 0. None for T.
+
+        Returns:
+            y, (B, F) or (F,), a new array.
+
+        Raises:
+            TypeError: x isn't an array of float32 or float64, or lengths aren't integers.
+            ValueError: A shape or a length is wrong.
         """
         return self._pick(x, lengths)[0]
 
     def forward(self, x: Array, *, lengths: Array | None = None) -> tuple[Array, StatelessTape]:
-        """The same, and the tape for `backward`."""
+        """y of x, and the tape of what `backward` needs.
+
+        Args:
+            x: as for a plain call.
+            lengths: steps of each sequence.
+
+        Returns:
+            y and the tape. `backward` puts dy at the steps that were taken; all else of dx is 0.
+        """
         y, last = self._pick(x, lengths)
         return y, StatelessTape(self, y, (x.shape, last))
 

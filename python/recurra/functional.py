@@ -30,19 +30,30 @@ BIASES = frozenset({Role.INPUT_BIAS, Role.RECURRENT_BIAS})
 
 @dataclass(frozen=True)
 class Tape:
-    """What `forward` kept for `backward`; it owns all of it."""
+    """What `forward` kept for `backward`; it owns all of it.
+
+    Args:
+        core: the compiled tape.
+        network: the compiled network, with its packed weights.
+
+    Example:
+        >>> gru = recurra.GRU(3, 8, num_layers=2, seed=0)
+        >>> _, _, tape = recurra.functional.forward("gru", np.ones((5, 2, 3), np.float32), gru.params, num_layers=2)
+        >>> [h.shape for h in tape.outputs], tape.states
+        ([(5, 2, 8), (5, 2, 8)], {})
+    """
 
     core: _core.Tape32 | _core.Tape64
     network: _core.Network32 | _core.Network64
 
     @property
     def outputs(self) -> _core.LayerArrays:
-        """Layer -> h_t (T, B, D·H), before the layer's mask, zero beyond a sequence's end."""
+        """By layer, h_t (T, B, D·H) at every step, before the layer's mask, zero beyond a sequence's end."""
         return self.core.outputs
 
     @property
     def states(self) -> dict[str, _core.LayerArrays]:
-        """By name, states besides h: of an LSTM "c", layer -> c_t, the same."""
+        """By name, states besides h: of an LSTM "c", and of it by layer c_t, like `outputs`."""
         return self.core.states
 
 
@@ -60,16 +71,42 @@ def forward(
     inputs: Mapping[str, Array] | None = None,
     resets: Array | None = None,
 ) -> tuple[Array, State, Tape]:
-    """A whole network, forward; see `recurra.reference.forward` for arguments and results.
+    """A whole network as a function of its parameters, forward.
 
-    The cell may also be a formula, or the class of layers that `recurra.formula` makes of one; its `inputs`, and
-    `resets`, are as those of a layer's call. Sizes are what the parameters say.
+    They are packed anew in every call; a layer does that once per change. Sizes and dtype are those of the parameters,
+    which x, states and masks share. Results are the same bits as a layer's.
 
-    x, params, states and masks share one dtype, float32 or float64. x may also be (T, I), one sequence, and all other
-    arrays then lack the axis B too; masks never do. Integers are tokens as they are for a layer made with `tokens`.
+    Args:
+        cell: "rnn_tanh", "rnn_relu", "lstm", "lstm_projected", "gru" or "gru_reset_before"; or a formula, or the class
+            of layers that `recurra.formula` makes of one.
+        x: (T, B, I), or (T, I) of one sequence; or tokens, integers without the last axis.
+        params: arrays by the names that a layer's parameters have, weight_ih_l0 and so on. Either all biases are there
+            or none.
+        hx: the initial state as for a layer, h0 (L·D, B, H), or of an LSTM (h0, c0); without B if x has none. None is
+            zeros.
+        num_layers: L, from 1.
+        bidirectional: whether a second direction reads every sequence from its end.
+        lengths: (B,) integers in 0..T, steps of each sequence; None for T.
+        masks: L-1 arrays (T, B, D·H), B = 1 for one sequence, multiplied onto layer l's outputs before layer l+1 reads
+            them: dropout.
+        tokens: whether integers are tokens: True, False, or None for where they can't be features.
+        inputs: what a formula's cell reads besides x, by name, as for a layer.
+        resets: (T, B) of bool, before which steps the state becomes zero, as for a layer.
+
+    Returns:
+        y (T, B, D·H), zero beyond a sequence's end; the state after each sequence's last step, like `hx`; and the tape
+        for `backward`.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
+        TypeError: An argument is of a wrong kind or dtype.
+        ValueError: A shape, a length, a token or a name is wrong.
+
+    Example:
+        >>> lstm = recurra.LSTM(3, 8, seed=0)
+        >>> x = np.ones((5, 2, 3), np.float32)
+        >>> y, (h_n, c_n), tape = recurra.functional.forward("lstm", x, lstm.params)
+        >>> y.shape, c_n.shape, float(abs(y - lstm(x)[0]).max())
+        ((5, 2, 8), (1, 2, 8), 0.0)
     """
     formula = _formula_of(cell)
     check_size("num_layers", num_layers, MOST_LAYERS)
@@ -154,12 +191,31 @@ def backward(
     dstates: Mapping[str, Mapping[int, Array]] | None = None,
     dinputs: Mapping[str, Array] | None = None,
 ) -> tuple[Array | None, State, dict[str, Array]]:
-    """Back-propagation through time, any number of times from one tape; see `recurra.reference.backward`.
+    """Back-propagation through time, any number of times from one tape.
 
-    If x was tokens, which have no gradient, dx is None. Gradients of inputs are added to the arrays in `dinputs`.
+    Args:
+        tape: from `forward`.
+        dy: the gradient of the loss with respect to y, of its shape. None is zeros, here and below; what stands beyond
+            a sequence's end is never read.
+        dstate: that of the final state, like it.
+        doutputs: a dict by layer l of gradients of ``tape.outputs[l]``.
+        dstates: a dict by name of such dicts, of gradients of ``tape.states[name][l]``.
+        dinputs: a dict by names of `inputs` of arrays that their gradients are added to.
+
+    Returns:
+        dx, of x's shape, None for tokens; the gradient of the initial state, like it; and a new dict of the parameters'
+        gradients by name.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind, dtype or shape, named in the message.
+        TypeError: An argument is of a wrong kind or dtype.
+        ValueError: A shape or a name is wrong.
+
+    Example:
+        >>> gru = recurra.GRU(3, 8, seed=0)
+        >>> y, h_n, tape = recurra.functional.forward("gru", np.ones((5, 2, 3), np.float32), gru.params)
+        >>> dx, dh0, grads = recurra.functional.backward(tape, np.ones_like(y))
+        >>> dx.shape, dh0.shape, grads["weight_hh_l0"].shape
+        ((5, 2, 3), (1, 2, 8), (24, 8))
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected one of recurra.functional.forward, got {type(tape).__name__}")
@@ -169,10 +225,40 @@ def backward(
 
 
 def sigmoid(x: Array) -> Array:
-    """σ(x) = 1 / (1 + e⁻ˣ) of an array of float32 (within 3 ULP) or float64 (within 2 ULP), any shape."""
+    """The logistic sigmoid of the kernels: σ(x) = 1 / (1 + e⁻ˣ), within 3 ULP in float32 and 2 in float64.
+
+    Args:
+        x: any shape, float32 or float64.
+
+    Returns:
+        σ(x), of x's shape and dtype.
+
+    Raises:
+        TypeError: x isn't an array of float32 or float64.
+
+    Example:
+        >>> recurra.sigmoid(np.array([-2.0, 0.0, 2.0])).round(3)
+        array([0.119, 0.5  , 0.881])
+    """
     return _core.sigmoid(check_array("x", x))
 
 
 def tanh(x: Array) -> Array:
-    """tanh(x), the same; odd, monotone in float32, and ±1 exactly where it rounds to that."""
+    """The hyperbolic tangent of the kernels, within 3 ULP in float32 and 2 in float64.
+
+    It is odd, monotone in float32, and ±1 exactly where it rounds to that.
+
+    Args:
+        x: any shape, float32 or float64.
+
+    Returns:
+        tanh(x), of x's shape and dtype.
+
+    Raises:
+        TypeError: x isn't an array of float32 or float64.
+
+    Example:
+        >>> recurra.functional.tanh(np.array([-1.0, 0.0, 1.0])).round(3)
+        array([-0.762,  0.   ,  0.762])
+    """
     return _core.tanh(check_array("x", x))

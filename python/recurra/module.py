@@ -35,7 +35,11 @@ def drawn(draw: Callable[[int], Array], like: Array) -> Array:
 
 
 class Module(Attributes):
-    """A layer with parameters. A subclass names its options and makes the core that does the work."""
+    """A layer with parameters. A subclass names its options and makes the core that does the work.
+
+    The last thing in its constructor is this one's, which needs the other attributes and sets weights uniform in
+    ±bound.
+    """
 
     # Names of the constructor's arguments, each an attribute too, with its default; those without come first.
     _options: ClassVar[Mapping[str, object]]
@@ -43,7 +47,6 @@ class Module(Attributes):
     dtype: np.dtype[Any]
 
     def __init__(self, dtype: object, seed: object, bound: float) -> None:
-        """Last thing in a subclass's constructor: needs the other attributes, sets weights uniform in ±bound."""
         self.dtype = check_dtype(dtype)
         rng = check_rng("seed", seed)
         self._build()
@@ -62,7 +65,7 @@ class Module(Attributes):
         super().__setattr__(name, value)
 
     def leaves(self) -> list[Module]:
-        """The layers with parameters of their own that this one consists of: itself."""
+        """The layers with parameters of their own that this one consists of, as a list: itself."""
         return [self]
 
     def _make_core(self) -> Any:
@@ -81,11 +84,15 @@ class Module(Attributes):
 
     @property
     def params(self) -> Mapping[str, Array]:
-        """The parameters by name: read-only views, which show every later change too."""
+        """The parameters by name, in PyTorch's order: read-only views, which show every later change too."""
         return self._params
 
     def zero_grad(self) -> None:
-        """Sets `grads` to 0, in place; ValueError if one of them isn't a writeable C-contiguous array any more."""
+        """Sets `grads` to 0, in place.
+
+        Raises:
+            ValueError: One of them isn't a writeable C-contiguous array any more.
+        """
         _core.zero_gradients([(layer._parameters, layer.grads) for layer in self.leaves()])
 
     def _frozen_row(self) -> int:
@@ -99,9 +106,13 @@ class Module(Attributes):
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Takes over all parameters at once; a call in another thread sees the old ones or the new, but no mixture.
 
+        Args:
+            state: a mapping with exactly the parameters' names, of arrays of their shapes and dtype, which are copied;
+                also another layer's `params`, while a thread trains it.
+
         Raises:
-            TypeError: an array isn't one, or not of the layer's dtype.
-            ValueError: a name is missing or unknown, or a shape is wrong. Nothing is changed then.
+            TypeError: An array isn't one, or not of the layer's dtype.
+            ValueError: A name is missing or unknown, or a shape is wrong. Nothing is changed then.
         """
         if type(state) is dict and any(isinstance(value, np.generic) for value in state.values()):
             state = {name: loadable(value) for name, value in state.items()}

@@ -32,16 +32,27 @@ class LayerNormTape:
 
 
 class LayerNorm(Module):
-    """y = (x - E[x]) / √(Var[x] + eps) ∘ weight + bias, over the last axis (Ba, Kiros & Hinton 2016).
+    """Features at each step, brought to mean 0 and variance 1 (Ba, Kiros & Hinton 2016).
 
-    The variance is the mean of the squares, as in torch.nn.LayerNorm, whose names and numbers these are.
+    Over the last axis, where the variance is the mean of the squares; other axes, of any number, stay::
+
+        y = (x - E[x]) / √(Var[x] + eps) ∘ weight + bias
+
+    Names and numbers are those of torch.nn.LayerNorm. Parameters: weight (features,), ones at first, and bias
+    (features,), zeros.
 
     Args:
-        features: of x, its last axis; the other axes are any.
+        features: of x, its last axis.
         eps: what is added to the variance, from 0 up.
         dtype: float32 or float64.
 
-    Parameters: weight (features,), at first ones, and bias (features,), zeros.
+    Attributes:
+        grads: gradients by the parameters' names, arrays of their shapes.
+
+    Example:
+        >>> norm = recurra.LayerNorm(4, dtype=np.float64)
+        >>> norm(np.array([[1.0, 2.0, 3.0, 4.0]])).round(3)
+        array([[-1.342, -0.447,  0.447,  1.342]])
     """
 
     _options: ClassVar[Mapping[str, object]] = {"features": ..., "eps": 1e-5} | DTYPE
@@ -59,12 +70,30 @@ class LayerNorm(Module):
 
     @quiet
     def __call__(self, x: Array) -> Array:
-        """X (…, features) -> y of its shape."""
+        """y of x, and keeps nothing.
+
+        Args:
+            x: (…, features), any number of axes, in the layer's dtype.
+
+        Returns:
+            y, a new array of x's shape.
+
+        Raises:
+            TypeError: x isn't an array, or has another dtype.
+            ValueError: Its last axis isn't `features`.
+        """
         return self._run(x)[0]
 
     @quiet
     def forward(self, x: Array) -> tuple[Array, LayerNormTape]:
-        """The same, and the tape for `backward`."""
+        """y of x, and the tape of what `backward` needs.
+
+        Args:
+            x: as for a plain call.
+
+        Returns:
+            y and the tape.
+        """
         y, normalised, scale, version = self._run(x)
         return y, LayerNormTape(self._parameters, y.shape, normalised, scale, version)
 
@@ -92,11 +121,23 @@ class LayerNorm(Module):
         grads: dict[str, Array] | None = None,
         retain: bool = False,
     ) -> Array | None:
-        """From dy, of y's shape, the gradient of x (None without need_dx); adds to `grads` or `self.grads`.
+        """The gradient of x from that of y; adds to those of the parameters.
+
+        Args:
+            tape: from `forward` of this layer; it serves once, unless `retain` is set.
+            dy: the gradient of the loss with respect to y, of its shape.
+            need_dx: False spares the gradient of x.
+            grads: a dict by the parameters' names of writeable C-contiguous arrays that gradients are added to; None
+                for the layer's `grads`.
+            retain: keep the tape for another call.
+
+        Returns:
+            dx, of x's shape; None without `need_dx`.
 
         Raises:
-            RuntimeError: the tape is of another layer, has been consumed, or is from before the weights changed.
-            TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then.
+            RuntimeError: The tape is of another layer, has been consumed, or was made before the weights changed.
+            TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
+            ValueError: A gradient has a wrong shape or name.
         """
         if not isinstance(tape, LayerNormTape):
             raise TypeError(f"tape: expected the tape of a forward call of this layer, got {type(tape).__name__}")

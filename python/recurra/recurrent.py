@@ -194,7 +194,7 @@ class Recurrent(WithFormula):
 
     @property
     def dropout(self) -> float:
-        """The rate at which `forward` zeroes what one layer hands to the next."""
+        """The rate, in [0, 1), at which `forward` zeroes what one layer hands to the next. May be set."""
         return self._dropout
 
     @dropout.setter
@@ -203,7 +203,7 @@ class Recurrent(WithFormula):
 
     @property
     def recurrent_dropout(self) -> float:
-        """The rate at which `forward` zeroes what products with the state before the step read.
+        """The rate, in [0, 1), at which `forward` zeroes what products with the state before the step read. May be set.
 
         One mask serves all steps of a sequence (Gal & Ghahramani 2016).
         """
@@ -215,7 +215,7 @@ class Recurrent(WithFormula):
 
     @property
     def zoneout(self) -> float | dict[str, float]:
-        """The rate at which units of the states stay as they were in a step of `forward` (Krueger et al. 2017)."""
+        """The rate at which units of the states stay as they were in a step, or rates by states. May be set."""
         return dict(self._zoneout) if isinstance(self._zoneout, dict) else self._zoneout
 
     @zoneout.setter
@@ -234,23 +234,32 @@ class Recurrent(WithFormula):
     ) -> tuple[Array, State]:
         """Runs the network and keeps nothing; without dropout and zoneout.
 
+        Sizes are the class's, and P is `proj_size` where the cell projects, else H. T and B may be 0. Strides are free.
+
         Args:
-            x: (T, B, input_size), with `batch_first` (B, T, input_size), or (T, input_size) for one sequence.
-            hx: the initial state, None for zeros (or the learned one): h0 (L*D, B, P), or a tuple of the cell's states,
-                (h0, c0) of an LSTM, each of which may be None; all but h are (L*D, B, H). (L*D, P) if x has no batch.
-            lengths: (B,) integers in 0..T, how many steps each sequence has; None for T.
-            out: where to put y: of its shape and dtype, any strides.
+            x: the sequences, (T, B, I), with `batch_first` (B, T, I), or (T, I) of one sequence, in the layer's dtype;
+                or tokens, integers of that shape without the last axis. What stands beyond a sequence's end is never
+                read, but tokens must be in range there too.
+            hx: the initial state: h0 (L·D, B, P), or a tuple or list of the cell's states, (h0, c0) of an LSTM, where
+                all but h are (L·D, B, H). Layer by layer, the forward direction first; without B if x has none. None,
+                or None for one of them, is zeros, or what has been learned.
+            lengths: (B,) integers in 0..T, in any order: steps of each sequence; None for T. One sequence without B has
+                none.
+            out: where y goes: an array of its shape and dtype, any strides, which may overlap the arguments.
             inputs: what a formula's cell reads besides x, by name: (T, B, H), (T, B) of a number per step, or (B, H) of
-                what stays the same; or for each layer and direction one, (L*D, …).
-            resets: (T, B) of bool, laid out as x: before which steps the state becomes zero, as if a sequence began.
+                what stays the same; or one for each layer and direction, (L·D, …).
+            resets: bool, (T, B) laid out as x: before which steps the state becomes zero, as if a sequence began there,
+                an episode or a document. No gradient crosses such a place. For the reverse direction it is where the
+                piece before ends.
 
         Returns:
-            y, of x's shape but with D*P features (forward first, then reverse), zero beyond a sequence's end; and the
-            state after each sequence's last step (reverse: after its step 0), as h_n or a tuple, like hx.
+            y and the state. y, `out` or a new C-contiguous array, is laid out as x with D·P features, the forward
+            direction's first, and zero beyond a sequence's end. The state is new arrays like `hx`, after each
+            sequence's last step, of the reverse direction after step 0; a sequence of length 0 keeps its initial state.
 
         Raises:
-            TypeError: an argument isn't an array, or has another dtype than the layer.
-            ValueError: a shape or a length is wrong, or an input is missing.
+            TypeError: An argument isn't an array, or has another dtype than the layer.
+            ValueError: A shape, a length or a token is wrong, or an input is missing.
             KeyboardInterrupt: Ctrl-C; `out` may be half written then.
         """
         return self._call(x, hx, lengths, out, None, inputs, resets)
@@ -280,16 +289,27 @@ class Recurrent(WithFormula):
         inputs: Mapping[str, Array] | None = None,
         resets: Array | None = None,
     ) -> tuple[Array, State, Tape]:
-        """The same, keeping on a tape what `backward` needs; with dropout and zoneout, if there is any.
+        """The same numbers, with dropout and zoneout if there is any, and a tape of what `backward` needs.
+
+        The tape owns what it holds, so arguments and y may change afterwards. It neither copies nor pickles.
 
         Args:
-            x, hx, lengths, inputs, resets: as for a plain call. The tape has copies, so they may change afterwards.
-            rng: where masks come from, an integer or a generator; needed if `dropout` is above 0 and there is more than
-                one layer, or `recurrent_dropout` or `zoneout` is above 0.
+            x: as for a plain call, and so are the others but `rng`.
+            hx: the initial state.
+            lengths: steps of each sequence.
+            rng: where masks come from, an integer or a `numpy.random.Generator`; required if `recurrent_dropout` or
+                `zoneout` is above 0, or `dropout` where there is more than one layer, and else ignored.
+            inputs: what a formula's cell reads besides x.
+            resets: before which steps the state becomes zero.
 
         Returns:
-            y, the state, and the tape. `tape.outputs[l]` is h_t of layer l at every step (before dropout), of y's
-            shape, and `tape.states["c"][l]` that of another state; all are arrays made when asked for.
+            y, the state, and the tape. ``tape.outputs[l]`` is h_t of layer l at every step, of y's shape, before
+            dropout and zero beyond a sequence's end; ``tape.states["c"][l]`` is the same of another state. Each is a
+            new, read-only array, made when asked for.
+
+        Raises:
+            TypeError: An argument isn't an array, or has another dtype than the layer.
+            ValueError: A shape, a length or a token is wrong, or an input is missing, or `rng` where it is required.
         """
         return self._forward(x, hx, lengths, rng, None, inputs, resets)
 
@@ -326,25 +346,33 @@ class Recurrent(WithFormula):
         grads: dict[str, Array] | None = None,
         retain: bool = False,
     ) -> tuple[Array | None, State]:
-        """Back-propagation through time. Gradients of None are zeros; what stands beyond a sequence's end is ignored.
+        """Back-propagation through time. Gradients not given are zeros; all that are given add up.
+
+        What stands beyond a sequence's end in a gradient is never read.
 
         Args:
-            tape: from `forward`; it serves once, unless `retain` is set.
-            dy: gradient of y, of its shape.
-            dstate: gradient of the final state, like it: dh_n, or a tuple, (dh_n, dc_n) of an LSTM.
-            doutputs: gradients of `tape.outputs[l]`, by layer.
-            dstates: gradients of `tape.states[name][l]`, by name and layer.
-            dinputs: what the gradients of inputs are added to, by name, of the shapes that `forward` was given.
-            need_dx: whether to compute the gradient of x.
-            grads: what the gradients of the parameters are added to, by name; `self.grads` if None.
-            retain: keep the tape for another backward.
+            tape: from `forward` of this layer; it serves once, unless `retain` is set.
+            dy: the gradient of the loss with respect to y, of its shape.
+            dstate: that of the final state, like it: dh_n, or a tuple, (dh_n, dc_n) of an LSTM, each of which may be
+                None.
+            doutputs: a dict by layer l of gradients of ``tape.outputs[l]``, of y's shape.
+            dstates: a dict by name of such dicts, of gradients of ``tape.states[name][l]``: ``{"c": {0: dc}}``.
+            dinputs: a dict by names of `inputs`, some or none of them, of arrays that their gradients are added to,
+                each of the shape that `forward` was given.
+            need_dx: False spares the gradient of x.
+            grads: a dict by the parameters' names of writeable C-contiguous arrays that gradients are added to; None
+                for the layer's `grads`. Calls that run at the same time in several threads need their own.
+            retain: keep the tape for another call.
 
         Returns:
-            The gradient of x (None without need_dx), and that of the initial state, like it.
+            dx, laid out as x and zero beyond a sequence's end, None for tokens or without `need_dx`; and the gradient
+            of the initial state, like it. A sequence of length 0 hands its final state's gradient on.
 
         Raises:
-            RuntimeError: the tape is of another layer, has been consumed, or is from before the weights changed.
-            TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then, nor after Ctrl-C.
+            RuntimeError: The tape is of another layer, has been consumed, or was made before the weights changed.
+            TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
+            ValueError: A gradient has a wrong shape or name.
+            KeyboardInterrupt: Ctrl-C.
         """
         grads = self.grads if grads is None else grads
         return self._core.backward(  # type: ignore[no-any-return]

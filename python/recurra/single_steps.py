@@ -50,16 +50,21 @@ class SingleStep(WithFormula):
     def from_layer(cls, recurrent: Recurrent, layer: int = 0, *, reverse: bool = False) -> Self:
         """A cell with the weights of one layer of a stack: the same memory, whichever of the two is trained or loaded.
 
-        Its gradients are the layer's arrays too. Its `leaves()` is the layer, so an optimizer of either or both steps
-        them once.
+        Its gradients are the layer's arrays too. Its `leaves` is the layer: an optimizer of either or both steps the
+        whole layer, once, and `zero_grad` clears it. Copied or pickled in one call the two go on sharing; alone, the
+        cell takes a copy of its layer along.
 
         Args:
-            recurrent: an RNN for an RNNCell, an LSTM for an LSTMCell, a GRU for a GRUCell.
+            recurrent: an `RNN` for an RNNCell, an `LSTM` for an LSTMCell, a `GRU` for a GRUCell.
             layer: which of its layers, from 0.
             reverse: the reverse direction's weights, of a bidirectional one.
 
+        Returns:
+            The cell.
+
         Raises:
-            TypeError, ValueError: it isn't such a layer, or has none of that number or no reverse direction.
+            TypeError: It isn't such a layer.
+            ValueError: It has no layer of that number, or no reverse direction.
         """
         kind = cls._layer_type
         if not isinstance(recurrent, kind):
@@ -114,7 +119,11 @@ class SingleStep(WithFormula):
         return state if self._source is None else {name: state[long] for name, long in self._names.items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Takes over all parameters at once, as a layer does; those that it shares are the layer's from then on too."""
+        """Takes over all parameters at once; those that it shares are the layer's from then on too.
+
+        Args:
+            state: as for a layer, a mapping by exactly the cell's names, which have no layer's suffix.
+        """
         if self._source is not None:
             check_arrays("state_dict", state, self.params)
             state = self._parameters.snapshot() | {long: state[name] for name, long in self._names.items()}
@@ -149,11 +158,34 @@ class SingleStep(WithFormula):
         )
 
     def __call__(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> State:
-        """The state after this step; hx None is zeros. Inputs of a formula are (B, H), or (B,) of one number each."""
+        """One step.
+
+        Args:
+            x: (B, I), or (I,) without a batch; or tokens, integers (B,) or ().
+            hx: the state before: h (B, H), or a tuple of the cell's states, (h, c) of an LSTM; of H features alone if x
+                has no batch. None, or None for one of them, is zeros.
+            inputs: what a formula's cell reads besides x, by name: (B, H), or (B,) of one number each.
+
+        Returns:
+            The new state, new arrays like `hx`. There is no y, as it would be h.
+
+        Raises:
+            TypeError: An argument isn't an array, or has another dtype than the cell.
+            ValueError: A shape or a token is wrong, or an input is missing.
+        """
         return self._core.call(x, hx, None, None, False, None, inputs, None, None)
 
     def forward(self, x: Array, hx: State = None, *, inputs: Mapping[str, Array] | None = None) -> tuple[State, Tape]:
-        """The same, and the tape for `backward`."""
+        """One step, and the tape of what `backward` needs.
+
+        Args:
+            x: as for a plain call, and so are the others.
+            hx: the state before.
+            inputs: what a formula's cell reads besides x.
+
+        Returns:
+            The new state, and the tape, which owns what it holds.
+        """
         return self._core.forward(x, hx, None, False, None, None, inputs, None, None)  # type: ignore[no-any-return]
 
     def backward(
@@ -166,9 +198,24 @@ class SingleStep(WithFormula):
         grads: dict[str, Array] | None = None,
         retain: bool = False,
     ) -> tuple[Array | None, State]:
-        """From the gradient of the new state, those of x and of the state before; adds to `grads` or `self.grads`.
+        """From the gradient of the new state, those of x and of the state before; adds to those of the parameters.
 
-        The gradients of inputs are added to the arrays in `dinputs`.
+        Args:
+            tape: from `forward` of this cell; it serves once, unless `retain` is set.
+            dstate: the gradient of the new state, like it; None, or None for one of a tuple, is zeros.
+            dinputs: a dict by names of `inputs`, some or none of them, of arrays that their gradients are added to.
+            need_dx: False spares the gradient of x.
+            grads: a dict by the parameters' names of writeable C-contiguous arrays that gradients are added to; None
+                for the cell's `grads`.
+            retain: keep the tape for another call.
+
+        Returns:
+            dx, of x's shape, None for tokens or without `need_dx`; and the gradient of the state before, like it.
+
+        Raises:
+            RuntimeError: The tape is of another cell, has been consumed, or was made before the weights changed.
+            TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
+            ValueError: A gradient has a wrong shape or name.
         """
         grads = self.grads if grads is None else grads
         if self._source is not None:  # the core wants arrays for all of the layer's, and adds to those of the cell
@@ -183,7 +230,35 @@ CELL_OPTIONS: dict[str, object] = {"input_size": ..., "hidden_size": ..., "bias"
 
 
 class RNNCell(SingleStep):
-    """One step of `RNN`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
+    """One step of an `RNN`: (x, h) -> h'.
+
+    ::
+
+        h' = f(W_ih x + b_ih + W_hh h + b_hh)
+
+    Parameters: weight_ih (H, I), weight_hh (H, H), bias_ih (H,), bias_hh (H,), where I is `input_size` and H
+    `hidden_size`.
+
+    Args:
+        input_size: I, features of x, or how many tokens there are; from 1.
+        hidden_size: H, features of h, from 1.
+        bias: whether there are b_ih and b_hh.
+        nonlinearity: f, "tanh" or "relu".
+        dtype: float32 or float64.
+        seed: of the weights, drawn uniform in ±1/√H; see `RNN`.
+        tokens: whether integers are tokens: True, False, or None for where they can't be features.
+
+    Attributes:
+        grads: gradients by the parameters' names, arrays of their shapes.
+
+    Example:
+        >>> cell = recurra.RNNCell(3, 8, seed=0)
+        >>> h = None
+        >>> for x_t in np.ones((5, 2, 3), np.float32):
+        ...     h = cell(x_t, h)
+        >>> h.shape
+        (2, 8)
+    """
 
     _layer_type = RNN
     _options = CELL_OPTIONS | {"nonlinearity": "tanh"} | DTYPE
@@ -208,7 +283,31 @@ class RNNCell(SingleStep):
 
 
 class LSTMCell(SingleStep):
-    """One step of `LSTM`: (x, (h, c)) -> (h', c'). Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
+    """One step of an `LSTM`: (x, (h, c)) -> (h', c').
+
+    Parameters: weight_ih (4·H, I), weight_hh (4·H, H), bias_ih (4·H,), bias_hh (4·H,), where I is `input_size` and H
+    `hidden_size`; rows go gate by gate, i, f, g, o. A cell made by `from_layer` of a layer that projects does so too.
+
+    Args:
+        input_size: I, features of x, or how many tokens there are; from 1.
+        hidden_size: H, features of h and c, from 1.
+        bias: whether there are b_ih and b_hh.
+        dtype: float32 or float64.
+        seed: of the weights, drawn uniform in ±1/√H; see `RNN`.
+        tokens: whether integers are tokens: True, False, or None for where they can't be features.
+
+    Attributes:
+        grads: gradients by the parameters' names, arrays of their shapes.
+
+    Example:
+        >>> lstm = recurra.LSTM(3, 8, seed=0)
+        >>> cell = recurra.LSTMCell.from_layer(lstm)  # the same weights
+        >>> x, state = np.ones((5, 2, 3), np.float32), None
+        >>> for x_t in x:
+        ...     state = cell(x_t, state)
+        >>> bool(np.array_equal(state[1], lstm(x)[1][1][0])), state[1].shape
+        (True, (2, 8))
+    """
 
     _layer_type = LSTM
     _options = CELL_OPTIONS | DTYPE
@@ -235,7 +334,30 @@ class LSTMCell(SingleStep):
 
 
 class GRUCell(SingleStep):
-    """One step of `GRU`: (x, h) -> h'. Parameters: weight_ih, weight_hh, bias_ih, bias_hh."""
+    """One step of a `GRU`: (x, h) -> h'.
+
+    Parameters: weight_ih (3·H, I), weight_hh (3·H, H), bias_ih (3·H,), bias_hh (3·H,), where I is `input_size` and H
+    `hidden_size`; rows go gate by gate, r, z, n.
+
+    Args:
+        input_size: I, features of x, or how many tokens there are; from 1.
+        hidden_size: H, features of h, from 1.
+        bias: whether there are b_ih and b_hh.
+        reset_after: whether the reset gate acts after the product with W_hn or before it; see `GRU`.
+        dtype: float32 or float64.
+        seed: of the weights, drawn uniform in ±1/√H; see `RNN`.
+        tokens: whether integers are tokens: True, False, or None for where they can't be features.
+
+    Attributes:
+        grads: gradients by the parameters' names, arrays of their shapes.
+
+    Example:
+        >>> cell = recurra.GRUCell(3, 8, seed=0)
+        >>> h, tape = cell.forward(np.ones((2, 3), np.float32))
+        >>> dx, dh = cell.backward(tape, np.ones_like(h))
+        >>> dx.shape, dh.shape, cell.grads["weight_hh"].shape
+        ((2, 3), (2, 8), (24, 8))
+    """
 
     _layer_type = GRU
     _options = CELL_OPTIONS | {"reset_after": True} | DTYPE

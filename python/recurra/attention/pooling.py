@@ -27,23 +27,34 @@ F32 = np.dtype(np.float32)
 class AttentionPooling(Attending):
     """What a sequence comes to, for many-to-one: the mean of its steps, weighted by a learned score.
 
-        y = Σ α_t x_t        α = softmax(e), over the steps of the sequence
+    (T, B, F) becomes (B, F), and (T, F) becomes (F,), as::
+
+        y = Σ_t α_t x_t      α = softmax(e), over the steps of the sequence
         e_t = score · tanh(hidden x_t + b)      kind "additive" (Bahdanau, Cho & Bengio 2015; Yang et al. 2016)
         e_t = score · x_t                       kind "dot" (Luong, Pham & Manning 2015)
-        e_t = score · x_t / √features           kind "scaled_dot" (Vaswani et al. 2017)
+        e_t = score · x_t / √F                  kind "scaled_dot" (Vaswani et al. 2017)
 
-    In a `Sequential` it takes the place of `Last`.
+    In a `Sequential` it takes the place of `Last`. Parameters: score.weight (1, `hidden_size` or F), and of an additive
+    one hidden.weight (`hidden_size`, F) and hidden.bias (`hidden_size`,), drawn as a `Linear`'s.
 
     Args:
         features: F of x.
-        kind: how scores are computed, as above.
-        hidden_size: rows of `hidden`; None is F. Only additive scores have it.
+        kind: how scores are computed: "additive", "dot" or "scaled_dot".
+        hidden_size: rows of `hidden`, F if None. Only additive scores have it.
         batch_first: x is (B, T, F).
         dtype: float32 or float64.
-        seed: of the weights, drawn as those of a `Linear`.
+        seed: of the weights; see `RNN`.
 
-    Parameters: score.weight (1, hidden_size or features), and of an additive one hidden.weight (hidden_size, features)
-    and hidden.bias.
+    Attributes:
+        score: the `Linear` that scores.
+        hidden: of an additive one, the `Linear` before it.
+
+    Example:
+        >>> pooling = recurra.AttentionPooling(4, seed=0)
+        >>> x = np.random.default_rng(0).standard_normal((6, 2, 4)).astype(np.float32)
+        >>> y, tape = pooling.forward(x, lengths=np.array([6, 3]))
+        >>> y.shape, tape.weights[:, 1].round(2)  # what counted in the shorter sequence
+        ((2, 4), array([0.43, 0.31, 0.26, 0.  , 0.  , 0.  ], dtype=float32))
     """
 
     _options: ClassVar[Mapping[str, object]] = {
@@ -76,17 +87,33 @@ class AttentionPooling(Attending):
         self._parts_key = object()
 
     def __call__(self, x: Array, *, lengths: Array | None = None) -> Array:
-        """X (T, B, F), with `batch_first` (B, T, F), or (T, F) -> y (B, F) or (F,).
+        """y of x, and keeps nothing.
 
         Args:
-            x: the sequences; T isn't 0 without lengths. What stands beyond a sequence's end is never read.
-            lengths: (B,) integers in 0..T; y is zeros for length 0.
+            x: (T, B, F), with `batch_first` (B, T, F), or (T, F), in the layer's dtype. What stands beyond a sequence's
+                end is never read. Without lengths T isn't 0.
+            lengths: (B,) integers in 0..T, steps of each sequence; None for T.
+
+        Returns:
+            y, (B, F) or (F,), zeros for length 0.
+
+        Raises:
+            TypeError: x isn't an array, or has another dtype, or lengths aren't integers.
+            ValueError: A shape or a length is wrong.
         """
         return self.forward(x, lengths=lengths)[0]
 
     @quiet
     def forward(self, x: Array, *, lengths: Array | None = None) -> tuple[Array, AttentionTape]:
-        """The same, and the tape for `backward`; `tape.weights` is α, (T, B) as x is, 0 beyond an end."""
+        """y of x, and the tape of what `backward` needs.
+
+        Args:
+            x: as for a plain call. The tape has a copy.
+            lengths: steps of each sequence.
+
+        Returns:
+            y and the tape. `tape.weights` is α, (T, B) laid out as x, exactly 0 beyond a sequence's end.
+        """
         versions = versions_of(self.leaves())
         x = check_array("x", x, self.dtype)
         if x.ndim not in {2, 3} or x.shape[-1] != self.features:
@@ -128,9 +155,23 @@ class AttentionPooling(Attending):
         grads: Mapping[str, Array] | None = None,
         retain: bool = False,
     ) -> Array | None:
-        """From dy, of y's shape, the gradient of x (None without need_dx), exactly 0 beyond a sequence's end.
+        """The gradient of x from that of y; adds to those of the parameters.
 
-        Adds to `grads` or `self.grads`. Raises what a recurrent layer's does.
+        Args:
+            tape: from `forward` of this layer; it serves once, unless `retain` is set.
+            dy: the gradient of the loss with respect to y, of its shape.
+            need_dx: False spares the gradient of x.
+            grads: a dict by the parameters' names of writeable C-contiguous arrays that gradients are added to; None
+                for the layer's `grads`.
+            retain: keep the tape for another call.
+
+        Returns:
+            dx, of x's shape and exactly 0 beyond a sequence's end; None without `need_dx`.
+
+        Raises:
+            RuntimeError: The tape is of another layer, has been consumed, or was made before the weights changed.
+            TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
+            ValueError: A gradient has a wrong shape or name.
         """
         self._check_backward(tape, grads, need_dx=need_dx, retain=retain)
         shape, steps, ends, hidden, hidden_tape, score_tape, weights = tape.kept

@@ -27,23 +27,39 @@ F32 = np.dtype(np.float32)
 class Attention(Attending):
     """What queries, such as a decoder's states, take from a memory, such as an encoder's outputs.
 
-        context = Σ_s α_s m_s        α = softmax(e) over the steps s of the memory
+    The context of each query q is the weighted mean of the memory's steps m_s::
+
+        context = Σ_s α_s m_s        α = softmax(e), over the steps s of the memory
         e_s = score · tanh(query q + memory m_s + b)    kind "additive" (Bahdanau, Cho & Bengio 2015)
         e_s = q · m_s                                   kind "dot" (Luong, Pham & Manning 2015)
-        e_s = q · m_s / √query_size                     kind "scaled_dot" (Vaswani et al. 2017)
+        e_s = q · m_s / √Q                              kind "scaled_dot" (Vaswani et al. 2017)
         e_s = (query q) · m_s                           kind "general" (Luong, Pham & Manning 2015)
+
+    Parameters, drawn as a `Linear`'s: of an additive one query.weight (`hidden_size`, Q), memory.weight (`hidden_size`,
+    M), memory.bias (`hidden_size`,) and score.weight (1, `hidden_size`); of a general one query.weight (M, Q); of the
+    two dot products none. Scaled dots of what `Linear` layers project are a head of torch.nn.MultiheadAttention whose
+    keys and values are the same.
 
     Args:
         query_size: Q, features of a query.
-        memory_size: M, features of memory; the two dot products need M = Q.
-        kind: how scores are computed, as above.
-        hidden_size: rows of `query` and `memory` in additive scores; None is Q.
-        batch_first: queries are (B, Tq, Q) and memory (B, Tk, M).
+        memory_size: M, features of a step of the memory; the two dot products need M = Q.
+        kind: how scores are computed: "additive", "dot", "scaled_dot" or "general".
+        hidden_size: features of an additive score, Q if None. The other kinds have none.
+        batch_first: queries are (B, Tq, Q) and memory (B, Tk, M) instead of (Tq, B, Q) and (Tk, B, M).
         dtype: float32 or float64.
-        seed: of the weights, drawn as those of a `Linear`.
+        seed: of the weights; see `RNN`.
 
-    Parameters: of an additive one query.weight (hidden_size, Q), memory.weight (hidden_size, M), memory.bias and
-    score.weight (1, hidden_size); of a general one query.weight (M, Q); of the others none.
+    Attributes:
+        query: of an additive or a general one, the `Linear` of the queries.
+        memory: of an additive one, the `Linear` of the memory.
+        score: of an additive one, the `Linear` that scores.
+
+    Example:
+        >>> attention = recurra.Attention(4, 4, kind="scaled_dot")
+        >>> memory = 4 * np.eye(4, dtype=np.float32)[:, None]  # 4 steps of one sequence
+        >>> context, weights = attention(memory[[2, 0]], memory)
+        >>> context.shape, weights[:, 0].round(2).tolist()  # each query finds the step that it equals
+        ((2, 1, 4), [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     """
 
     _options: ClassVar[Mapping[str, object]] = {
@@ -90,12 +106,16 @@ class Attention(Attending):
         """The context of each query, and what it attended to.
 
         Args:
-            queries: (Tq, B, Q), with `batch_first` (B, Tq, Q), or (Tq, Q).
+            queries: (Tq, B, Q), with `batch_first` (B, Tq, Q), or (Tq, Q) without a batch, in the layer's dtype.
             memory: (Tk, B, M), (B, Tk, M) or (Tk, M). What stands beyond a sequence's end is never read.
-            lengths: (B,) integers in 0..Tk, how many steps each memory has; None for Tk. For length 0 all is zeros.
+            lengths: (B,) integers in 0..Tk, steps of each memory; None for Tk. For length 0 all is zeros.
 
         Returns:
-            context (Tq, B, M) and weights (Tq, B, Tk), laid out as the queries; weights beyond an end are exactly 0.
+            context (Tq, B, M) and weights α (Tq, B, Tk), laid out as the queries; weights beyond an end are exactly 0.
+
+        Raises:
+            TypeError: An argument isn't an array, or has another dtype, or lengths aren't integers.
+            ValueError: A shape or a length is wrong.
         """
         context, weights, _ = self.forward(queries, memory, lengths=lengths)
         return context, weights
@@ -103,7 +123,16 @@ class Attention(Attending):
     def forward(
         self, queries: Array, memory: Array, *, lengths: Array | None = None
     ) -> tuple[Array, Array, AttentionTape]:
-        """The same, and the tape for `backward`."""
+        """The same, and the tape of what `backward` needs.
+
+        Args:
+            queries: as for a plain call. The tape has copies.
+            memory: what they attend to.
+            lengths: steps of each memory.
+
+        Returns:
+            context, weights, and the tape.
+        """
         return self._attend(queries, self._remember(memory, lengths), taped=True)
 
     def _remember(self, memory: Array, lengths: Array | None) -> Any:
@@ -177,10 +206,25 @@ class Attention(Attending):
         grads: Mapping[str, Array] | None = None,
         retain: bool = False,
     ) -> tuple[Array | None, Array | None]:
-        """The gradients of queries and memory (None without need_dx) from those of context and weights.
+        """The gradients of queries and memory from those of context and weights; adds to those of the parameters.
 
-        A gradient of None is zeros. Memory's is exactly 0 beyond an end. Adds to `grads` or `self.grads`. Raises what a
-        recurrent layer's does.
+        Args:
+            tape: from `forward` of this layer; it serves once, unless `retain` is set.
+            dcontext: the gradient of the loss with respect to the context, of its shape; None is zeros.
+            dweights: that with respect to the weights, of their shape; None is zeros.
+            need_dx: False spares both gradients that are returned.
+            grads: a dict by the parameters' names of writeable C-contiguous arrays that gradients are added to; None
+                for the layer's `grads`.
+            retain: keep the tape for another call.
+
+        Returns:
+            dqueries and dmemory, laid out as queries and memory; dmemory is exactly 0 beyond an end. None and None
+            without `need_dx`.
+
+        Raises:
+            RuntimeError: The tape is of another layer, has been consumed, or was made before the weights changed.
+            TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
+            ValueError: A gradient has a wrong shape or name.
         """
         self._check_backward(tape, grads, need_dx=need_dx, retain=retain)
         shape, ndim, asked, query_tape, steps, ends, keys, keys_tape, hidden, weights = tape.kept

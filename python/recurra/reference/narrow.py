@@ -33,7 +33,20 @@ UNBOUNDED, STATE = (
 
 @quiet
 def widened(params: Mapping[str, Array]) -> dict[str, Array]:
-    """The float32 numbers that narrow arrays stand for, by the matrices' names; other arrays as they are."""
+    """The float32 numbers that narrow arrays stand for, by the matrices' names.
+
+    Args:
+        params: by name, matrices of int8, each with its rows' scales at ``name + ".scale"``, of float16, or of uint16
+            with the bits of bfloat16; and biases.
+
+    Returns:
+        A dict by the names, without those of scales, of arrays of float32.
+
+    Example:
+        >>> params = {"w": np.array([[127, -64]], np.int8), "w.scale": np.array([0.5], np.float32)}
+        >>> recurra.reference.narrow.widened(params)["w"].tolist()
+        [[63.5, -32.0]]
+    """
     wide = {}
     for name, array in params.items():
         if array.dtype == np.uint16:
@@ -47,9 +60,21 @@ def widened(params: Mapping[str, Array]) -> dict[str, Array]:
 
 @quiet
 def quantise(v: Array, floor: np.float32 = UNBOUNDED) -> tuple[Array, Array]:
-    """Vectors (B, K) of float32 as integers up to 2047 in absolute value, int64, and the scale (B,) of each.
+    """Vectors as integers up to 2047 in absolute value, and the scale of each.
 
     A vector's largest number, or the floor, if that is larger, becomes 2047. One that isn't finite makes the scale NaN.
+
+    Args:
+        v: (B, K) of float32.
+        floor: what the largest number counts as at least: 1 where v is a state in [-1, 1], so that its scale stays.
+
+    Returns:
+        Integers (B, K), int64, and scales (B,), float32: v is about their product.
+
+    Example:
+        >>> q, scale = recurra.reference.narrow.quantise(np.array([[1.0, -0.5, 0.0]], np.float32))
+        >>> q.tolist(), (scale * 2047).tolist()
+        ([[2047, -1024, 0]], [1.0])
     """
     largest = np.maximum(np.abs(v).max(axis=-1, initial=0), floor)  # NaN stays NaN
     scale = np.where(largest < SMALLEST, np.float32(0), largest / np.float32(LARGEST))
@@ -63,8 +88,21 @@ def quantise(v: Array, floor: np.float32 = UNBOUNDED) -> tuple[Array, Array]:
 def fma(a: Array, b: Array, c: Array) -> Array:
     """a b + c of float32, rounded once.
 
-    In float64 the product is exact, but the sum is rounded, and rounding that again to float32 may go the other way.
-    So the sum is rounded to odd: where it isn't exact, its last bit is set, which keeps it off float32's ties.
+    In float64 the product is exact, but the sum is rounded, and rounding that again to float32 may go the other way. So
+    the sum is rounded to odd: where it isn't exact, its last bit is set, which keeps it off float32's ties.
+
+    Args:
+        a: float32, any shape, here and below; they broadcast.
+        b: float32.
+        c: float32.
+
+    Returns:
+        The sums, float32.
+
+    Example:
+        >>> a, c = np.float32(1 + 2**-12), np.float32(-1)
+        >>> float(recurra.reference.narrow.fma(a, a, c)), float(a * a + c)  # 2⁻¹¹ + 2⁻²⁴ with one rounding
+        (0.0004883408546447754, 0.00048828125)
     """
     product, c = np.multiply(a, b, dtype=np.float64), np.asarray(c, np.float64)
     total = np.asarray(product + c)
@@ -78,26 +116,74 @@ def fma(a: Array, b: Array, c: Array) -> Array:
 
 
 class Matrix(NamedTuple):
-    """Rows of a matrix of int8."""
+    """Rows of a matrix of int8.
+
+    Args:
+        q: (rows, columns), int8.
+        scale: (rows,), float32: a row stands for ``q * scale``.
+
+    Example:
+        >>> w = recurra.reference.narrow.Matrix(np.ones((4, 3), np.int8), np.ones(4, np.float32))
+        >>> w.rows(1, 3).q.shape
+        (2, 3)
+    """
 
     q: Array  # (rows, columns) int8
     scale: Array  # (rows,)
 
     def rows(self, begin: int, end: int) -> Matrix:
-        """Some of them."""
+        """Some of them.
+
+        Args:
+            begin: the first.
+            end: the one after the last.
+
+        Returns:
+            Their matrix.
+        """
         return Matrix(self.q[begin:end], self.scale[begin:end])
 
 
 @quiet
 def product(w: Matrix, v: Array, before: Array, floor: np.float32 = UNBOUNDED) -> Array:
-    """W v + before, for vectors v (B, columns); before is (B, rows) or (rows,)."""
+    """W v + before, for vectors v: v rounded to integers of 12 bits, an exact sum, then one `fma`.
+
+    Args:
+        w: the matrix W.
+        v: (B, columns), float32.
+        before: (B, rows) or (rows,), float32.
+        floor: of `quantise`.
+
+    Returns:
+        (B, rows), float32.
+
+    Example:
+        >>> w = recurra.reference.narrow.Matrix(np.array([[100, -50]], np.int8), np.array([0.01], np.float32))
+        >>> recurra.reference.narrow.product(w, np.ones((1, 2), np.float32), np.zeros(1, np.float32)).round(4).tolist()
+        [[0.5]]
+    """
     q, scale = quantise(v, floor)
     sums = q @ w.q.T.astype(np.int64)
     return fma(sums.astype(np.float32), w.scale * scale[:, None], before)
 
 
 class Weights(NamedTuple):
-    """One direction of one layer, of int8."""
+    """One direction of one layer, of int8.
+
+    Args:
+        w_ih: (G·H, I).
+        w_hh: (G·H, H), or (G·H, P) of an LSTM that projects.
+        b_ih: (G·H,), float32.
+        b_hh: (G·H,), float32.
+        w_hr: (P, H) of an LSTM that projects, else None.
+
+    Example:
+        >>> narrow = recurra.reference.narrow
+        >>> w_ih, w_hh = (narrow.Matrix(np.ones((8, n), np.int8), np.ones(8, np.float32)) for n in (3, 8))
+        >>> w = narrow.Weights(w_ih, w_hh, np.zeros(8, np.float32), np.zeros(8, np.float32), None)
+        >>> w.w_hh.q.shape
+        (8, 8)
+    """
 
     w_ih: Matrix  # (G·H, I)
     w_hh: Matrix  # (G·H, H), or (G·H, P)
@@ -114,7 +200,25 @@ def _sums(x: Array, h: Array, w: Weights, floor: np.float32 = STATE) -> Array:
 
 @quiet
 def rnn_step(x: Array, h: Array, w: Weights, nonlinearity: str = "tanh") -> tuple[Array, None]:
-    """One step: x (B, I), h (B, H) -> h' (B, H)."""
+    """One step of `recurra.reference.rnn_step` with narrow weights.
+
+    Args:
+        x: (B, I), float32.
+        h: (B, H), the state before.
+        w: the weights.
+        nonlinearity: "tanh" or "relu".
+
+    Returns:
+        h' (B, H), and None, as there is no reverse.
+
+    Example:
+        >>> narrow = recurra.reference.narrow
+        >>> w_ih, w_hh = (narrow.Matrix(np.ones((8, n), np.int8), np.full(8, 0.01, np.float32)) for n in (3, 8))
+        >>> w = narrow.Weights(w_ih, w_hh, np.zeros(8, np.float32), np.zeros(8, np.float32), None)
+        >>> h, _ = narrow.rnn_step(np.ones((2, 3), np.float32), np.zeros((2, 8), np.float32), w)
+        >>> h.shape, round(float(h[0, 0]), 3)  # tanh(0.03)
+        ((2, 8), 0.03)
+    """
     bounded = nonlinearity == "tanh"
     a = _sums(x, h, w, STATE if bounded else UNBOUNDED)
     return np.tanh(a) if bounded else relu(a), None
@@ -122,7 +226,26 @@ def rnn_step(x: Array, h: Array, w: Weights, nonlinearity: str = "tanh") -> tupl
 
 @quiet
 def lstm_step(x: Array, h: Array, c: Array, w: Weights) -> tuple[Array, Array, None]:
-    """One step: x (B, I), h (B, H) or (B, P), c (B, H) -> h', c'."""
+    """One step of `recurra.reference.lstm_step` with narrow weights, projected if there is `w_hr`.
+
+    Args:
+        x: (B, I), float32.
+        h: (B, H) or (B, P), the output before.
+        c: (B, H), the cell before.
+        w: the weights.
+
+    Returns:
+        h' and c', like h and c, and None, as there is no reverse.
+
+    Example:
+        >>> narrow = recurra.reference.narrow
+        >>> w_ih, w_hh = (narrow.Matrix(np.ones((32, n), np.int8), np.full(32, 0.01, np.float32)) for n in (3, 8))
+        >>> w = narrow.Weights(w_ih, w_hh, np.zeros(32, np.float32), np.zeros(32, np.float32), None)
+        >>> zeros = np.zeros((2, 8), np.float32)
+        >>> h, c, _ = narrow.lstm_step(np.ones((2, 3), np.float32), zeros, zeros, w)
+        >>> h.shape, c.shape
+        ((2, 8), (2, 8))
+    """
     a = _sums(x, h, w, STATE if w.w_hr is None else UNBOUNDED)
     a_i, a_f, a_g, a_o = np.split(a, 4, axis=-1)
     c_next = fma(sigmoid(a_f), c, sigmoid(a_i) * np.tanh(a_g))
@@ -134,7 +257,25 @@ def lstm_step(x: Array, h: Array, c: Array, w: Weights) -> tuple[Array, Array, N
 
 @quiet
 def gru_step(x: Array, h: Array, w: Weights, reset_after: bool = True) -> tuple[Array, None]:
-    """One step: x (B, I), h (B, H) -> h' (B, H)."""
+    """One step of `recurra.reference.gru_step`, or `gru_reset_before_step`, with narrow weights.
+
+    Args:
+        x: (B, I), float32.
+        h: (B, H), the state before.
+        w: the weights.
+        reset_after: whether the reset gate acts after the product.
+
+    Returns:
+        h' (B, H), and None, as there is no reverse.
+
+    Example:
+        >>> narrow = recurra.reference.narrow
+        >>> w_ih, w_hh = (narrow.Matrix(np.ones((24, n), np.int8), np.full(24, 0.01, np.float32)) for n in (3, 8))
+        >>> w = narrow.Weights(w_ih, w_hh, np.zeros(24, np.float32), np.zeros(24, np.float32), None)
+        >>> h, _ = narrow.gru_step(np.ones((2, 3), np.float32), np.zeros((2, 8), np.float32), w)
+        >>> h.shape
+        (2, 8)
+    """
     size = h.shape[1]
     rz, rest = (0, 2 * size), (2 * size, 3 * size)
     b = w.b_ih + w.b_hh
@@ -189,10 +330,20 @@ def forward(
         x: (T, B, I), float32.
         params: the `state_dict` of a compressed layer: narrow arrays by PyTorch's names, with ".scale" beside those of
             int8, and biases of float32, whose names may be missing.
-        hx, num_layers, bidirectional, lengths: as for `recurra.reference.forward`.
+        hx: the initial state, as for `recurra.reference.forward`, and so are the others.
+        num_layers: L.
+        bidirectional: whether a second direction reads every sequence from its end.
+        lengths: (B,), steps of each sequence.
 
     Returns:
         y (T, B, D·H), or (T, B, D·P) of an LSTM that projects, and the state after the last step, like hx.
+
+    Example:
+        >>> narrow = recurra.compress(recurra.LSTM(3, 8, seed=0), "int8")
+        >>> x = np.ones((5, 2, 3), np.float32)
+        >>> y, (h_n, c_n) = recurra.reference.narrow.forward("lstm", x, narrow.state_dict())
+        >>> y.shape, float(abs(y - narrow(x)[0]).max()) < 1e-3
+        ((5, 2, 8), True)
     """
     if params["weight_ih_l0"].dtype != np.int8:
         given: Any = {"num_layers": num_layers, "bidirectional": bidirectional, "lengths": lengths}

@@ -25,7 +25,25 @@ PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # PyTorch's names
 
 @dataclass
 class Tape:
-    """What `forward` kept for `backward`. It owns what it holds: later changes to x, y or the weights don't matter."""
+    """What `forward` kept for `backward`. It owns what it holds: later changes to x, y or the weights don't matter.
+
+    Args:
+        cell: its name.
+        weights: `Weights` by the suffix of the parameters' names: "_l0", "_l0_reverse", "_l1", …
+        names: of the parameters that were given.
+        input_shape: (T, B, I).
+        lengths: (B,), steps of each sequence.
+        masks: L-1 arrays (T, B, D·H), or None.
+        kept: by suffix, what each step forward kept.
+        outputs: by layer, h_t (T, B, D·H) before its mask, zero beyond a sequence's end.
+        states: of an LSTM, "c", and of it by layer c_t, like `outputs`.
+
+    Example:
+        >>> lstm = recurra.LSTM(3, 8, seed=0)
+        >>> _, _, tape = recurra.reference.forward("lstm", np.ones((5, 2, 3)), lstm.params)
+        >>> tape.outputs[0].shape, tape.states["c"][0].shape, tape.directions
+        ((5, 2, 8), (5, 2, 8), 1)
+    """
 
     cell: str
     weights: dict[str, Weights]  # by the suffix of the names: "_l0", "_l0_reverse", "_l1", …
@@ -44,7 +62,7 @@ class Tape:
 
     @property
     def preactivations(self) -> list[Array]:
-        """RNN: layer -> a_t (T, B, D·H), NaN on padding: how near a relu came to its kink."""
+        """Of an RNN, by layer, a_t (T, B, D·H), NaN beyond a sequence's end: how near a relu came to its kink."""
         layers = [np.full_like(h, np.nan) for h in self.outputs]
         for k, (suffix, steps) in enumerate(self.kept.items()):
             hidden_size = self.weights[suffix].w_hh.shape[1]
@@ -127,13 +145,13 @@ def forward(
     lengths: Array | None = None,
     masks: Sequence[Array] | None = None,
 ) -> tuple[Array, State, Tape]:
-    """A whole network, forward, in the dtype of its parameters.
+    """A whole network, forward, in the dtype of its parameters. Nothing is checked.
 
     Args:
         cell: "rnn_tanh", "rnn_relu", "lstm", "gru" or "gru_reset_before".
         x: (T, B, I); what stands beyond a sequence's end is never read.
-        params: by PyTorch's names, weight_ih_l0 (G·H, I), weight_hh_l0 (G·H, H), bias_ih_l0 and bias_hh_l0 (G·H,),
-            then the same with _l0_reverse, _l1, …; from layer 1 up, I is D·H. Names of biases may be missing.
+        params: by PyTorch's names, weight_ih_l0 (G·H, I), weight_hh_l0 (G·H, H), bias_ih_l0 and bias_hh_l0 (G·H,), then
+            the same with _l0_reverse, _l1, …; from layer 1 up, I is D·H. Names of biases may be missing.
         hx: the initial state, h0 (L·D, B, H), layer by layer and forward direction first, or of an LSTM (h0, c0); None
             means zeros, also for one of the two.
         num_layers: L.
@@ -144,6 +162,13 @@ def forward(
     Returns:
         y (T, B, D·H), the last layer's h_t, forward direction first, zero beyond a sequence's end; the state after the
         last step taken, like hx: h_n, or of an LSTM (h_n, c_n); the tape for `backward`.
+
+    Example:
+        >>> gru = recurra.GRU(3, 8, dtype=np.float64, seed=0)
+        >>> x = np.random.default_rng(0).standard_normal((5, 2, 3))
+        >>> y, h_n, tape = recurra.reference.forward("gru", x, gru.params)
+        >>> y.shape, bool(np.allclose(y, gru(x)[0], rtol=0, atol=1e-14))
+        ((5, 2, 8), True)
     """
     kind, directions = CELLS[cell], 1 + bidirectional
     suffixes = [_suffix(layer, direction) for layer in range(num_layers) for direction in range(directions)]
@@ -196,6 +221,13 @@ def backward(
     Returns:
         dx (T, B, I), zero beyond a sequence's end; the gradient of the initial state, like it; those of the parameters,
         by name. A sequence of length 0 hands the gradient of its final state on.
+
+    Example:
+        >>> gru = recurra.GRU(3, 8, seed=0)
+        >>> y, h_n, tape = recurra.reference.forward("gru", np.ones((5, 2, 3)), gru.params)
+        >>> dx, dh0, grads = recurra.reference.backward(tape, np.ones_like(y))
+        >>> dx.shape, dh0.shape, grads["weight_hh_l0"].shape
+        ((5, 2, 3), (1, 2, 8), (24, 8))
     """
     kind, directions, num_layers = CELLS[tape.cell], tape.directions, len(tape.outputs)
     of_tracks = [doutputs or {}, *((dstates or {}).get(name, {}) for name in STATES)][: kind.states]
