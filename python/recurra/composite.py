@@ -18,34 +18,51 @@ MOST_NAMES = 8  # in an error
 
 
 class Composite(Module):
-    """Base class of layers that consist of others: `params`, `grads`, copies and pickles are those of its parts.
+    """Base class of layers of your own that are made of others.
 
-    A subclass calls `super().__init__()`, keeps its layers in attributes, alone or in lists, and has three methods:
-
-        class Residual(recurra.Composite):
-            def __init__(self, layer):
-                super().__init__()
-                self.layer = layer
-            def __call__(self, x):
-                return x + self.layer(x)
-            def forward(self, x):
-                y, tape = self.layer.forward(x)
-                return x + y, tape
-            def backward(self, tape, dy, *, need_dx=True, grads=None, retain=False):
-                grads = self.grads_of("layer", grads)
-                dx = self.layer.backward(tape, dy, need_dx=need_dx, grads=grads, retain=retain)
-                return dy + dx if need_dx else None
+    A subclass calls `super().__init__()`, keeps its layers in attributes, alone or in lists, and says how they are
+    called, forward and back. All else, `params`, `grads`, `leaves`, `state_dict`, copies and pickles, finds the layers
+    where they are. One that has `run` too is given states, lengths and a generator by a `Sequential`; the tape of a
+    Sequential within has `state` and `dstate`, to be handed on.
 
     Names of parameters are the attributes' with a dot, "layer.weight", and of a layer in a list "heads.0.weight".
-    Parameters that several parts share, as a cell made by `from_layer` does with its layer, have one name: that of the
-    first part that has them. In a `Sequential` one that has `run` too is given states, lengths and a generator: see
-    docs/api.md.
+    Parameters that several parts share, as a cell made by `from_layer` does with its layer, or two models that read
+    through one `Embedding`, have one name, that of the first part that has them, one gradient, and one place in a
+    `state_dict`.
+
+    Example:
+        >>> class Gated(recurra.Composite):
+        ...     '''One layer's output, times another's.'''
+        ...
+        ...     def __init__(self, layer, gate):
+        ...         super().__init__()
+        ...         self.layer, self.gate = layer, gate
+        ...
+        ...     def __call__(self, x):
+        ...         return self.layer(x) * self.gate(x)
+        ...
+        ...     def forward(self, x):
+        ...         y, tape = self.layer.forward(x)
+        ...         g, gate_tape = self.gate.forward(x)
+        ...         return y * g, (y, tape, g, gate_tape)
+        ...
+        ...     def backward(self, tape, dy, *, need_dx=True, grads=None, retain=False):
+        ...         (y, tape, g, gate_tape), options = tape, {"need_dx": need_dx, "retain": retain}
+        ...         dx = self.layer.backward(tape, dy * g, grads=self.grads_of("layer", grads), **options)
+        ...         dg = self.gate.backward(gate_tape, dy * y, grads=self.grads_of("gate", grads), **options)
+        ...         return dx + dg if need_dx else None
+        >>> gated = Gated(recurra.Linear(8, 4), recurra.Sequential(recurra.Linear(8, 4), recurra.Sigmoid()))
+        >>> list(gated.params)
+        ['layer.weight', 'layer.bias', 'gate.0.weight', 'gate.0.bias']
+        >>> model = recurra.Sequential(recurra.GRU(3, 8), gated, recurra.Last())
+        >>> model(np.zeros((5, 2, 3), np.float32)).shape
+        (2, 4)
     """
 
     _options: ClassVar[Mapping[str, object]] = {}
 
     def __init__(self) -> None:
-        """Nothing to set up: layers are found where they are kept."""
+        pass  # layers are found where they are kept
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
         """Its layers with the prefix of their parameters' names, each once."""
@@ -89,7 +106,15 @@ class Composite(Module):
         return {name: known for name, known in first if name != known}
 
     def grads_of(self, name: str, grads: Mapping[str, Array] | None) -> dict[str, Array] | None:
-        """What the part of that name is to be given as `grads`: those of its parameters, by its own names, or None."""
+        """What the part of that name is to be given as `grads`, in a `backward` of your own.
+
+        Args:
+            name: of an attribute, "layer", or of a layer in a list, "heads.0".
+            grads: by the names of this layer's `params`, or None.
+
+        Returns:
+            Those of the part's parameters, by its own names, also where they are known by another's; None for None.
+        """
         prefix = name + "."
         if grads is None:
             return None
@@ -98,7 +123,11 @@ class Composite(Module):
         return own | {key.removeprefix(prefix): grads[known] for key, known in shared.items()}
 
     def leaves(self) -> list[Module]:
-        """The layers with parameters of their own, in order, each once."""
+        """The layers with parameters of their own, in order, each once.
+
+        Returns:
+            A list, of layers that share parameters the first.
+        """
         leaves = (leaf for _, layer in self._parts() for leaf in layer.leaves())
         return list({identity_of(leaf): leaf for leaf in leaves}.values())
 
@@ -111,7 +140,11 @@ class Composite(Module):
             clear([leaf for leaf in leaves if not isinstance(leaf, Module)])
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters by name."""
+        """Copies of the parameters by name, which `load_state_dict` takes.
+
+        Returns:
+            A dict of new arrays by the names of `params`.
+        """
         state = {prefix + name: value for prefix, layer in self._parts() for name, value in layer.state_dict().items()}
         for name in self._aliases():
             del state[name]
@@ -119,6 +152,9 @@ class Composite(Module):
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Takes over all parameters at once, once all of them have been checked.
+
+        Args:
+            state: arrays by exactly the names of `params`, of their shapes and dtype; they are copied.
 
         Raises:
             TypeError: an array isn't one, or not of the model's dtype.

@@ -36,6 +36,12 @@ def pad(
     Raises:
         TypeError: a sequence isn't an array of numbers, or not of the first one's dtype; the value isn't of that dtype.
         ValueError: there is no sequence, one is longer than `length`, or shapes differ behind the first axis.
+
+    Example:
+        >>> recurra.pad([np.array([1, 2, 3]), np.array([4])], value=-1)
+        (array([[ 1,  4],
+               [ 2, -1],
+               [ 3, -1]]), array([3, 1]))
     """
     arrays = check_sequences("sequences", sequences)
     check_flag("batch_first", batch_first)
@@ -61,12 +67,9 @@ def batches(
 ) -> Batches:
     """Sequences in padded batches, for `fit` and for loops.
 
-        data = recurra.batches(sequences, targets, 32, shuffle=True, group_by_length=True)
-        recurra.fit(model, data, loss, optimizer, epochs=10)
-        for x, target, lengths in data(0): ...  # by hand: the batches of epoch 0
-
     Args:
-        sequences: N arrays (t_i, …), as for `pad`, which aren't copied; at least one.
+        sequences: N arrays (t_i, …), features or tokens, of one dtype and equal but for their first axes, which aren't
+            copied; at least one. Or one array (N, t, …).
         targets: an array (N, …), whose rows belong to the sequences; or N arrays (t_i, …) with an element for each
             step, which are padded like the sequences, with zeros; or None, and there is None in each batch.
         batch_size: sequences of a batch; the last one of an epoch may have fewer.
@@ -76,7 +79,7 @@ def batches(
         group_by_length: whether sequences of similar lengths go together, so that less is padded: sorted by length,
             with `shuffle` within each 50 batches of the order drawn, and the batches are then drawn in another one.
         drop_last: leave out the sequences that don't fill a batch, the last ones of the order, whatever their lengths.
-        batch_first: arrays are (B, T, …) instead of (T, B, …).
+        batch_first: x, and targets by step, are (B, T, …) instead of (T, B, …).
         aligned: False for N arrays of targets whose lengths aren't the sequences', such as labels for `ctc`: a batch
             has a list of them, not padded.
         value: what stands beyond a sequence's end in x.
@@ -88,6 +91,14 @@ def batches(
 
     Raises:
         TypeError, ValueError: an argument is wrong: nothing is deferred to the first batch.
+
+    Example:
+        >>> sequences = [np.full((t, 1), t, np.float32) for t in (5, 2, 4, 1)]
+        >>> data = recurra.batches(sequences, np.array([0, 1, 0, 1]), batch_size=2, group_by_length=True)
+        >>> for x, target, lengths in data(0):  # the batches of epoch 0, as `recurra.fit(model, data, …)` takes them
+        ...     print(x.shape, target, lengths)
+        (2, 2, 1) [1 1] [1 2]
+        (5, 2, 1) [0 0] [4 5]
     """
     return Batches(
         sequences,

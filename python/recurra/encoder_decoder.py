@@ -52,36 +52,45 @@ class EncoderDecoderTape(PartsTape):
 class EncoderDecoder(Composite):
     """Sequence to sequence (Sutskever, Vinyals & Le 2014; Cho et al. 2014), with attention or without.
 
-        memory, h = encoder(source)         from zero states, over `lengths`
+    The encoder reads a source; the decoder begins in the encoder's final states and reads a target, looking back at the
+    encoder's outputs (Luong, Pham & Manning 2015)::
+
+        memory, h = encoder(source)         from the initial states, over `lengths`
         q = decoder(target)                 from h, if `hand_over`
-        y = q, or with attention [q; context of q in memory] (Luong, Pham & Manning 2015)
+        y = q, or with attention [q; context of q in memory]
 
     It takes a pair (source, target) for x, target being what the decoder reads: in training the answer, one step late
-    behind a symbol for the beginning (teacher forcing). What makes predictions of y comes after it:
+    behind a symbol for the beginning (teacher forcing). What makes predictions of y, such as a `Linear`, comes after it
+    in a `Sequential`, in whose list its state is one entry. `fit` takes batches `((source, target), answer, lengths)`,
+    lengths being the source's, and `generate` a prompt (source, target).
 
-        recurra.Sequential(
-            recurra.EncoderDecoder(
-                recurra.Sequential(recurra.Embedding(90, 32), recurra.GRU(32, 64)),
-                recurra.Sequential(recurra.Embedding(12, 32), recurra.GRU(32, 64)),
-                recurra.Attention(64, 64),
-            ),
-            recurra.Linear(128, 12),
-        )
-
-    With a state x is the target alone, which goes on from there: so it writes step by step, and `recurra.generate`
-    takes a prompt (source, target). Parameters are "encoder.…", "decoder.…" and "attention.…"; encoder and decoder may
-    share layers.
+    With a state x is the target alone, which goes on from there, step by step or in pieces. Parameters are "encoder.…",
+    "decoder.…" and "attention.…".
 
     Args:
         encoder: a layer or a `Sequential`, whose output is the memory.
-        decoder: the same, whose output are queries; it reads forward only.
-        attention: an `Attention`, or None.
+        decoder: the same, whose output are queries; it reads forward only. It may share layers with the encoder, such
+            as an `Embedding`.
+        attention: an `Attention` of the decoder's features and the encoder's, or None.
         hand_over: whether the decoder begins in the encoder's final states, so both need as many recurrent members, of
             the same kinds of states and of one size, where the two directions of an encoder count as one of twice the
-            size, side by side. False: it begins in zeros, or what it has learned.
+            size, side by side. False: it begins in zeros, or what it has learned; it then needs attention.
 
     Raises:
         TypeError, ValueError: for parts that don't go together.
+
+    Example:
+        >>> reader = recurra.GRU(8, 16, bidirectional=True, seed=1)
+        >>> encoder = recurra.Sequential(recurra.Embedding(10, 8, seed=0), reader)
+        >>> decoder = recurra.Sequential(recurra.Embedding(12, 8, seed=2), recurra.GRU(8, 32, seed=3))
+        >>> both = recurra.EncoderDecoder(encoder, decoder, recurra.Attention(32, 32, seed=4))
+        >>> model = recurra.Sequential(both, recurra.Linear(64, 12, seed=5))
+        >>> source, answer = np.array([[3], [1], [4]]), np.array([[4], [1], [3], [11]])  # backwards, 11 at the end
+        >>> heard = np.concatenate([[[10]], answer[:-1]])  # 10 at the beginning
+        >>> adam = recurra.Adam(model, lr=0.05)
+        >>> _ = recurra.fit(model, [((source, heard), answer)], recurra.cross_entropy, adam, epochs=8)
+        >>> recurra.generate(model, (source[:, 0], [10]), 9, temperature=0, stop=11)
+        array([ 4,  1,  3, 11])
     """
 
     def __init__(self, encoder: Any, decoder: Any, attention: Attention | None = None, hand_over: bool = True) -> None:
@@ -108,17 +117,17 @@ class EncoderDecoder(Composite):
 
     @property
     def encoder(self) -> Any:
-        """What reads the source."""
+        """What reads the source: the layer that was given."""
         return self._given["encoder"]
 
     @property
     def decoder(self) -> Any:
-        """What reads the target."""
+        """What reads the target: the layer that was given."""
         return self._given["decoder"]
 
     @property
     def attention(self) -> Attention | None:
-        """What the decoder looks back with."""
+        """What the decoder looks back with, or None."""
         return self._attention
 
     @property
@@ -132,19 +141,35 @@ class EncoderDecoder(Composite):
         return self._batch_first
 
     def __call__(self, x: Any, *, lengths: Array | None = None) -> Array:
-        """(source, target) -> y; without dropout."""
+        """(source, target) -> y, (Tt, B, features); without dropout.
+
+        Args:
+            x: a pair (source, target), as for `run`.
+            lengths: (B,) integers, how many steps each source has; None is all. A target's padding does nothing to the
+                steps before it: leave it out of the loss.
+
+        Returns:
+            The decoder's output, or with attention that and beside it the context of each step.
+        """
         return self.run(x, lengths=lengths)[0]
 
     def run(
         self, x: Any, state: DecoderState | None = None, *, lengths: Array | None = None
     ) -> tuple[Array, DecoderState]:
-        """Y and the final state; without dropout, keeping nothing.
+        """(source, target) -> y and the final state; without dropout, keeping nothing.
 
         Args:
             x: a pair (source, target), or, with a state, the target alone: source as the encoder takes it, target as
                 the decoder does, of as many sequences, or both of one without an axis for a batch.
             state: where an earlier call of `run` or `forward` ended.
-            lengths: (B,) integers, how many steps each source has; only with a source.
+            lengths: (B,) integers, how many steps each source has; None is all. Only with a source.
+
+        Returns:
+            y and the state: `state.memory`, the encoder's outputs, `state.lengths`, the source's, `state.states`, a
+            list of the decoder's, and `state.weights`, what this call attended to, (Tt, B, Ts), None without attention.
+
+        Raises:
+            TypeError, ValueError: an argument doesn't fit.
         """
         source, target = self._check_x(x, state, lengths)
         if state is None:
@@ -163,11 +188,17 @@ class EncoderDecoder(Composite):
     def forward(
         self, x: Any, state: DecoderState | None = None, *, lengths: Array | None = None, rng: Seed = None
     ) -> tuple[Array, EncoderDecoderTape]:
-        """The same, and the tape for `backward`; `tape.state` is the final state.
+        """(source, target) -> y and the tape for `backward`; with dropout.
 
         Args:
-            x, state, lengths: as for `run`.
-            rng: where dropout's masks come from, the encoder's first; needed if there is any.
+            x: a pair, or with a state the target alone, as for `run`.
+            state: where an earlier call of `run` or `forward` ended.
+            lengths: (B,) integers, how many steps each source has; None is all.
+            rng: where dropout's masks come from, an integer or a generator, the encoder's first; needed if there is
+                any.
+
+        Returns:
+            y and the tape; `tape.state` is the final state.
         """
         source, target = self._check_x(x, state, lengths)
         for branch in (self._encoder, self._decoder):
@@ -198,15 +229,27 @@ class EncoderDecoder(Composite):
         grads: Mapping[str, Array] | None = None,
         retain: bool = False,
     ) -> Any:
-        """From dy the gradients of source and target, a pair: None without need_dx, and for tokens.
+        """From dy the gradients of source and target, a pair.
+
+        Of a call that was given a state, `tape.dstate` is the state's gradient afterwards: the `dstate` of the call
+        before.
 
         Args:
-            tape: from `forward`; it serves once, unless `retain` is set.
-            dy: the gradient of y.
+            tape: from `forward` of this model; it serves once, unless `retain` is set.
+            dy: the gradient of y, of its shape.
             dstate: that of the final state, None for zeros: `tape.dstate` of a forward call that went on from it.
-            need_dx, grads, retain: as for a `Sequential`.
+            need_dx: whether to compute the gradients of source and target.
+            grads: what the gradients of the parameters are added to, arrays by the names of `params`; the layers' own
+                if None.
+            retain: keep the tape for another backward.
 
-        Of a call that was given a state, `tape.dstate` is the state's gradient afterwards, and dx the target's alone.
+        Returns:
+            (dsource, dtarget), or dtarget alone of a call that was given a state; None without need_dx, and in the
+            place of tokens.
+
+        Raises:
+            RuntimeError: the tape is of another model, has been consumed, or is from before the weights changed.
+            TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then.
         """
         check_tape(tape, EncoderDecoderTape, self._key, versions_of(self.leaves()), "model")
         need_dx, retain = check_flag("need_dx", need_dx), check_flag("retain", retain)

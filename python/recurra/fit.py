@@ -77,39 +77,47 @@ def fit(
     checkpoint_every: int = 1,
     resume: bool | Path = False,
 ) -> History:
-    """Trains a model; Ctrl-C ends it with what has been reached.
+    """Trains a model: for every batch of every epoch `forward`, the loss, `zero_grad`, `backward` and `step`.
+
+    Ctrl-C doesn't raise: it ends the training, and the history comes back with what has been reached.
 
     Args:
-        model: a Sequential or a layer, or what has `forward`, `backward`, `run` and `zero_grad` like a Sequential;
+        model: a `Sequential` or a layer, or what has `forward`, `backward`, `run` and `zero_grad` like a Sequential;
             `leaves` too for clip_norm, and `state_dict` and `load_state_dict` for patience.
         batches: (x, target), (x, target, lengths) or (x, target, lengths, options) each: an iterable that begins anew
             every epoch, or a function of the epoch, 0, 1, …, that returns an iterable, such as `recurra.batches`. What
             else the model is to be called with is in options, a dict, such as {"resets": resets}; lengths may be None.
-        loss: (prediction, target) -> (value, gradient), such as `recurra.mse`. If it takes an argument `lengths`, it is
-            given those of a batch where the prediction has x's steps, (T, B, …), so that padding doesn't count; and
-            `batch_first=True` beside them, if the model's sequences are (B, T, …). A third result says what the value
-            is a mean of, its weight beside other batches'; else that is the number of the prediction's elements, those
-            of real steps where the loss is given `lengths`.
-        optimizer: of the model's parameters.
+            An epoch without batches is a ValueError.
+        loss: (prediction, target) -> (value, gradient), such as `recurra.mse`. If it has an argument `lengths`, it is
+            given those of a batch where the prediction has x's steps, three axes or more of which the first two are
+            x's, so that padding doesn't count (behind a `Last` it hasn't); and `batch_first=True` beside them, if the
+            model's sequences are (B, T, …). A third result says what the value is a mean of, its weight beside other
+            batches'; else that is the number of the prediction's elements, those of real steps where the loss is given
+            `lengths`.
+        optimizer: of the model's parameters: anything with `step()`.
         epochs: how many at most.
         validation: batches too, to be predicted after every epoch, without dropout.
-        clip_norm: how large the norm of the gradient may be: a larger gradient is scaled down.
+        clip_norm: how large the norm of the gradient may be: a larger gradient is scaled down, as by `clip_grad_norm`.
         carry_state: each batch begins in the state in which the last one ended, and an epoch in zeros: truncated
-            back-propagation through time, for a stream cut into batches. Gradients don't cross the cuts.
+            back-propagation through time, for a stream cut into batches. Gradients don't cross the cuts. All batches
+            then have as many sequences, and all layers one direction.
         patience: after this many epochs in a row without a smaller loss of validation it ends. The weights of the best
-            epoch are loaded at the end, however it comes. Without validation the training batches are predicted after
-            every epoch in its place, as the losses before an epoch's steps say nothing of the weights after them.
+            epoch, whose loss is `history.best`, are loaded at the end, however it comes. Without validation the
+            training batches are predicted after every epoch in its place, as the losses before an epoch's steps say
+            nothing of the weights after them: a function is called a second time with the same epoch.
         callback: called with the history after every epoch; if what it returns is true, that was the last.
         progress: shows a bar, which needs tqdm.
         nonfinite: what a loss, a gradient's norm or weights that are infinite or NaN lead to: "stop" ends the training
-            with the weights from before that batch, "skip" goes on with them and the next batch, "raise" raises.
+            with the weights from before that batch, "skip" goes on with them and the next batch, "raise" raises. Of a
+            model of your own without `leaves` only the loss is looked at.
         rng: where dropout's masks come from, an integer or a generator; needed if there is dropout.
         metrics: functions by name, (prediction, target) -> number, such as `recurra.accuracy`, called beside the loss,
             with `lengths` like it, and averaged like it: `history.metrics` and `history.validation_metrics`.
         schedule: of the optimizer's learning rate, such as those of `recurra.schedules`: an object with `step()`. Where
             `step` takes an argument, as that of ReduceLROnPlateau, it is the validation's loss, or without one the
             training's.
-        schedule_every: whether it takes a step after each "epoch" or after each "step" of the optimizer.
+        schedule_every: whether it takes a step after each "epoch" or after each "step" of the optimizer. A batch that
+            is skipped is none.
         accumulate: of how many batches the gradient of a step is: that of their joined mean. The last step of an epoch
             may be of fewer. If something in one of them isn't finite, all of them count as such.
         reduce: adds a flat array up over processes that train the same model together, each with batches of its own: a
@@ -118,27 +126,39 @@ def fit(
             elements that it is a mean of, and behind each of the latter that number. So the step is that of the joined
             batch, also where sizes differ, and whether the function adds or averages; clipping and what isn't finite
             come after it and are the same in all processes. It is also called once for what is validated, with loss and
-            metrics. All processes begin with the same weights, have as many batches and the same options; the losses
-            in the history are those of all.
+            metrics. All processes begin with the same weights, have as many batches and the same options; the losses in
+            the history are those of all.
         checkpoint: a file to which everything is written that training needs to go on to the bit: weights, the best
             ones, optimizer, schedule, history, and the position of rng. What draws or shuffles batches should be a
             function of the epoch. After every `checkpoint_every` epochs and after the last; the new file takes the old
-            one's place at once.
+            one's place at once. It is in the safetensors format. Model, optimizer and schedule need `state_dict` and
+            `load_state_dict`.
         checkpoint_every: how many epochs that is.
-        resume: True to go on from `checkpoint`, if there is that file; or a file to go on from. `epochs` counts those
-            before, too. The arguments are to be as they were.
+        resume: True to go on from `checkpoint`, if there is that file, and to begin anew if not; or a file to go on
+            from, which has to be there. `epochs` counts those before, too. The arguments are to be as they were.
 
     Returns:
-        The history, `history.stopped` saying what ended it.
+        The `History`, `history.stopped` saying what ended it.
 
     Raises:
-        TypeError, ValueError: of an argument, before anything is done, or of a batch when its turn comes.
-            A checkpoint of another kind of model, optimizer, schedule or generator is a ValueError that says what
-            differs.
+        TypeError, ValueError: of an argument, before anything is done, or of a batch when its turn comes. A checkpoint
+            of another kind of model, optimizer, schedule or generator is a ValueError that says what differs.
         FormatError: the file to resume from is damaged or no checkpoint.
         OSError: a checkpoint can't be read or written.
         FloatingPointError: something isn't finite, with nonfinite="raise"; the weights are those from before.
         ImportError: progress without tqdm, checkpoints without safetensors.
+
+    Example:
+        Whether the sum of a sequence is above 0:
+
+        >>> x = np.random.default_rng(0).standard_normal((10, 64, 1), np.float32)  # (T, B, features)
+        >>> target = (x.sum(axis=(0, 2)) > 0).astype(int)
+        >>> model = recurra.Sequential(recurra.GRU(1, 8, seed=0), recurra.Last(), recurra.Linear(8, 2, seed=1))
+        >>> adam = recurra.Adam(model, lr=0.04)
+        >>> metrics = {"accuracy": recurra.accuracy}
+        >>> history = recurra.fit(model, [(x, target)], recurra.cross_entropy, adam, epochs=20, metrics=metrics)
+        >>> round(history.losses[0], 1), round(history.metrics["accuracy"][-1], 2)
+        (0.7, 0.95)
     """
     model = as_model(model)
     check_size("epochs", epochs)

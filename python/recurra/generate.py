@@ -34,19 +34,20 @@ def generate(
     seed: Seed = None,
     stop: int | None = None,
 ) -> Array:
-    """Reads the prompt, then samples token after token, each of which the model reads next.
+    """Reads a prompt, then samples token after token, each of which the model reads next.
+
+    The model's states are carried from step to step, so that a token costs the same however long the text is.
 
     Args:
         model: maps tokens (T,) to logits (T, C), such as Sequential(Embedding, GRU, Linear), or a recurrent layer that
-            takes tokens. Its states are carried from step to step, so that a step costs the same however long the text
-            is.
-        prompt: at least one token; of a model around an `EncoderDecoder` a pair of the source, (Ts,) or (Ts, F), and
-            what the decoder reads first.
-        length: how many tokens to sample.
+            takes tokens; of one direction, an encoder aside.
+        prompt: at least one token, an array or a list; of a model around an `EncoderDecoder` a pair of the source,
+            (Ts,) or (Ts, F), and what the decoder reads first.
+        length: how many tokens to sample, from 1 up.
         temperature: logits are divided by it: below 1 the likely becomes likelier; 0 always takes the likeliest, the
             first of equals.
         top_k: only the k likeliest tokens may be chosen, the first of equals again; None for all.
-        seed: of the sampling, an integer, a generator, or None for the system's.
+        seed: of the sampling, an integer, a `numpy.random.Generator`, or None for the system's.
         stop: a token that ends the text.
 
     Returns:
@@ -54,7 +55,22 @@ def generate(
 
     Raises:
         TypeError: an argument of the wrong type, or a prompt that isn't of integers.
-        ValueError: a number out of range, a model that reads both ways, or logits that are NaN or infinite.
+        ValueError: a number out of range, a model that reads from the end, other shapes than these, or logits whose
+            largest is NaN or infinite.
+
+    Example:
+        A model that has learned which token follows which, 0 1 2 3 0 1 …:
+
+        >>> model = recurra.Sequential(
+        ...     recurra.Embedding(4, 4, seed=0), recurra.GRU(4, 8, seed=1), recurra.Linear(8, 4, seed=2)
+        ... )
+        >>> tokens = np.arange(21).reshape(21, 1) % 4
+        >>> adam = recurra.Adam(model, lr=0.05)
+        >>> _ = recurra.fit(model, [(tokens[:-1], tokens[1:])], recurra.cross_entropy, adam, epochs=25)
+        >>> recurra.generate(model, [2], 6, temperature=0)
+        array([3, 0, 1, 2, 3, 0])
+        >>> recurra.generate(model, [2], 6, temperature=0, stop=1)
+        array([3, 0, 1])
     """
     model = as_model(model)
     reader = _from_the_end(model)

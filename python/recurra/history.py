@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class History:
-    """What `fit` returns and hands to its callback; the lists have one number for each whole epoch.
+    """What `fit` returns and hands to its callback.
 
-    Attributes:
+    A dataclass, whose arguments are its attributes. The lists have one number for each whole epoch.
+
+    Args:
         losses: the mean of the batches' losses, each before the step it led to, and each weighted with the number of
             elements of its prediction that count. So it is the mean of the samples' losses, also where the last batch
             is smaller, or of the steps' if sequences have lengths.
@@ -23,13 +25,20 @@ class History:
             patience and no validation; else empty.
         seconds: how long the epoch took, validation included.
         norms: the mean of the gradient's norms before clipping; empty without clip_norm.
+        stopped: why it ended: "epochs", "patience", "callback", "interrupted" or "nonfinite"; "" meanwhile.
         best: with patience, the loss of the weights that are kept, the smallest in `validation`; else None.
-        skipped: how many batches were skipped as something wasn't finite.
+        skipped: how many batches were skipped as something wasn't finite, with nonfinite="skip".
         metrics: of each metric by name, the mean over the training batches, of predictions made before their steps and
             with dropout, weighted like the losses.
         validation_metrics: the same over what `validation` is of, after the epoch; without anything validated empty.
         rates: the learning rate of the epoch's last step, of the optimizer's first group; empty if it has none.
-        stopped: why it ended: "epochs", "patience", "callback", "interrupted" or "nonfinite"; "" meanwhile.
+
+    Example:
+        >>> x, target = np.zeros((6, 4, 3), np.float32), np.ones((6, 4, 1), np.float32)
+        >>> model = recurra.Sequential(recurra.GRU(3, 8, seed=0), recurra.Linear(8, 1, seed=1))
+        >>> history = recurra.fit(model, [(x, target)], recurra.mse, recurra.Adam(model, lr=0.01), epochs=5)
+        >>> history
+        History(epochs=5, losses 1.101 to 0.7817, stopped='epochs')
     """
 
     losses: list[float] = field(default_factory=list)
@@ -58,7 +67,10 @@ class History:
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draws the losses into a file, and below them metrics, norms and rates, as far as there are any.
 
-        The file's ending says which kind it is. Rates are drawn if they change.
+        Rates are drawn if they change.
+
+        Args:
+            path: the file, whose ending says which kind it is: .png, .svg, .pdf or another that matplotlib knows.
 
         Raises:
             ImportError: matplotlib is missing.

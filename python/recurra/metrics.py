@@ -26,17 +26,24 @@ def accuracy(
 
     Args:
         prediction: logits or probabilities of classes (…, C), as for `cross_entropy`; the class is the largest, the
-            first of equals. Or logits (…) of the target's shape and float dtype, as for `binary_cross_entropy`: true
-            above 0.
+            first of equals. Or logits (…) of the target's shape, as for `binary_cross_entropy`: true above 0. Float32
+            or float64.
         target: classes (…), integers; or numbers (…), true above 0.5.
-        ignore_index: a class that doesn't count where it is the target.
-        position_weights, lengths, batch_first: as for the losses; the axes are the target's.
+        ignore_index: a class that doesn't count where it is the target; None for none.
+        position_weights: weights from 0 up, or a mask, along the target's first axes; see `mse`.
+        lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
+        batch_first: the arrays are (B, T, …) instead of (T, B, …).
 
     Returns:
-        `Σ w right / Σ w`; NaN if there is nothing, or `ignore_index` leaves nothing that counts.
+        `Σ w right / Σ w`, a float; NaN if there is nothing, or `ignore_index` leaves nothing that counts.
 
     Raises:
         TypeError, ValueError: the arrays don't match, or by position_weights or lengths nothing counts.
+
+    Example:
+        >>> logits = np.array([[2.0, 1.0, 0.0], [0.0, 5.0, 1.0], [1.0, 0.0, 3.0], [9.0, 0.0, 0.0]])
+        >>> recurra.accuracy(logits, np.array([0, 1, 1, 0]))
+        0.75
     """
     prediction = check_array("prediction", prediction)
     target = plain_array("target", target, "biuf", "numbers", "int64")

@@ -32,18 +32,36 @@ class ParallelTape(PartsTape):
 
 
 class Parallel(Composite):
-    """Hands the same x to several layers, and joins what they return: two-headed models, or two views of a sequence.
+    """Several layers of the same x, whose outputs are joined: two views of a sequence, or several heads.
 
-    Parameters have the layers' numbers in front: "0.weight", "1.0.weight_ih_l0" of a Sequential within.
+    States are one list for all recurrent members, branch after branch. Parameters have the layers' numbers in front:
+    "0.weight", "1.0.weight_ih_l0" of a `Sequential` within. `len`, iteration and `model[i]` give the layers.
 
     Args:
-        layers: at least one, such as a `Sequential` may have, with states or without, all of one dtype; two of them may
-            share layers.
+        *layers: at least one, such as a `Sequential` may have, with states or without, all of one dtype; two of them
+            may share layers. A `Last` isn't told what is before the Parallel: after a bidirectional layer it is to be
+            told `bidirectional`.
         join: "concat" puts their outputs in a row, along the last axis; "sum" adds them; "tuple" returns a tuple with
-            one for each, and `backward` takes one, whose entries may be None for zeros.
+            one for each, several heads, and `backward` takes one.
 
     Raises:
         TypeError, ValueError: for layers that don't go together, or another join.
+
+    Example:
+        Two heads, with a loss that returns a pair of gradients:
+
+        >>> heads = recurra.Parallel(recurra.Linear(16, 5, seed=1), recurra.Linear(16, 3, seed=2), join="tuple")
+        >>> tagger = recurra.Sequential(recurra.Embedding(50, 8, seed=0), recurra.GRU(8, 16, seed=0), heads)
+        >>> def loss(y, targets):
+        ...     (one, first), (two, second) = map(recurra.cross_entropy, y, targets)
+        ...     return one + two, (first, second)
+        >>> words = np.arange(12).reshape(6, 2)  # (T, B)
+        >>> one, two = tagger(words)
+        >>> one.shape, two.shape
+        ((6, 2, 5), (6, 2, 3))
+        >>> history = recurra.fit(tagger, [(words, (words % 5, words % 3))], loss, recurra.Adam(tagger))
+        >>> round(history.losses[0], 1)  # log 5 + log 3 is 2.7
+        2.8
     """
 
     def __init__(self, *layers: Any, join: str = "concat") -> None:
@@ -67,7 +85,7 @@ class Parallel(Composite):
 
     @property
     def join(self) -> str:
-        """How outputs are joined."""
+        """How outputs are joined: "concat", "sum" or "tuple"."""
         return self._join
 
     @property
@@ -76,7 +94,16 @@ class Parallel(Composite):
         return self._batch_first
 
     def __call__(self, x: Any, *, lengths: Array | None = None, resets: Array | None = None) -> Any:
-        """x -> y, joined; from states of zeros, without dropout."""
+        """x -> y, joined; from the initial states, without dropout.
+
+        Args:
+            x: what each layer takes.
+            lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
+            resets: (T, B) of bool, laid out as x: before which steps the recurrent members' states become zero.
+
+        Returns:
+            One array, or with `join="tuple"` one for each layer.
+        """
         return self.run(x, None, lengths=lengths, resets=resets)[0]
 
     def run(
@@ -86,8 +113,13 @@ class Parallel(Composite):
 
         Args:
             x: what each layer takes.
-            state: the initial one of each recurrent member, in one list, branch after branch.
-            lengths, resets: as for a `Sequential`, which all layers are given.
+            state: the initial states, a list with one entry for each recurrent member, branch after branch; None, or
+                None for one, is zeros, or what it has learned.
+            lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
+            resets: (T, B) of bool, laid out as x: before which steps the recurrent members' states become zero.
+
+        Returns:
+            y, joined, and the final states, a list like `state`.
         """
         states = self._check(x, state, lengths, resets)
         pairs = [
@@ -105,7 +137,19 @@ class Parallel(Composite):
         rng: Seed = None,
         resets: Array | None = None,
     ) -> tuple[Any, ParallelTape]:
-        """x -> y and the tape, `tape.state` the final states; one branch's masks are drawn after another's."""
+        """x -> y and the tape for `backward`; with dropout.
+
+        Args:
+            x: what each layer takes.
+            state: the initial states, as for `run`.
+            lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
+            rng: where dropout's masks come from, an integer or a generator, one branch's after another's; needed if
+                there is dropout.
+            resets: (T, B) of bool, before which steps states become zero.
+
+        Returns:
+            y, joined, and the tape; `tape.state` has the final states.
+        """
         states = self._check(x, state, lengths, resets)
         for branch in self._branches:
             branch._arguments.check_rng(rng)
@@ -132,9 +176,24 @@ class Parallel(Composite):
         grads: Mapping[str, Array] | None = None,
         retain: bool = False,
     ) -> Any:
-        """From dy the gradient of x: the sum of the branches'. `tape.dstate` is that of the initial states afterwards.
+        """From dy the gradient of x, the sum of the branches'; `tape.dstate` is then that of the initial states.
 
-        Args and errors are those of a `Sequential`; with join="tuple", dy is a tuple or a list.
+        Args:
+            tape: from `forward` of this model; it serves once, unless `retain` is set.
+            dy: the gradient of y, of its shape; with `join="tuple"` a tuple or a list, whose entries may be None for
+                zeros.
+            dstate: gradients of the final states, like `tape.state`; None, or None for one, is zeros.
+            need_dx: whether to compute the gradient of x.
+            grads: what the gradients of the parameters are added to, arrays by the names of `params`; the layers' own
+                if None.
+            retain: keep the tape for another backward.
+
+        Returns:
+            The gradient of x; None without need_dx, and if x was tokens.
+
+        Raises:
+            RuntimeError: the tape is of another model, has been consumed, or is from before the weights changed.
+            TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then.
         """
         check_tape(tape, ParallelTape, self._branches, versions_of(self.leaves()), "model")
         need_dx, retain = check_flag("need_dx", need_dx), check_flag("retain", retain)

@@ -19,18 +19,30 @@ if TYPE_CHECKING:
 
 
 class Residual(Sequential):
-    """y = x + what the layers, one after another, make of x (He et al. 2016).
+    """Layers with a way past them: y = x + what they, one after another, make of x (He et al. 2016).
 
-    A `Sequential` with a way past it, which its arguments, names and states are those of. Where sizes differ, it is
-    `Parallel(Linear(…), Sequential(…), join="sum")` instead, a projection beside the layers.
+    A `Sequential`, whose calls, states and names it has. Where sizes differ, it is `Parallel(Linear(…), Sequential(…),
+    join="sum")` instead, a projection beside the layers. With `lengths`, where a layer is recurrent, y and dx are zero
+    beyond a sequence's end, as that layer's own are.
 
-    With `lengths`, where a layer is recurrent, y is zero beyond a sequence's end, as that layer's own is.
+    Args:
+        *layers: as for a `Sequential`; they give as many features as they take.
+
+    Raises:
+        TypeError, ValueError: for layers that don't go together; in a call, for an output that hasn't x's shape and
+            dtype.
+
+    Example:
+        >>> block = recurra.Residual(recurra.Linear(4, 4, seed=0), recurra.ReLU(), recurra.Linear(4, 4, seed=1))
+        >>> block.load_state_dict({name: np.zeros_like(p) for name, p in block.params.items()})
+        >>> block(np.array([[1, 2, 3, 4]], np.float32))  # layers that make nothing of x
+        array([[1., 2., 3., 4.]], dtype=float32)
     """
 
     def run(
         self, x: Array, state: States = None, *, lengths: Array | None = None, resets: Array | None = None
     ) -> tuple[Array, list[Any]]:
-        """x -> y and the final states; without dropout, keeping nothing."""
+        """x -> y and the final states; without dropout, keeping nothing. Arguments are those of `Sequential.run`."""
         y, final = super().run(x, state, lengths=lengths, resets=resets)
         return self._sum(x, y, lengths), final
 
@@ -43,7 +55,7 @@ class Residual(Sequential):
         rng: Seed = None,
         resets: Array | None = None,
     ) -> tuple[Array, SequentialTape]:
-        """x -> y and the tape, `tape.state` the final states."""
+        """x -> y and the tape, whose `state` has the final states. Arguments are those of `Sequential.forward`."""
         y, tape = super().forward(x, state, lengths=lengths, rng=rng, resets=resets)
         y = self._sum(x, y, lengths)
         tape.beyond = self._beyond(x, lengths)
@@ -63,6 +75,7 @@ class Residual(Sequential):
         """From dy the gradient of x: dy plus what comes back through the layers.
 
         Beyond a sequence's end, where y is zero whatever the layers make of it, dy isn't looked at and dx is zero.
+        Arguments and errors are those of `Sequential.backward`.
         """
         beyond = getattr(tape, "beyond", None)
         if beyond is not None and isinstance(dy, np.ndarray) and dy.shape[:2] == beyond.shape:

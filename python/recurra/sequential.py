@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 class SequentialTape(PartsTape):
     """What `Sequential.forward` keeps for `backward`: a tape for each member.
 
-    `state` has the final state of every recurrent member, and after `backward` `dstate` the gradient of its initial
-    one.
+    Attributes:
+        state: the final state of every recurrent member, a list.
+        dstate: after `backward`, the gradient of the initial one of each.
     """
 
     __slots__ = ("beyond",)
@@ -44,19 +45,41 @@ class SequentialTape(PartsTape):
 
 
 class Sequential(Composite):
-    """Hands x through the layers, each one's y to the next; what a recurrent layer returns besides is collected.
+    """Layers one after another: x goes through them, each one's y being the next one's x.
 
     Members' parameters have their numbers in front: "0.weight_ih_l0", "1.weight", and, of a Sequential within,
-    "2.0.weight". `model[i]` is the i-th layer, and a slice is a Sequential that shares its layers.
+    "2.0.weight". `params` and `grads` are read-only mappings of the members' own arrays. `len(model)`, iteration and
+    `model[i]` give the layers; a slice is a Sequential that shares them.
+
+    An `Embedding` with a recurrent layer after it, both first, is computed as one where x has at least as many tokens
+    as the table has rows: W_ih meets every row once instead of every token. Outputs and states are the same bits as
+    those of the members one by one; gradients are summed in another order, which is the same on every run.
+
+    Of a subclass of a layer only its public methods are called. A subclass of Sequential within a Sequential is one
+    member, whose state is a list.
 
     Args:
-        layers: at least one, all of one dtype, all with `batch_first` or all without; no cells, no layer with
-            parameters twice, nothing recurrent after `Last` or `AttentionPooling`. A `Last()` after a bidirectional
-            layer becomes `Last(bidirectional=True)`. A layer of your own is a `Composite`, or any object with
-            `forward`, `backward` and `leaves`: see docs/api.md.
+        *layers: at least one, of any kind, a Sequential or layers of your own included, but no cells and no formula's
+            layer that needs `inputs`. All are of one dtype, none with parameters is there twice, though what they are
+            made of may share some, which then have one name, the first's, and one gradient. All that have
+            `batch_first`, `Last` included, agree on it, and nothing recurrent stands after a `Last` or an
+            `AttentionPooling`. A `Last()` after a bidirectional layer, and layers that act element by element, becomes
+            `Last(bidirectional=True)`; after one and something else between, such as a `Linear`, a `Last` is to be told
+            `bidirectional`, and so it is after a layer with `reverse=True`, which ends at step 0.
 
     Raises:
         TypeError, ValueError: for layers that don't go together.
+
+    Example:
+        >>> model = recurra.Sequential(
+        ...     recurra.GRU(3, 8, bidirectional=True, seed=0), recurra.Last(), recurra.Linear(16, 2, seed=1)
+        ... )
+        >>> x = np.zeros((5, 4, 3), np.float32)  # (T, B, features)
+        >>> y, tape = model.forward(x, lengths=np.array([5, 3, 2, 4]))
+        >>> y.shape, model.backward(tape, np.ones_like(y)).shape
+        ((4, 2), (5, 4, 3))
+        >>> list(model.grads)[-2:], model.grads["2.bias"]
+        (['2.weight', '2.bias'], array([4., 4.], dtype=float32))
     """
 
     def __init__(self, *layers: Any) -> None:
@@ -94,9 +117,17 @@ class Sequential(Composite):
         return self._batch_first
 
     def __call__(self, x: Array, *, lengths: Array | None = None, resets: Array | None = None) -> Array:
-        """x -> y; without dropout, from states of zeros. `lengths` is for the recurrent members and Last.
+        """x -> y, from the initial states; without dropout, keeping nothing.
 
-        `resets` is for the recurrent members.
+        Args:
+            x: what the first member takes: features (T, B, …), or (B, T, …) if the members are `batch_first`; or
+                tokens.
+            lengths: (B,) integers in 0..T, steps of each sequence, for the recurrent members and `Last`; None is T for
+                all.
+            resets: (T, B) of bool, laid out as x: before which steps the recurrent members' states become zero.
+
+        Returns:
+            What the last member returns.
         """
         if type(self).run is not Sequential.run:
             return self.run(x, None, lengths=lengths, **({} if resets is None else {"resets": resets}))[0]
@@ -108,10 +139,20 @@ class Sequential(Composite):
         """x -> y and the final states; without dropout, keeping nothing.
 
         Args:
-            x: what the first member takes.
-            state: the initial one of each recurrent member, in a list.
-            lengths: (B,) integers in 0..T, for the recurrent members and Last.
+            x: what the first member takes: features (T, B, …), or (B, T, …) if the members are `batch_first`; or
+                tokens.
+            state: the initial states, a list with one entry for each recurrent member, as that member takes it: h, or
+                (h, c) of an LSTM. None, or None for one, is zeros, or what the member has learned (`learned_state`).
+            lengths: (B,) integers in 0..T, steps of each sequence, for the recurrent members, `Last` and
+                `AttentionPooling`; None is T for all.
             resets: (T, B) of bool, laid out as x: before which steps the recurrent members' states become zero.
+
+        Returns:
+            What the last member returns, and the final states, a list like `state`.
+
+        Raises:
+            TypeError, ValueError: an argument doesn't fit. States, lengths and resets are looked at before the first
+                member runs.
         """
         return self._run(x, state, lengths, resets, plain=False)
 
@@ -158,11 +199,21 @@ class Sequential(Composite):
         rng: Seed = None,
         resets: Array | None = None,
     ) -> tuple[Array, SequentialTape]:
-        """x -> y and the tape, `tape.state` the final states.
+        """x -> y and the tape for `backward`; with dropout.
 
         Args:
-            x, state, lengths, resets: as for `run`.
-            rng: where dropout's masks come from, drawn member after member from one generator; needed if there is any.
+            x: as for `run`.
+            state: the initial states, as for `run`.
+            lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
+            rng: where dropout's masks come from, an integer or a `numpy.random.Generator`, from which member after
+                member draws; needed if there is any dropout, ignored else.
+            resets: (T, B) of bool, before which steps states become zero.
+
+        Returns:
+            y and the tape; `tape.state` has the final states.
+
+        Raises:
+            TypeError, ValueError: an argument doesn't fit, or `rng` is missing.
         """
         initial = iter(self._arguments.check(x, state, lengths, resets))
         self._arguments.check_rng(rng)
@@ -209,15 +260,16 @@ class Sequential(Composite):
         grads: Mapping[str, Array] | None = None,
         retain: bool = False,
     ) -> Array | None:
-        """Back through the members, last to first. `tape.dstate` is the gradient of the initial states afterwards.
+        """Back through the members, last to first; `tape.dstate` is then the gradient of the initial states, a list.
 
         Args:
-            tape: from `forward`; it serves once, unless `retain` is set.
-            dy: gradient of y, of its shape; None for zeros, if the last member is recurrent.
-            dstate: gradients of the final states, like `tape.state`.
-            need_dx: whether to compute the gradient of x.
-            grads: what the gradients of the parameters are added to, by the names of `params`; the members' own if
-                None.
+            tape: from `forward` of this model; it serves once, unless `retain` is set.
+            dy: gradient of y, of its shape and dtype; None for zeros, if the last member is recurrent.
+            dstate: gradients of the final states, like `tape.state`; None, or None for one, is zeros.
+            need_dx: whether to compute the gradient of x. Without it, nothing is computed for the layers before the
+                first with parameters.
+            grads: what the gradients of the parameters are added to, arrays by the names of `params`; the members' own
+                if None.
             retain: keep the tape for another backward.
 
         Returns:
@@ -226,7 +278,7 @@ class Sequential(Composite):
         Raises:
             RuntimeError: the tape is of another model, has been consumed, or is from before the weights changed.
             TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then.
-            KeyboardInterrupt: Ctrl-C; the last members' gradients may have been added then.
+            KeyboardInterrupt, MemoryError: the last members' gradients may have been added, and their tapes consumed.
         """
         check_tape(tape, SequentialTape, self._members, self._versions(), "model")
         given = self._arguments.check_gradients(dstate, tape.state)

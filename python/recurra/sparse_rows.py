@@ -15,15 +15,29 @@ if TYPE_CHECKING:
 class SparseRows:
     """The gradient of a table (count, features), of which most rows are 0: the rows that aren't, and their values.
 
-    `layer.grads["weight"]` of an Embedding(sparse=True) is one. Optimizers, `clip_grad_norm` and `zero_grad` take it,
-    and touch no other rows.
+    `layer.grads["weight"]` of an `Embedding(sparse=True)` is one, and any `Embedding.backward` adds to one that it is
+    given in `grads=`. Optimizers, `clip_grad_norm`, `zero_grad` and `fit` take it for the array that it stands for, and
+    touch no other rows.
 
     Args:
         shape: the table's, (count, features).
         dtype: float32 or float64.
 
+    Attributes:
+        shape: the table's.
+        dtype: of the values.
+
     Raises:
         TypeError, ValueError: it is no table's shape, or another dtype.
+
+    Example:
+        >>> table = recurra.Embedding(1000, 2, sparse=True, seed=0)
+        >>> y, tape = table.forward(np.array([7, 3, 7]))
+        >>> _ = table.backward(tape, np.ones_like(y))
+        >>> table.grads["weight"]
+        SparseRows(2 of (1000, 2), float32)
+        >>> table.grads["weight"].rows, table.grads["weight"].values.tolist()
+        (array([3, 7]), [[1.0, 1.0], [2.0, 2.0]])
     """
 
     # The core reads `_parts`, a pair, and puts `_none` in its place: so both always change together.
@@ -46,11 +60,15 @@ class SparseRows:
 
     @property
     def values(self) -> Array:
-        """Their gradients, (n, features)."""
+        """Their gradients, (n, features), which may be changed in place."""
         return self._parts[1]
 
     def add(self, rows: Array, values: Array) -> None:
-        """Adds to some rows, given by different numbers (n,), values (n, features).
+        """Adds to some rows.
+
+        Args:
+            rows: (n,) integers in 0..count-1, all different, in any order.
+            values: (n, features), of this dtype.
 
         Raises:
             TypeError, ValueError: other arrays than these; nothing is changed.
@@ -85,7 +103,11 @@ class SparseRows:
         self._parts = self._none
 
     def to_dense(self) -> Array:
-        """The same as an array of the whole table."""
+        """The same as an array.
+
+        Returns:
+            A new array (count, features), of this dtype.
+        """
         rows, values = self._parts
         dense = np.zeros(self.shape, self.dtype)
         dense[rows] = values

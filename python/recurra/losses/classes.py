@@ -29,18 +29,30 @@ def binary_cross_entropy(
     lengths: Array | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
-    """Mean of `-t log σ(x) - (1 - t) log (1 - σ(x))` over all elements, x the logits and t the targets.
+    """Cross-entropy of yes-or-no answers given as logits, as PyTorch's `binary_cross_entropy_with_logits`.
+
+    The mean over all elements, x the logits and t the targets, of::
+
+        -t log σ(x) - (1 - t) log(1 - σ(x))
 
     Args:
-        logits: any shape but an empty one, float32 or float64.
-        targets: the same shape and dtype, in [0, 1] where they count.
-        position_weights, lengths, batch_first: as for `mse`.
+        logits: any shape but an empty one, float32 or float64. None is too large.
+        targets: of the same shape and dtype, in [0, 1] where they count.
+        position_weights: weights from 0 up, or a mask, along the logits' first axes; see `mse`.
+        lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
+        batch_first: the arrays are (B, T, …) instead of (T, B, …).
 
     Returns:
-        The value, and its gradient `w (σ(x) - t) / Σ w`, of the logits' shape and dtype; w is 1 without weights.
+        The value, `Σ w loss / Σ w`, a float, and its gradient `w (σ(x) - t) / Σ w`, of the logits' shape and dtype; w
+        is 1 without weights.
 
     Raises:
-        TypeError, ValueError: the arrays don't match, a target is outside [0, 1], or nothing counts.
+        TypeError, ValueError: as for `mse`, or a target that counts is outside [0, 1].
+
+    Example:
+        >>> value, gradient = recurra.binary_cross_entropy(np.array([0.0, 1000.0]), np.array([1.0, 0.0]))
+        >>> round(value, 3), gradient  # (log 2 + 1000) / 2
+        (500.347, array([-0.25,  0.5 ]))
     """
     logits, targets = check_pair("logits", logits, "targets", targets)
     weights = check_elements(logits.shape, position_weights, lengths, batch_first)
@@ -59,27 +71,41 @@ def cross_entropy(
     lengths: Array | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
-    """Mean of `-log softmax(logits)[target]` over the positions; with weights, `Σ w loss / Σ w`.
+    """Cross-entropy of classes given as logits: the mean over the positions of -log softmax(logits)[target].
 
-    w is `weight[target]`, as in PyTorch, times the position's own weight. A position that is ignored, is beyond its
-    sequence's end or has weight 0 doesn't count, whatever its logits and target: its gradient is 0.
+    With weights it is `Σ w loss / Σ w`, where w is `weight[target]`, as in PyTorch, times the position's own weight. A
+    position that is ignored, is beyond its sequence's end or has weight 0 doesn't count, whatever its logits and
+    target: its gradient is 0, and the numbers are, to the bit, those without it.
 
     Args:
-        logits: (…, C), float32 or float64.
-        targets: (…), integers in 0..C-1 where a position counts.
-        weight: (C,), of the classes: finite numbers from 0 up, of any dtype.
-        ignore_index: a target, of any value, whose positions don't count.
+        logits: (…, C), a score for each class, float32 or float64. No finite ones are too large.
+        targets: (…), integers of any dtype, in 0..C-1 where a position counts. Of one-hot rows write
+            `targets.argmax(-1)`.
+        weight: (C,), of the classes: finite numbers from 0 up, of any dtype. None is 1 for all.
+        ignore_index: a target, of any value, whose positions don't count; None for none. (PyTorch's default, -100,
+            isn't one here.)
         position_weights: finite numbers from 0 up, of any dtype; bools are a mask. Their axes are those of the targets,
             each of that length or 1; of more than two, at least the first two.
-        lengths: (B,) integers in 0..T, of targets (T, B, …): what stands beyond a sequence's end doesn't count.
-        batch_first: the targets are (B, T, …).
+        lengths: (B,) integers in 0..T, of targets (T, B, …): what stands beyond a sequence's end doesn't count. None is
+            T for all.
+        batch_first: the targets are (B, T, …) instead of (T, B, …).
 
     Returns:
-        The value, and its gradient `w (softmax(logits) - one_hot(target)) / Σ w`, of the logits' shape and dtype.
+        The value, a float, and its gradient `w (softmax(logits) - one_hot(target)) / Σ w`, of the logits' shape and
+        dtype.
 
     Raises:
         TypeError: an array isn't one, or has a wrong dtype.
-        ValueError: a shape, a target or a weight is wrong, or no position counts.
+        ValueError: a shape, a target, a weight or a length is wrong, or no position counts.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        >>> value, gradient = recurra.cross_entropy(logits, np.array([0, 2]))
+        >>> round(value, 4)
+        0.6691
+        >>> gradient.round(3)
+        array([[-0.107,  0.053,  0.053],
+               [ 0.167,  0.167, -0.333]])
     """
     logits, targets = _check_classes(logits, targets)
     flat, classes = logits.reshape(targets.size, logits.shape[-1]), targets.ravel()
@@ -94,11 +120,23 @@ def cross_entropy(
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
-    """`exp(x) / Σ exp(x)` along an axis: probabilities from logits.
+    """Probabilities from logits: exp(x) / Σ exp(x) along an axis. No finite logits are too large.
+
+    Args:
+        x: float32 or float64, of one axis or more.
+        axis: along which the results add up to 1; negative ones count from the last.
+
+    Returns:
+        A new C-contiguous array of x's shape and dtype.
 
     Raises:
         TypeError: x isn't an array of float32 or float64, or axis no integer.
         ValueError: x has no such axis.
+
+    Example:
+        >>> recurra.softmax(np.array([[0.0, 0.0, 1000.0], [1.0, 1.0, -np.inf]]))
+        array([[0. , 0. , 1. ],
+               [0.5, 0.5, 0. ]])
     """
     x = check_array("x", x)
     axis = check_index("axis", axis, "an integer")

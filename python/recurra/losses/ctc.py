@@ -27,18 +27,20 @@ def ctc(
     zero_infinity: bool = False,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
-    """Connectionist temporal classification, with the numbers of PyTorch's `ctc_loss` of log-softmax.
+    """Connectionist temporal classification: labels whose places in the sequence aren't known (Graves et al. 2006).
 
     A sequence's loss is -log of the probability of all paths, a class for each step, that read as its labels when equal
     neighbours are merged and blanks left out after it. The value is the mean over the batch of these losses, each
-    divided by the number of its labels (by 1 if there are none). Sums are in float64 and in logarithms.
+    divided by the number of its labels (by 1 if there are none): that of PyTorch's `ctc_loss` of log-softmax. Sums are
+    in float64 and in logarithms: nothing overflows or is lost.
 
-    In `fit` batches count by their steps; to count them by their sequences give it a loss that says so:
-    `lambda y, target, lengths: (*recurra.ctc(y, target, lengths), len(target))`.
+    In `fit` batches count by their steps; to count them by their sequences give it a loss that says so: `lambda y,
+    target, lengths: (*recurra.ctc(y, target, lengths), len(target))`.
 
     Args:
         logits: (T, B, C), float32 or float64, T, B and C from 1 up.
-        targets: labels in 0..C-1 but the blank: an array (B, S) of integers, or B arrays (s,) in a list.
+        targets: labels in 0..C-1 but the blank: an array (B, S) of integers, or a list of B arrays (s,), as `batches`
+            makes with `aligned=False`.
         lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
         target_lengths: (B,) integers in 0..S, labels of each sequence of an array; None is S for all.
         blank: the class that stands for no label.
@@ -47,11 +49,21 @@ def ctc(
         batch_first: the logits are (B, T, C).
 
     Returns:
-        The value, and its gradient, of the logits' shape and dtype: 0 beyond a sequence's end, where nothing is looked
-        at.
+        The value, a float, and its gradient, of the logits' shape and dtype: 0 beyond a sequence's end, where nothing
+        is looked at.
 
     Raises:
         TypeError, ValueError: an array isn't one, or has a wrong dtype, shape or number.
+
+    Example:
+        Of the four paths of two steps and two classes, three read as the label 1: "11", "01" and "10".
+
+        >>> value, gradient = recurra.ctc(np.zeros((2, 1, 2)), np.array([[1]]))
+        >>> round(float(np.exp(-value)), 6)
+        0.75
+        >>> gradient[:, 0].round(3)
+        array([[ 0.167, -0.167],
+               [ 0.167, -0.167]])
     """
     x = check_array("logits", logits)
     if x.ndim != 3 or x.size == 0:

@@ -25,11 +25,11 @@ def ctc_decode(
     beam_width: int | None = None,
     batch_first: bool = False,
 ) -> list[Array]:
-    """The labels of each sequence.
+    """The labels that the logits of a network trained with `ctc` say.
 
     Args:
         logits: (T, B, C), float32 or float64, C from 1 up, or (T, C) of one sequence.
-        lengths: (B,) integers in 0..T; None is T for all.
+        lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
         blank: the class that stands for no label.
         beam_width: None takes the likeliest class of every step, the first of equals, merges equal neighbours and
             leaves blanks out. A number searches for the labels whose paths are likeliest together, and keeps so many
@@ -37,10 +37,20 @@ def ctc_decode(
         batch_first: the logits are (B, T, C).
 
     Returns:
-        B arrays (s,) of int64; one, in a list, of one sequence.
+        B arrays (s,) of int64, in a list; one, in a list, of one sequence.
 
     Raises:
         TypeError, ValueError: an argument is wrong, or a logit within a sequence is NaN.
+
+    Example:
+        >>> recurra.ctc_decode(np.eye(3)[[1, 1, 0, 1, 2]])  # the likeliest classes of five steps
+        [array([1, 1, 2])]
+
+        Two steps, in each of which the blank has 6 and the label 4 of 10: both are blank in 36 of 100 cases.
+
+        >>> logits = np.log([[0.6, 0.4], [0.6, 0.4]])
+        >>> recurra.ctc_decode(logits), recurra.ctc_decode(logits, beam_width=2)
+        ([array([], dtype=int64)], [array([1])])
     """
     x = check_array("logits", logits)
     if x.ndim not in {2, 3} or not x.shape[-1]:

@@ -29,22 +29,39 @@ def mse(
     lengths: Array | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
-    """Mean squared error, `mean((prediction - target)²)` over all elements; with weights, `Σ w (…)² / Σ w`.
+    """Mean squared error: the mean over all elements of (prediction - target)².
+
+    With weights w it is `Σ w loss / Σ w`, here and in all losses. What doesn't count isn't looked at, NaN included: its
+    gradient is 0, and the numbers are, to the bit, those without it, so padding changes nothing.
 
     Args:
         prediction: any shape but an empty one, float32 or float64.
-        target: the same shape and dtype.
+        target: of the same shape and dtype.
         position_weights: finite numbers from 0 up, of any dtype; bools are a mask. Their axes are the first ones of the
-            prediction, each of its length or 1: all but the last, or all; with more than three, at least the first two.
+            prediction, each of its length or 1, as (T, B), (T, 1) or (1, B) for (T, B, F): all but the last, or all; of
+            more than three, at least the first two.
         lengths: (B,) integers in 0..T, of a prediction (T, B, …): what stands beyond a sequence's end doesn't count.
-        batch_first: the prediction is (B, T, …).
+            None is T for all.
+        batch_first: the arrays are (B, T, …) instead of (T, B, …).
 
     Returns:
-        The value, and its gradient `2 w (prediction - target) / Σ w`, of the prediction's shape and dtype. What doesn't
-        count isn't looked at, and its gradient is 0.
+        The value, a float, and its gradient `2 w (prediction - target) / Σ w`, of the prediction's shape and dtype; w
+        is 1 without weights.
 
     Raises:
-        TypeError, ValueError: the arrays don't match, or nothing counts.
+        TypeError: an argument isn't an array, or its dtype isn't as above.
+        ValueError: shapes don't match, a weight or a length is out of range, or nothing counts.
+
+    Example:
+        >>> recurra.mse(np.array([[1.0, 3.0]]), np.array([[1.0, 1.0]]))
+        (2.0, array([[0., 2.]]))
+
+        Of a batch of two sequences, the second of one step:
+
+        >>> y, t = np.ones((3, 2, 4), np.float32), np.zeros((3, 2, 4), np.float32)
+        >>> value, gradient = recurra.mse(y, t, lengths=np.array([3, 1]))
+        >>> value, gradient[:, :, 0].tolist()
+        (1.0, [[0.125, 0.125], [0.125, 0.0], [0.125, 0.0]])
     """
     prediction, target = check_pair("prediction", prediction, "target", target)
     weights = check_elements(prediction.shape, position_weights, lengths, batch_first)
@@ -63,24 +80,33 @@ def huber(
     lengths: Array | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
-    """Huber's loss, quadratic for small errors e = prediction - target and linear for large ones, as PyTorch's.
+    """Huber's loss, quadratic for small errors and linear for large ones (Huber 1964), as PyTorch's `huber_loss`.
+
+    The mean over all elements, with e = prediction - target, of::
 
         e² / 2 where |e| <= delta        delta (|e| - delta / 2) elsewhere
 
-    PyTorch's `smooth_l1_loss` with beta is `huber` with delta = beta, value and gradient divided by beta; with
-    delta = 1 the two are the same.
+    PyTorch's `smooth_l1_loss` with beta is `huber` with delta = beta, value and gradient divided by beta; with delta =
+    1 the two are the same.
 
     Args:
-        prediction, target: as for `mse`.
-        delta: above 0.
-        position_weights, lengths, batch_first: as for `mse`.
+        prediction: any shape but an empty one, float32 or float64.
+        target: of the same shape and dtype.
+        delta: the error, in the units of the target, from which on the loss is linear; a number above 0.
+        position_weights: weights from 0 up, or a mask, along the prediction's first axes; see `mse`.
+        lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
+        batch_first: the arrays are (B, T, …) instead of (T, B, …).
 
     Returns:
-        The mean over all elements, `Σ w loss / Σ w` with weights, and its gradient, `e` within ±delta times
-        `w / Σ w`.
+        The value, `Σ w loss / Σ w`, a float, and its gradient, e within ±delta, times `w / Σ w`, of the prediction's
+        shape and dtype.
 
     Raises:
-        TypeError, ValueError: the arrays don't match, delta isn't above 0, or nothing counts.
+        TypeError, ValueError: as for `mse`, or delta isn't a number above 0.
+
+    Example:
+        >>> recurra.huber(np.array([0.5, 4.0]), np.zeros(2))
+        (1.8125, array([0.25, 0.5 ]))
     """
     limit = check_number("delta", delta, "a number above 0", 5e-324, math.inf)
     prediction, target = check_pair("prediction", prediction, "target", target)
@@ -105,22 +131,32 @@ def quantile(
     lengths: Array | None = None,
     batch_first: bool = False,
 ) -> tuple[float, Array]:
-    """The pinball loss (Koenker & Bassett 1978), whose minimum is the quantile q of the target.
+    """The pinball loss, whose minimum is the quantile q of the target (Koenker & Bassett 1978).
+
+    The mean over all elements of::
 
         q (target - prediction) where the target is above        (1 - q) (prediction - target) where it is below
 
     Args:
         prediction: float32 or float64, not empty. Of several quantiles they are the last axis, (…, Q).
         target: of the same dtype and, for one quantile, the same shape. For several, (…) or (…, 1).
-        q: one number between 0 and 1, 0.5 being the median, or Q of them.
-        position_weights, lengths, batch_first: as for `mse`.
+        q: a number between 0 and 1, 0.5 being the median, or a list of Q of them.
+        position_weights: weights from 0 up, or a mask, along the prediction's first axes; see `mse`.
+        lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
+        batch_first: the arrays are (B, T, …) instead of (T, B, …).
 
     Returns:
-        The mean over all elements of the prediction, `Σ w loss / Σ w` with weights, and its gradient: -q or 1 - q times
-        `w / Σ w`, and 0 where prediction and target are equal.
+        The value, `Σ w loss / Σ w`, a float, and its gradient, of the prediction's shape and dtype: -q, 1 - q, or 0
+        where prediction and target are equal, times `w / Σ w`.
 
     Raises:
-        TypeError, ValueError: the arrays don't match, a q isn't between 0 and 1, or nothing counts.
+        TypeError, ValueError: as for `mse`, or a q isn't a number between 0 and 1.
+
+    Example:
+        A prediction below the target costs nine times what one above it does:
+
+        >>> recurra.quantile(np.array([1.0, 5.0]), np.array([3.0, 3.0]), q=0.9)
+        (1.0, array([-0.45,  0.05]))
     """
     prediction = check_array("prediction", prediction)
     single = isinstance(q, Real)
@@ -157,23 +193,35 @@ def gaussian_nll(
 ) -> tuple[float, Array]:
     """The negative log-likelihood of targets under normal distributions, as PyTorch's `gaussian_nll_loss`.
 
-        (log v + (target - m)² / v) / 2,        v the variance, but at least eps
+    The mean over the target's elements, m being a mean and v a variance, but at least eps, of::
+
+        (log v + (target - m)² / v) / 2
 
     Args:
-        prediction: (…, 2 F), float32 or float64, not empty: the means m, then as many logarithms of variances.
+        prediction: (…, 2 F), float32 or float64, not empty: F means m, then as many logarithms of variances.
         target: (…, F), of the same dtype.
         log_variance: False if the prediction's second half is variances themselves, from 0 up, as PyTorch's `var`.
         full: whether to add the constant, log(2 π) / 2.
-        eps: above 0. The gradient is as if a variance below it were eps, and is not 0 for it, as in PyTorch.
-        position_weights, lengths, batch_first: as for `mse`; the axes are the target's.
+        eps: the least variance, above 0. The gradient is as if a variance below it were eps, and is not 0 for it, as in
+            PyTorch.
+        position_weights: weights from 0 up, or a mask, along the target's first axes; see `mse`.
+        lengths: (B,) integers in 0..T, steps of each sequence; None is T for all.
+        batch_first: the arrays are (B, T, …) instead of (T, B, …).
 
     Returns:
-        The mean over the target's elements, `Σ w loss / Σ w` with weights, and its gradient, of the prediction's shape:
-        (m - target) / v in the first half; in the second (1 - (target - m)² / v) / 2, and that divided by v without
-        log_variance.
+        The value, `Σ w loss / Σ w`, a float, and its gradient, of the prediction's shape and dtype, times `w / Σ w`: (m
+        - target) / v in the first half; in the second (1 - (target - m)² / v) / 2, and that divided by v without
+        `log_variance`.
 
     Raises:
-        TypeError, ValueError: the arrays don't match, a variance that counts is negative, or nothing counts.
+        TypeError, ValueError: as for `mse`, the prediction's last axis isn't twice the target's, eps isn't above 0, or
+            a variance that counts is negative.
+
+    Example:
+        A mean of 1 and a variance of 1, whose logarithm is 0, where 2 came:
+
+        >>> recurra.gaussian_nll(np.array([[1.0, 0.0]]), np.array([[2.0]]))
+        (0.5, array([[-1.,  0.]]))
     """
     log_variance, full = check_flag("log_variance", log_variance), check_flag("full", full)
     least = check_number("eps", eps, "a number above 0", 5e-324, math.inf)

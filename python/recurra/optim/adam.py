@@ -16,19 +16,38 @@ from .optimizer import Optimizer, Rate
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1), with PyTorch's names and numbers.
 
+    For each parameter p, at step t = 1, 2, …::
+
         g = grad + weight_decay * p
         m = beta1 * m + (1 - beta1) * g             v = beta2 * v + (1 - beta2) * g²
-        p -= lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)          at step t = 1, 2, …
+        p -= lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 
     Args:
-        model: a layer, a `Sequential`, an object whose `leaves()` are layers, or several of these; or a list of groups,
-            dicts of "params", a model, and of the rates that aren't the others': see `docs/api.md`.
-        lr: the rate.
-        betas, eps, weight_decay: as above. The decay is part of the gradient (L2), as in torch.optim.Adam. All four may
-            be set between steps.
+        model: a layer, a `Sequential`, an object whose `leaves()` are layers, or several of these; or groups, dicts of
+            "params", a model, and of the rates that aren't these: see `recurra.optim.Optimizer`.
+        lr: the learning rate, from 0 up; like the others it may be set between steps, `adam.lr = 1e-4`.
+        betas: the decays of the moments, beta1 and beta2, each in [0, 1).
+        eps: what is added to the root of the second moment, above 0.
+        weight_decay: part of the gradient (L2), as in `torch.optim.Adam`; from 0 up, 0 for sparse gradients.
 
     Raises:
         TypeError, ValueError: a number out of its range, or a model that has no parameters.
+
+    Example:
+        A loss before the first step and the fiftieth:
+
+        >>> x, target = np.ones((8, 3), np.float32), np.full((8, 1), 2, np.float32)
+        >>> linear = recurra.Linear(3, 1, seed=0)
+        >>> adam, losses = recurra.Adam(linear, lr=0.1), []
+        >>> for _ in range(50):
+        ...     y, tape = linear.forward(x)
+        ...     value, gradient = recurra.mse(y, target)
+        ...     losses.append(value)
+        ...     adam.zero_grad()
+        ...     _ = linear.backward(tape, gradient, need_dx=False)
+        ...     adam.step()
+        >>> round(losses[0], 2), round(losses[-1], 2)
+        (10.21, 0.04)
     """
 
     betas = Rate("The decays of the moments at the next step, a pair.")
@@ -58,7 +77,7 @@ class Adam(Optimizer):
         return rates
 
     def step(self) -> None:
-        """Changes every parameter by its gradient: all of them, or none after an error."""
+        """Changes every parameter by its layer's `grads`: all of them, or none after an error or without memory."""
         means, squares = self._moments_of("exp_avg"), self._moments_of("exp_avg_sq")
         layers = [
             (leaf.own or leaf.parameters, leaf.layer.grads, mean, square, leaf.frozen, tag)
@@ -70,9 +89,28 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019): p *= 1 - lr * weight_decay, beside Adam's step.
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), which goes past the moments.
 
-    Arguments and errors are those of `Adam`; the decay's default is PyTorch's, 0.01.
+    At every step, beside `Adam`'s without decay::
+
+        p *= 1 - lr * weight_decay
+
+    Args:
+        model: as for `Adam`. An `Embedding(sparse=True)` needs a group without decay: see `recurra.optim.decay_groups`.
+        lr: the learning rate, from 0 up.
+        betas: the decays of the moments, each in [0, 1).
+        eps: what is added to the root of the second moment, above 0.
+        weight_decay: from 0 up; the default is PyTorch's.
+
+    Raises:
+        TypeError, ValueError: a number out of its range, or a model that has no parameters.
+
+    Example:
+        >>> linear = recurra.Linear(1, 1, bias=False, seed=0)
+        >>> linear.load_state_dict({"weight": np.array([[2.0]], np.float32)})
+        >>> recurra.AdamW(linear, lr=0.5, weight_decay=0.5).step()  # with a gradient of 0
+        >>> linear.params["weight"]
+        array([[1.5]], dtype=float32)
     """
 
     _decoupled = True

@@ -22,10 +22,28 @@ FROM_0 = "a number from 0 up"
 
 
 class ParamGroup(MutableMapping[str, Any]):
-    """The rates of some parameters, by name: `group["lr"] = 1e-4` is checked, and counts from the next step on.
+    """The rates of some parameters of an optimizer, a mapping: `adam.param_groups` has one for each group.
 
-    "params" are the parameters' names in a list, each with the number of its layer in `optimizer.layers`: "0.weight".
-    "initial_lr" is the rate before the first schedule, if there are any.
+    `group["lr"] = 1e-4` is checked, and counts from the next step on. "params" are the parameters' names in a list,
+    each with the number of its layer in `optimizer.layers`: "0.weight". "initial_lr" is the rate before the first
+    schedule, if there are any. Optimizers make groups; what they are made of is told in `recurra.optim.Optimizer`.
+
+    Args:
+        optimizer: whose group it is.
+        params: the names of its parameters.
+        sparse: whether some of their gradients are of some rows only, for which momentum and decay are refused.
+
+    Raises:
+        KeyError: a rate that the optimizer hasn't is set.
+        TypeError, ValueError: a rate is set to what it can't be, or deleted.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=0.1)
+        >>> dict(sgd.param_groups[0])
+        {'params': ['0.weight', '0.bias'], 'lr': 0.1, 'momentum': 0.0, 'nesterov': False, 'weight_decay': 0.0}
+        >>> sgd.param_groups[0]["lr"] = 0.05
+        >>> sgd.lr
+        0.05
     """
 
     def __init__(self, optimizer: Optimizer, params: list[str], sparse: bool) -> None:
@@ -74,8 +92,7 @@ class ParamGroup(MutableMapping[str, Any]):
 def given_groups(model: Any, defaults: dict[str, Any]) -> list[tuple[Any, dict[str, Any], Any]]:
     """What an optimizer is given, as (model, rates, names) of each group; of a model without groups there is one.
 
-    Raises:
-        TypeError, ValueError: a group isn't right.
+    Raises TypeError or ValueError for a group that isn't right.
     """
     if not isinstance(model, (list, tuple)) or not any(isinstance(one, Mapping) for one in model):
         return [(model, defaults, None)]
@@ -94,8 +111,7 @@ def given_groups(model: Any, defaults: dict[str, Any]) -> list[tuple[Any, dict[s
 def places_of(model: Any, names: Names | None) -> list[Place]:
     """The parameters of a model, or those of some names, in order.
 
-    Raises:
-        TypeError, ValueError: names that aren't, or that no parameter has.
+    Raises TypeError or ValueError for names that aren't, or that no parameter has.
     """
     named = dict(named_places(model))
     if names is None:
@@ -143,19 +159,26 @@ def named_places(model: Any) -> Iterator[tuple[str, Place]]:
 def decay_groups(model: Any, weight_decay: float, no_decay: Names | None = None) -> list[dict[str, Any]]:
     """Two groups for an optimizer: parameters that decay, and those that don't, such as biases.
 
-        AdamW(decay_groups(model, 0.05), lr=1e-3)
-
     Args:
         model: a layer, a `Sequential`, an object whose `leaves()` are layers, or several of these.
-        weight_decay: of the first group.
-        no_decay: which are in the second: names, patterns as "*bias*", or a function of a name. None: those with fewer
-            than two axes (biases, gains, vectors and numbers of a cell), and tables of an Embedding(sparse=True).
+        weight_decay: of the first group, from 0 up.
+        no_decay: which are in the second: names, patterns as `"*bias*"`, or a function of a name. None: those with
+            fewer than two axes (biases, gains, vectors and numbers of a cell), and tables of an
+            `Embedding(sparse=True)`.
 
     Returns:
-        The groups that have parameters, each a dict of params, names and weight_decay.
+        The groups that have parameters, at most two, each a dict of "params", "names" and "weight_decay".
 
     Raises:
         TypeError, ValueError: no model, a decay out of its range, or names that no parameter has.
+
+    Example:
+        >>> model = recurra.Sequential(recurra.Embedding(9, 4, seed=0), recurra.Linear(4, 9, seed=1))
+        >>> groups = recurra.optim.decay_groups(model, weight_decay=0.05)
+        >>> [(group["names"], group["weight_decay"]) for group in groups]
+        [(['0.weight', '1.weight'], 0.05), (['1.bias'], 0.0)]
+        >>> recurra.AdamW(groups, lr=1e-3)
+        AdamW(group 0: lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.05; group 1: lr=0.001, ...)
     """
     decay = check_number("weight_decay", weight_decay, FROM_0, 0, math.inf)
     named = dict(named_places(model))

@@ -63,11 +63,24 @@ def is_ours(layer: Any) -> bool:
 
 
 def leaves_of(model: Any) -> list[Any]:
-    """The layers with parameters of a model, each once.
+    """The layers with parameters of a model, each once: what optimizers and `clip_grad_norm` go by.
+
+    Args:
+        model: a layer, a `Sequential`, an object whose `leaves()` are layers, or several of these in a list.
+
+    Returns:
+        The layers, or objects with dicts `params` and `grads`, in order; of those that share their parameters the
+        first.
 
     Raises:
         TypeError: the model has no `leaves()`, nor do all of several, or one of these isn't a layer with parameters.
-        ValueError: it has no parameters, or one of several models is given twice.
+        ValueError: it has no parameters, one of several models is given twice, or layers that share parameters don't
+            share gradients.
+
+    Example:
+        >>> model = recurra.Sequential(recurra.Linear(4, 8, seed=0), recurra.Tanh(), recurra.Linear(8, 2, seed=1))
+        >>> recurra.optim.leaves_of(model)
+        [Linear(4, 8), Linear(8, 2)]
     """
     models = models_of(model)
     if len({id(one) for one in models}) < len(models):

@@ -56,7 +56,43 @@ class Rate:
 
 
 class Optimizer(Attributes):
-    """What all have: groups of parameters with rates that may be set between steps, and gradients to clear."""
+    """What `SGD`, `Adam` and `AdamW` share: groups of parameters with rates, moments, and a state that can be saved.
+
+    Groups are a list of dicts in the place of a model::
+
+        Adam([{"params": encoder, "lr": 1e-4}, {"params": [readout, head]}], lr=1e-3)
+        Adam([{"params": model, "names": "*bias*", "weight_decay": 0}, {"params": model, "names": "*weight*"}])
+        AdamW(recurra.optim.decay_groups(model, weight_decay=0.05), lr=1e-3)
+
+    "params" is a model; "names" chooses from its parameters by their names in `model.params` (of several models with
+    the model's number in front, "0.bias"): a name or a pattern as those of `fnmatch`, a list of these, or a function of
+    a name. What a group doesn't say is as in the call. Parameters in no group stay as they are.
+
+    A leaf may be an object of your own, with dicts `params` and `grads` of NumPy arrays by the same names, all float32
+    or all float64. Its `params` are changed in place, so they must be writeable, C-contiguous and apart from each
+    other; which arrays are in the dicts is looked up anew at every step.
+
+    The row of an `Embedding`'s `padding_idx` stays as it is. Of sparse gradients (`SparseRows`) only the rows that are
+    in them change, and their moments: SGD's step is that of a dense gradient, Adam's that of `torch.optim.SparseAdam`,
+    which adds ε to √v as it is and not to the corrected one. Momentum and weight decay are refused for them;
+    `decay_groups` sorts them out.
+
+    Args:
+        model: a layer, a `Sequential`, an object whose `leaves()` are layers, or several of these, or groups. A layer
+            that several share, such as a cell's, is one.
+        **rates: those of the optimizer, "lr" and "weight_decay" among them, by name.
+
+    Raises:
+        TypeError, ValueError: a rate out of its range; a model that is none, has no parameters or comes twice; names
+            that no parameter has, or a parameter in two groups.
+
+    Example:
+        >>> model = recurra.Sequential(recurra.Linear(4, 3, seed=0), recurra.Linear(3, 2, seed=1))
+        >>> adam = recurra.Adam([{"params": model[0], "lr": 1e-4}, {"params": model[1]}], lr=1e-3)
+        >>> [(group["params"], group["lr"]) for group in adam.param_groups]
+        [(['0.weight', '0.bias'], 0.0001), (['1.weight', '1.bias'], 0.001)]
+        >>> adam.param_groups[0]["lr"] = 5e-4  # from the next step on
+    """
 
     lr = Rate("The rate of the next step, if there is one group.")
     weight_decay = Rate("The decay at the next step, if there is one group.")
@@ -112,20 +148,28 @@ class Optimizer(Attributes):
 
     @property
     def layers(self) -> list[Any]:
-        """The layers with parameters."""
+        """The layers with parameters; names in `param_groups` and `state_dict` begin with their numbers here."""
         return list(self._layers)
 
     @property
     def param_groups(self) -> list[ParamGroup]:
-        """The groups of parameters, each with its rates."""
+        """The groups of parameters, a list of `ParamGroup`, mappings whose rates can be set between steps."""
         return list(self._groups)
 
     def step(self) -> None:
-        """Changes every parameter by its gradient: all of them, or none after an error."""
+        """Changes every parameter by its layer's `grads`: all of them, or none after an error or without memory.
+
+        Raises:
+            TypeError, ValueError: a gradient is missing, or isn't an array of its parameter's shape and dtype.
+        """
         raise NotImplementedError
 
     def zero_grad(self) -> None:
-        """Sets every gradient to 0, in place; of parameters that are in no group, it stays."""
+        """Sets every gradient to 0, in place; of parameters that are in no group, it stays.
+
+        Raises:
+            ValueError: a gradient isn't a writeable C-contiguous array any more.
+        """
         _core.zero_gradients(
             [
                 (leaf.own or leaf.parameters, leaf.layer.grads, -1, tag)
@@ -138,10 +182,12 @@ class Optimizer(Attributes):
                 leaf.layer.zero_grad()
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the number of steps, the rates and the moments, as arrays by name.
+        """Copies of the number of steps, the rates and the moments, as arrays by name, which `numpy.savez` can write.
 
-        A moment's name is PyTorch's, then the number of the layer in `layers`, then the parameter: exp_avg.0.weight.
-        Where there are several groups, a rate is an array of those of each.
+        Returns:
+            A dict: "step", the rates ("lr", …), of several groups an array of those of each, and the moments, none
+            before they are needed. A moment's name is PyTorch's, then the number of the layer in `layers`, then the
+            parameter: "exp_avg.0.weight" (SGD: "momentum_buffer", Adam: "exp_avg" and "exp_avg_sq").
         """
         return state_of(self)
 
@@ -149,6 +195,9 @@ class Optimizer(Attributes):
         """Takes over what `state_dict` gave, of an optimizer of this kind of layers of the same shapes.
 
         If the layers have loaded theirs as well, training goes on as if it had never stopped, to the bit.
+
+        Args:
+            state: arrays by exactly the names that `state_dict` has, a dict or what `numpy.load` gives.
 
         Raises:
             TypeError, ValueError: a name is missing or unknown, or what it stands for is wrong; nothing is changed.

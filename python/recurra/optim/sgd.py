@@ -15,18 +15,30 @@ from .optimizer import Optimizer, Rate
 class SGD(Optimizer):
     """Stochastic gradient descent, with PyTorch's names and numbers.
 
+    For each parameter p::
+
         g = grad + weight_decay * p
         v = momentum * v + g        g = v, or g + momentum * v with nesterov        (only with momentum)
         p -= lr * g
 
     Args:
-        model: a layer, a `Sequential`, an object whose `leaves()` are layers, or several of these; or a list of groups,
-            dicts of "params", a model, and of the rates that aren't the others': see `docs/api.md`.
-        lr: the rate.
-        momentum, nesterov, weight_decay: as above. All four may be set between steps.
+        model: a layer, a `Sequential`, an object whose `leaves()` are layers, or several of these; or groups, dicts of
+            "params", a model, and of the rates that aren't these: see `recurra.optim.Optimizer`.
+        lr: the learning rate, from 0 up; like the others it may be set between steps, `sgd.lr = 0.01`.
+        momentum: how much of the last step's v goes on, from 0 up; 0 for none, as it has to be for sparse gradients.
+        nesterov: whether the step looks ahead (Nesterov's momentum), which needs momentum.
+        weight_decay: of L2, from 0 up; 0 for sparse gradients.
 
     Raises:
         TypeError, ValueError: a number out of its range, or a model that has no parameters.
+
+    Example:
+        >>> linear = recurra.Linear(1, 1, bias=False, seed=0)
+        >>> linear.load_state_dict({"weight": np.array([[2.0]], np.float32)})
+        >>> linear.grads["weight"][:] = 4
+        >>> recurra.SGD(linear, lr=0.25).step()
+        >>> linear.params["weight"]
+        array([[1.]], dtype=float32)
     """
 
     momentum = Rate("The momentum of the next step.")
@@ -53,7 +65,7 @@ class SGD(Optimizer):
         return rates
 
     def step(self) -> None:
-        """Changes every parameter by its gradient: all of them, or none after an error."""
+        """Changes every parameter by its layer's `grads`: all of them, or none after an error or without memory."""
         rates = [group._rates for group in self._groups]
         velocities: Any = [None] * len(self._leaves)
         if any(rate["momentum"] for rate in rates):

@@ -11,10 +11,29 @@ from .schedule import FROM_0, Schedule, check_count
 
 
 class CosineAnnealingLR(Schedule):
-    """eta_min + (first - eta_min) * (1 + cos(π step / T_max)) / 2: down in `T_max` steps, then up again, and so on.
+    """From the first rate down to `eta_min` along half a cosine, then up again, and so on (Loshchilov & Hutter 2017).
+
+    At each step it is::
+
+        eta_min + (first - eta_min) * (1 + cos(π step / T_max)) / 2
+
+    Args:
+        optimizer: whose rates.
+        T_max: steps of a way down, or up, from 1 up.
+        eta_min: the least rate, from 0 up.
 
     Raises:
-        TypeError, ValueError: T_max is no integer from 1 up, eta_min no number from 0 up.
+        TypeError, ValueError: an argument is none of these.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=1.0)
+        >>> schedule = recurra.schedules.CosineAnnealingLR(sgd, T_max=4)
+        >>> rates = [sgd.lr]
+        >>> for _ in range(5):
+        ...     schedule.step()
+        ...     rates.append(sgd.lr)
+        >>> np.round(rates, 3)
+        array([1.   , 0.854, 0.5  , 0.146, 0.   , 0.146])
     """
 
     __slots__ = ("_least", "_steps")
@@ -38,12 +57,29 @@ class CosineAnnealingLR(Schedule):
 
 
 class CosineAnnealingWarmRestarts(Schedule):
-    """The same way down in `T_0` steps, then at once to the top again, each way `T_mult` times as long as the last.
+    """Down along half a cosine as `CosineAnnealingLR`, then at once to the top again (Loshchilov & Hutter 2017).
 
-    PyTorch's `step(epoch)`, with fractions of epochs, is left out: count batches instead.
+    PyTorch's `step(epoch)`, with fractions of epochs, is left out: count batches instead. Beside another schedule it
+    sets the rate from the first one, whatever that has become.
+
+    Args:
+        optimizer: whose rates.
+        T_0: steps of the first way down, from 1 up.
+        T_mult: how many times as long each way is as the last, an integer from 1 up.
+        eta_min: the least rate, from 0 up.
 
     Raises:
-        TypeError, ValueError: T_0 or T_mult is no integer from 1 up, eta_min no number from 0 up.
+        TypeError, ValueError: an argument is none of these.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=1.0)
+        >>> schedule = recurra.schedules.CosineAnnealingWarmRestarts(sgd, T_0=2, T_mult=2)
+        >>> rates = [sgd.lr]
+        >>> for _ in range(6):
+        ...     schedule.step()
+        ...     rates.append(sgd.lr)
+        >>> np.round(rates, 3)
+        array([1.   , 0.5  , 1.   , 0.854, 0.5  , 0.146, 1.   ])
     """
 
     __slots__ = ("_first", "_least", "_longer")

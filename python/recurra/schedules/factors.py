@@ -38,8 +38,23 @@ class Factor(Schedule):
 class ConstantLR(Factor):
     """`factor` times the first rate for `total_iters` steps, then that rate itself.
 
+    Args:
+        optimizer: whose rates.
+        factor: in [0, 1].
+        total_iters: how many steps, from 1 up.
+
     Raises:
-        TypeError, ValueError: factor isn't in [0, 1], or total_iters no integer from 1 up.
+        TypeError, ValueError: an argument is none of these.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=1.0)
+        >>> schedule = recurra.schedules.ConstantLR(sgd, factor=0.1, total_iters=2)
+        >>> rates = [sgd.lr]
+        >>> for _ in range(3):
+        ...     schedule.step()
+        ...     rates.append(sgd.lr)
+        >>> np.round(rates, 3)
+        array([0.1, 0.1, 1. , 1. ])
     """
 
     __slots__ = ("_first", "_total")
@@ -55,8 +70,24 @@ class ConstantLR(Factor):
 class LinearLR(Factor):
     """From `start_factor` to `end_factor` times the first rate, in equal differences over `total_iters` steps.
 
+    Args:
+        optimizer: whose rates.
+        start_factor: in (0, 1].
+        end_factor: in [0, 1]; it stays.
+        total_iters: how many steps, from 1 up.
+
     Raises:
-        TypeError, ValueError: start_factor isn't in (0, 1], end_factor not in [0, 1], or total_iters no integer from 1.
+        TypeError, ValueError: an argument is none of these.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=1.0)
+        >>> schedule = recurra.schedules.LinearLR(sgd, start_factor=0.2, total_iters=4)
+        >>> rates = [sgd.lr]
+        >>> for _ in range(5):
+        ...     schedule.step()
+        ...     rates.append(sgd.lr)
+        >>> np.round(rates, 3)
+        array([0.2, 0.4, 0.6, 0.8, 1. , 1. ])
     """
 
     __slots__ = ("_end", "_start", "_total")
@@ -75,8 +106,21 @@ class LinearLR(Factor):
 class StepLR(Factor):
     """Multiplies the rate by `gamma` every `step_size` steps.
 
+    Args:
+        optimizer: whose rates.
+        step_size: from 1 up.
+        gamma: a number from 0 up.
+
     Raises:
-        TypeError, ValueError: step_size is no integer from 1 up, gamma no number from 0 up.
+        TypeError, ValueError: an argument is none of these.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=1.0)
+        >>> schedule = recurra.schedules.StepLR(sgd, step_size=2, gamma=0.1)
+        >>> for _ in range(5):
+        ...     schedule.step()
+        >>> round(sgd.lr, 3)
+        0.01
     """
 
     __slots__ = ("_gamma", "_size")
@@ -90,10 +134,25 @@ class StepLR(Factor):
 
 
 class MultiStepLR(Factor):
-    """Multiplies the rate by `gamma` at each of `milestones`, numbers of steps; twice where one is there twice.
+    """Multiplies the rate by `gamma` at each milestone.
+
+    Args:
+        optimizer: whose rates.
+        milestones: numbers of steps from 0 up, in any order; one that is there twice counts twice.
+        gamma: a number from 0 up.
 
     Raises:
-        TypeError, ValueError: a milestone is no integer from 0 up, gamma no number from 0 up.
+        TypeError, ValueError: an argument is none of these.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=1.0)
+        >>> schedule = recurra.schedules.MultiStepLR(sgd, milestones=[1, 4], gamma=0.5)
+        >>> rates = [sgd.lr]
+        >>> for _ in range(5):
+        ...     schedule.step()
+        ...     rates.append(sgd.lr)
+        >>> rates
+        [1.0, 0.5, 0.5, 0.5, 0.25, 0.25]
     """
 
     __slots__ = ("_gamma", "_milestones")
@@ -109,8 +168,20 @@ class MultiStepLR(Factor):
 class ExponentialLR(Factor):
     """Multiplies the rate by `gamma` at every step.
 
+    Args:
+        optimizer: whose rates.
+        gamma: a number from 0 up.
+
     Raises:
-        TypeError, ValueError: gamma is no number from 0 up.
+        TypeError, ValueError: an argument is none of these.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=1.0)
+        >>> schedule = recurra.schedules.ExponentialLR(sgd, gamma=0.5)
+        >>> for _ in range(3):
+        ...     schedule.step()
+        >>> sgd.lr
+        0.125
     """
 
     __slots__ = ("_gamma",)
@@ -127,11 +198,25 @@ class ExponentialLR(Factor):
 
 
 class LambdaLR(Schedule):
-    """The first rate times `lr_lambda(step)`: one function for all groups, or a list of one for each.
+    """The first rate times a function of the number of steps.
+
+    Beside another schedule it sets the rate from the first one, whatever that has become.
+
+    Args:
+        optimizer: whose rates.
+        lr_lambda: the number of steps -> a factor from 0 up; or a list of such functions, one for each group.
 
     Raises:
         TypeError, ValueError: no function, or not as many as groups; or, when its turn comes, what it returns is no
             number from 0 up.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=1.0)
+        >>> schedule = recurra.schedules.LambdaLR(sgd, lambda step: 1 / (1 + step))
+        >>> for _ in range(3):
+        ...     schedule.step()
+        >>> sgd.lr
+        0.25
     """
 
     __slots__ = ("_functions",)

@@ -21,16 +21,32 @@ class ReduceLROnPlateau(RateSetter):
         optimizer: whose rates.
         mode: whether a smaller metric is better, "min", or a larger one, "max".
         factor: in [0, 1).
-        patience: how many steps in a row may bring nothing better.
+        patience: how many steps in a row may bring nothing better, from 0 up.
         threshold: how much better counts: with threshold_mode "rel" than best * (1 - threshold), or (1 + threshold) of
             the larger ones, with "abs" than best - threshold, or best + threshold.
         threshold_mode: "rel" or "abs".
         cooldown: steps after a reduction that aren't counted.
-        min_lr: what no rate goes below, a number or one for each group.
+        min_lr: what no rate goes below, a number or a list of one for each group.
         eps: a rate that would change by no more than that stays.
+
+    Attributes:
+        optimizer: the same.
+        last_epoch: how many steps there were.
 
     Raises:
         TypeError, ValueError: an argument out of its range.
+
+    Example:
+        >>> adam = recurra.Adam(recurra.Linear(2, 1, seed=0), lr=0.1)
+        >>> schedule = recurra.schedules.ReduceLROnPlateau(adam, factor=0.5, patience=1)
+        >>> for loss in [1.0, 0.8, 0.8, 0.9, 0.7]:
+        ...     schedule.step(loss)
+        ...     print(loss, adam.lr)
+        1.0 0.1
+        0.8 0.1
+        0.8 0.1
+        0.9 0.05
+        0.7 0.05
     """
 
     __slots__ = (
@@ -63,7 +79,14 @@ class ReduceLROnPlateau(RateSetter):
         self._best, self._waited, self._waits = math.inf if mode == "min" else -math.inf, 0, 0
 
     def step(self, metrics: float) -> None:
-        """Takes note of a metric, such as a validation's loss; NaN is never better."""
+        """Takes note of a metric, and sets the rates.
+
+        Args:
+            metrics: a number, such as a validation's loss; NaN is never better.
+
+        Raises:
+            TypeError: it is no number.
+        """
         if isinstance(metrics, bool) or not isinstance(metrics, Real):
             raise TypeError(f"metrics: expected a number, got {shown(metrics)}")
         metric = float(metrics)

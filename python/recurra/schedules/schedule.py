@@ -32,7 +32,7 @@ class RateSetter:
 
     @property
     def last_lr(self) -> list[float]:
-        """The rate of each group, as of the last step."""
+        """The rate of each group of parameters, as of the last step; a list."""
         return list(self._last_lr)
 
     def _rates(self) -> list[float]:
@@ -53,7 +53,11 @@ class RateSetter:
         """Takes over checked numbers by those names."""
 
     def state_dict(self) -> dict[str, Array]:
-        """The state as arrays by name, which numpy.savez can write. Arguments aren't in it, nor are functions."""
+        """The state as arrays by name, which `numpy.savez` can write. Arguments aren't in it, nor are functions.
+
+        Returns:
+            A dict: "last_epoch", "last_lr", (groups,), and what else the schedule counts.
+        """
         numbers = {"last_epoch": self.last_epoch, "last_lr": self._last_lr} | self._numbers()
         return {name: np.array(value) for name, value in numbers.items()}
 
@@ -61,6 +65,9 @@ class RateSetter:
         """Takes over what `state_dict` gave, of a schedule made with the same arguments.
 
         The optimizer has the rates, so load its state as well, after its schedules have been made.
+
+        Args:
+            state: arrays by exactly the names that `state_dict` has, a dict or what `numpy.load` gives.
 
         Raises:
             TypeError, ValueError: a name is missing or unknown, or what it stands for is wrong; nothing is changed.
@@ -85,12 +92,36 @@ class RateSetter:
 
 
 class Schedule(RateSetter):
-    """A schedule by the number of steps, `last_epoch`: what `_at` says, or, where rates multiply, `_after`."""
+    """What schedules that count steps share: `step`, and a state that can be saved.
+
+    Making one sets the rates of step 0. Factors are of each group's rate at that time, or of the one before its first
+    schedule, which the group then has as "initial_lr".
+
+    Args:
+        optimizer: whose rates, such as `recurra.Adam(model)`: an object whose `param_groups` are mappings with "lr".
+
+    Attributes:
+        optimizer: the same.
+        last_epoch: how many steps there were.
+
+    Raises:
+        TypeError: it is no optimizer.
+
+    Example:
+        >>> sgd = recurra.SGD(recurra.Linear(2, 1, seed=0), lr=1.0)
+        >>> schedule = recurra.schedules.ExponentialLR(sgd, gamma=0.5)
+        >>> for epoch in range(3):
+        ...     schedule.step()  # after the epoch's steps of sgd
+        >>> isinstance(schedule, recurra.schedules.Schedule), schedule.last_epoch, schedule.last_lr, sgd.lr
+        (True, 3, [0.125], 0.125)
+        >>> sorted(schedule.state_dict())
+        ['base_lrs', 'last_epoch', 'last_lr']
+    """
 
     __slots__ = ("_base",)
 
     def __init__(self, optimizer: Any) -> None:
-        """Last thing in a subclass's constructor: sets the rates of step 0."""
+        # Last thing in a subclass's constructor, as it sets the rates of step 0.
         super().__init__(optimizer)
         # Of several schedules on one optimizer all begin with the rates before the first of them.
         self._base = [float(group.setdefault("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
@@ -110,7 +141,11 @@ class Schedule(RateSetter):
         return self._at(step, base, group)
 
     def step(self) -> None:
-        """The next rates: after a step of the optimizer, or after an epoch, whatever the schedule counts."""
+        """Sets the next rates: after a step of the optimizer, or after an epoch, whatever the schedule counts.
+
+        Raises:
+            TypeError, ValueError: a rate would be none from 0 up; nothing is changed.
+        """
         step = self.last_epoch + 1
         self._set([self._after(step, rate, base, i) for i, (rate, base) in self._pairs()], self._subject, step)
 

@@ -28,6 +28,18 @@ class SequentialLR(Schedule):
 
     Raises:
         TypeError, ValueError: other schedules or milestones than these.
+
+    Example:
+        >>> adam = recurra.Adam(recurra.Linear(2, 1, seed=0), lr=0.1)
+        >>> warm_up = recurra.schedules.LinearLR(adam, start_factor=0.1, total_iters=3)
+        >>> decay = recurra.schedules.CosineAnnealingLR(adam, T_max=4)
+        >>> schedule = recurra.schedules.SequentialLR(adam, [warm_up, decay], milestones=[3])
+        >>> rates = [adam.lr]
+        >>> for _ in range(7):
+        ...     schedule.step()
+        ...     rates.append(adam.lr)
+        >>> np.round(rates, 3)
+        array([0.01 , 0.04 , 0.07 , 0.1  , 0.085, 0.05 , 0.015, 0.   ])
     """
 
     __slots__ = ("_milestones", "_schedules")
@@ -51,7 +63,7 @@ class SequentialLR(Schedule):
         self.last_epoch, self._last_lr = 0, first.last_lr
 
     def step(self) -> None:
-        """The next rates, those of the schedule whose turn it is."""
+        """Sets the next rates, those of the schedule whose turn it is."""
         step = self.last_epoch + 1
         i = bisect_right(self._milestones, step)
         schedule = self._schedules[i]
@@ -62,7 +74,7 @@ class SequentialLR(Schedule):
         self.last_epoch, self._last_lr = step, schedule.last_lr
 
     def state_dict(self) -> dict[str, Array]:
-        """The state as arrays by name; those of the schedules begin with schedulers.0, schedulers.1, …."""
+        """The state as arrays by name; those of the schedules begin with "schedulers.0", "schedulers.1", …."""
         state = super().state_dict()
         for i, schedule in enumerate(self._schedules):
             state |= {f"schedulers.{i}.{name}": value for name, value in schedule.state_dict().items()}
