@@ -1,5 +1,7 @@
 """Published cells, each a formula of a few lines: to be used as layers, and to be read, copied and changed.
 
+::
+
     import recurra
 
     layer = recurra.cells.CoRNN(64, 128, num_layers=2, seed=0)

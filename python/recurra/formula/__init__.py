@@ -1,5 +1,7 @@
 """Recurrent cells as formulas: the equations of one step, written once, traced, differentiated and compiled.
 
+::
+
     @recurra.formula(gates="i f g o", states="h c")
     def LSTM(a, s):
         c = sigmoid(a.f) * s.c + sigmoid(a.i) * tanh(a.g)
@@ -17,36 +19,38 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import traced_functions  # noqa: F401 (traced values compute by them)
+from .activations import (
+    elu,
+    gelu,
+    hard_sigmoid,
+    hard_tanh,
+    leaky_relu,
+    log_sigmoid,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+    tanh,
+)
 from .definition import Formula
 from .functions import (
     clip,
     cos,
-    elu,
     equal,
     erf,
     exp,
     expm1,
-    gelu,
     given_slope,
-    hard_sigmoid,
-    hard_tanh,
-    leaky_relu,
     log,
     log1p,
-    log_sigmoid,
     maximum,
     mean,
     minimum,
     not_equal,
     project,
-    relu,
-    sigmoid,
-    silu,
     sin,
-    softplus,
     sqrt,
     square,
-    tanh,
     where,
 )
 
@@ -100,21 +104,47 @@ def formula(
     output: str | None = None,
     heads: int = 1,
 ) -> Callable[[Callable[..., Any]], type[FormulaLayer]]:
-    """Make layers of a function of a (gates), s (states), u (units and scalars), x (inputs): any of them, by name.
+    """Decorates a function of one step, which becomes a class of layers: `@recurra.formula(gates="i f", states="h c")`.
+
+    The function takes any of a, s, u, x, by these names, and returns the states after the step, h or a tuple::
+
+        a.f       W_if x_t + b_if + W_hf h + b_hf of a gate f; a.f.x and a.f.h are its halves
+        a.f(v)    with v in the place of h; a.f.h(v) is W_hf v + b_hf alone
+        s.c       a state before the step
+        u.p       a trained vector or number
+        x.noise   an input of the call; x.x is the layer's own, which then has H features
+
+    It is called once, with values that only note what is done with them: numbers, operators, the functions of this
+    module, loops over names and helpers are fine, `if` on a value isn't.
 
     Args:
-        gates: Their names; a mapping, if some read other states than the first: {"z": "h", "g": "h z"}.
-        states: The names of the states, in the order in which the function returns them.
-        units: Trained vectors (H,) with their initial values: numbers, arrays or functions of (rng, H).
-        scalars: Trained numbers with their initial values.
-        inputs: Arrays given to each call: name (T, B, H), name:step (T, B), name:row (B, H).
-        output: The state that is the layer's output, if not the first one.
-        heads: Recurrent weights are block-diagonal, with so many blocks.
+        gates: their names, with blanks between. Each has weights for x and for the first state, or for those that a
+            mapping gives it, `{"z": "h", "g": "h z", "b": ""}`. Halves that the function doesn't use have none.
+        states: their names, in the order in which the function returns them.
+        units: trained vectors (H,) by name, with their initial values: numbers, arrays or functions of `(rng, H)`.
+        scalars: trained numbers by name, likewise.
+        inputs: arrays that each call is given: `name` (T, B, H), `name:step` (T, B), `name:row` (B, H); or one for each
+            layer and direction, (L*D, …).
+        output: the state that `y` holds; None for the first.
+        heads: recurrent weights are block-diagonal, of so many blocks.
+
+    Returns:
+        What makes of the function a subclass of `recurra.FormulaLayer`, under the function's name.
 
     Raises:
-        TypeError: The function isn't one of a, s, u, x, or does with values what only can be done with numbers.
-        ValueError: Declarations clash, or name what isn't used.
-        AttributeError: The function reads a name that isn't declared.
+        TypeError: the function has other arguments, or does with values what can only be done with numbers. The message
+            has the file, the line and what to write instead, as those of the others.
+        ValueError: declarations clash, or name what isn't used.
+        AttributeError: the function reads a name that isn't declared.
+
+    Example:
+        >>> @recurra.formula(gates="f n")
+        ... def MinimalGatedUnit(a, s):
+        ...     f = recurra.formula.sigmoid(a.f)
+        ...     return (1 - f) * s.h + f * recurra.formula.tanh(a.n(f * s.h))
+        >>> y, h_n = MinimalGatedUnit(3, 8, num_layers=2, seed=0)(np.ones((5, 2, 3), np.float32))
+        >>> y.shape, h_n.shape
+        ((5, 2, 8), (2, 2, 8))
     """
 
     def decorate(function: Callable[..., Any]) -> type[FormulaLayer]:

@@ -26,12 +26,30 @@ SUFFIXES = {InputShape.PER_UNIT: "", InputShape.PER_STEP: "step", InputShape.PER
 
 
 class Formula:
-    """A function of a, s, u, x with its declarations; see `recurra.formula.formula`.
+    """A function of a, s, u, x with its declarations, traced and compiled: what `formula` of a layer's class is.
 
-    Raises:
-        TypeError: The function isn't one of a, s, u, x, or does with values what only can be done with numbers.
-        ValueError: Declarations clash, or name what isn't used.
-        AttributeError: The function reads a name that isn't declared.
+    All but two arguments, and what is raised, are as of the decorator, `recurra.formula.formula`.
+
+    Args:
+        function: what the decorator is written before.
+        gates: names of sums, or a mapping of them to the states that they read.
+        states: names.
+        units: trained vectors' initial values.
+        scalars: trained numbers' initial values.
+        inputs: names of a call's arrays, with their kinds.
+        output: the state that `y` holds.
+        heads: blocks of recurrent weights.
+        recurrent_mask: the input by which what recurrent products read is multiplied; of dropout's variants.
+
+    Attributes:
+        function: as given.
+        declared: the declarations, checked.
+        layout: the parameters with their roles and shares of rows.
+
+    Example:
+        >>> lstm = recurra.cells.LSTM.formula
+        >>> lstm.gates, lstm.states, lstm.parameters
+        (('i', 'f', 'g', 'o'), ('h', 'c'), ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'))
     """
 
     def __init__(
@@ -85,7 +103,14 @@ class Formula:
         return self.program.raw
 
     def blocks_of(self, name: str) -> int:
-        """How many gates have a share of a parameter's rows."""
+        """How many gates have a share of a parameter's rows.
+
+        Args:
+            name: of the parameter, without layer and direction.
+
+        Returns:
+            Their number; rows are that times H.
+        """
         return self.layout.parameters[self.layout.number[name]].blocks
 
     @property
@@ -95,11 +120,27 @@ class Formula:
         return [(c.input_block, c.recurrent_bias) for c in columns if c.input_block >= 0 and c.recurrent_bias >= 0]
 
     def has_initial(self, name: str) -> bool:
-        """Whether a parameter is a unit vector or a scalar, whose initial value is declared."""
+        """Whether a parameter is a unit vector or a scalar, whose initial value is declared.
+
+        Args:
+            name: of the parameter, without layer and direction.
+
+        Returns:
+            False of weights and biases.
+        """
         return name in self.declared.units or name in self.declared.scalars
 
     def initial_value(self, name: str, rng: np.random.Generator, hidden_size: int) -> Any:
-        """What a unit vector or a scalar begins as."""
+        """What a unit vector or a scalar begins as.
+
+        Args:
+            name: of a unit or scalar.
+            rng: what a declared function draws from.
+            hidden_size: H.
+
+        Returns:
+            A number or an array, as declared or drawn.
+        """
         value = {**self.declared.units, **self.declared.scalars}[name]
         return value(rng, hidden_size) if callable(value) else value
 
@@ -118,7 +159,16 @@ class Formula:
         return _core.Cell(code, constants, names)
 
     def changed(self, function: Callable[..., Any], inputs: Sequence[str], recurrent_mask: str | None) -> Formula:
-        """A formula of another function with the same declarations, more inputs, and a mask on what products read."""
+        """A formula of another function with the same declarations, more inputs, and a mask on what products read.
+
+        Args:
+            function: the other one.
+            inputs: declarations of further inputs, as `name:row`.
+            recurrent_mask: one of these, or None.
+
+        Returns:
+            The formula.
+        """
         own = [f"{name}:{SUFFIXES[shape]}".rstrip(":") for name, shape in self.declared.inputs.items()]
         d = self.declared
         gates = {gate: " ".join(d.states[k] for k in reads) for gate, reads in zip(d.gates, d.reads, strict=True)}
@@ -140,11 +190,19 @@ class Formula:
         return compile_formula(self.layout, self._graph, self._roots)
 
     def describe_lines(self) -> list[str]:
-        """Parameters, stages with their programs, what is kept and the work of a step, as text."""
+        """Parameters, stages with their programs, what is kept and the work of a step, as text.
+
+        Returns:
+            The lines of `describe`.
+        """
         return describe_lines(self.layout, self.program)
 
     def describe(self) -> str:
-        """The same, as one text."""
+        """What the formula has been compiled to, as `recurra.FormulaLayer.describe` of its class says it without sizes.
+
+        Returns:
+            A text of several lines.
+        """
         return "\n".join(self.describe_lines())
 
     @property
@@ -155,20 +213,20 @@ class Formula:
     def run_step(
         self, x: Any, states: Sequence[Any], params: Mapping[str, Any], inputs: Mapping[str, Any] | None = None
     ) -> tuple[Any, ...]:
-        """Call the function with arrays or tensors.
+        """One step by the function itself: in NumPy, or of tensors, with autograd, in PyTorch. The formula's reference.
 
         Args:
             x: (B, I), or (I,) with states of (H,).
-            states: As declared, (B, H) each; the first one (B, P) where the formula projects.
-            params: By name without layer and direction: weight_ih (blocks * H, I), weight_hh (blocks * H, H / heads),
-                bias_ih and bias_hh (blocks * H), weight_hr (P, H), units (H), scalars ().
-            inputs: (B, H) each; (B,) those of kind step.
+            states: a list or tuple in the order declared, (B, H) each; the first one (B, P) where the formula projects.
+            params: by name without layer and direction, as a cell's `params`: weight_ih (blocks * H, I), weight_hh
+                (blocks * H, H / heads), bias_ih and bias_hh (blocks * H,), weight_hr (P, H), units (H,), scalars ().
+            inputs: by name, (B, H) each; (B,) those of kind step.
 
         Returns:
-            The new states.
+            The states after the step, a tuple.
 
         Raises:
             TypeError: states is no list or tuple, or params or inputs are no mapping.
-            ValueError: There are more or fewer states than declared, or names are missing.
+            ValueError: there are more or fewer states than declared, or names are missing.
         """
         return run_step(self.layout, x, states, params, inputs or {})

@@ -1,9 +1,10 @@
 """What an expert wants to see of a formula: parameters, stages, programs, the tape, the work of a step."""
 
 from collections import Counter
+from textwrap import fill
 
 from .layout import HALF, INPUT, Layout
-from .operations import DeltaOf, Kind, Operation, Role
+from .operations import DeltaOf, InputShape, Kind, Operation, Role
 from .program import Program, Stage
 from .stages import Column
 
@@ -94,6 +95,22 @@ class _Names:
         if kind == Kind.UNIT:
             return f"u.{self._units[index]}"
         return "x.x" if kind == Kind.RAW else f"x.{self._inputs[index]}"
+
+
+def summary(layout: Layout) -> str:
+    """What a layer of the formula has and needs, in the words of its docstring; nothing is compiled for it."""
+    declared, states = layout.declared, layout.declared.states
+    lines = [f"State: ({', '.join(states)})" if len(states) > 1 else f"State: {states[0]}"]
+    lines[0] += f"; y holds {declared.output}.".replace("y holds y", "the output is y")
+    if declared.inputs:
+        axes = {InputShape.PER_UNIT: "(T, B, H)", InputShape.PER_STEP: "(T, B)", InputShape.PER_ROW: "(B, H)"}
+        inputs = [f"{name} {axes[kind]}" for name, kind in declared.inputs.items()]
+        lines.append(f"Inputs of a call: {', '.join(inputs)}.")
+    if layout.projects:
+        lines.append("h has proj_size = P features, which has to be given.")
+    parameters = [f"{p.name} {_shape(layout, p.name)}" for p in layout.parameters]
+    lines += fill(f"Parameters of each layer: {', '.join(parameters)}.", 112).splitlines()
+    return "\n".join(lines)
 
 
 def describe_lines(layout: Layout, program: Program) -> list[str]:

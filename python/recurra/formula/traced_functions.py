@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .functions import erf, exp, expm1, log1p, maximum, minimum, sigmoid, sqrt, tanh
+from .activations import sigmoid, tanh
+from .functions import erf, exp, expm1, log1p, maximum, minimum, sqrt
 from .graph import Graph, Node
 from .operations import Operation, Special
 from .trace import Traced, constant, node_of

@@ -31,6 +31,10 @@ TRAINED = {"dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "sparse": F
 class Narrow(Module):
     """A layer for inference whose matrices are narrow, made of one of float32, whose options and calls it has.
 
+    The base of `NarrowRecurrent`, `NarrowLinear` and `NarrowEmbedding`; `recurra.compress` makes these. What trains
+    raises TypeError: `forward`, `backward`, `grads`, `zero_grad`, optimizers, `fit`. Copies share the arrays, pickles,
+    `recurra.save` and `load` keep them as they are.
+
     Args:
         layer: the layer that it is made of, which it shares nothing with.
         weights: "int8", "bfloat16" or "float16".
@@ -38,6 +42,11 @@ class Narrow(Module):
     Raises:
         TypeError: the layer isn't of a class that this one is made of, or not of float32.
         ValueError: other weights, or numbers in the layer that aren't finite or beyond what the narrow type holds.
+
+    Example:
+        >>> layer = recurra.compress(recurra.LSTM(3, 8, seed=0), "float16")
+        >>> isinstance(layer, recurra.narrow.Narrow), layer.weights, layer.nbytes_before, layer.nbytes
+        (True, 'float16', 1664, 960)
     """
 
     _compressed = True
@@ -101,7 +110,7 @@ class Narrow(Module):
 
     @property
     def weights(self) -> str:
-        """What its matrices are: "int8", "bfloat16" or "float16"."""
+        """The type of its matrices, "int8", "bfloat16" or "float16"."""
         return self._weights
 
     @property
@@ -115,11 +124,19 @@ class Narrow(Module):
         return sum(4 * array.size for name, array in self._narrow.items() if not name.endswith(SCALE))
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the narrow arrays by name, of int8 with "….scale" beside each, and of what stays float32."""
+        """Copies of its arrays.
+
+        Returns:
+            The narrow ones by name, int8 with "….scale" (rows,) of float32 beside each, float16, or the bits of
+            bfloat16 as uint16; and what stays float32.
+        """
         return {name: array.copy() for name, array in self._narrow.items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Takes over all arrays at once, of the names, dtypes and shapes of `state_dict`; copies are left alone.
+        """Takes over all arrays at once; copies of the layer are left alone.
+
+        Args:
+            state: arrays of the names, dtypes and shapes of `state_dict`. Of float32 matrices, compress a layer.
 
         Raises:
             TypeError: an array isn't one, or has another dtype.
@@ -130,7 +147,7 @@ class Narrow(Module):
 
     @property
     def grads(self) -> NoReturn:
-        """None: only what trains has gradients."""
+        """Raises TypeError: only what trains has gradients."""
         self._refuse("grads")
 
     @grads.setter
@@ -138,15 +155,15 @@ class Narrow(Module):
         self._refuse("grads")
 
     def zero_grad(self) -> NoReturn:
-        """Raises TypeError, as `forward` and `backward` do."""
+        """Raises TypeError, as `forward` does."""
         self._refuse("zero_grad")
 
-    def forward(self, *given: Any, **options: Any) -> NoReturn:  # noqa: ARG002
-        """Raises TypeError: there is no training with narrow weights."""
+    def forward(self, *_: Any, **__: Any) -> NoReturn:
+        """Raises TypeError, whatever it is given: there is no training with narrow weights."""
         self._refuse("forward")
 
-    def backward(self, *given: Any, **options: Any) -> NoReturn:  # noqa: ARG002
-        """Raises TypeError: there is no training with narrow weights."""
+    def backward(self, *_: Any, **__: Any) -> NoReturn:
+        """Raises TypeError, as `forward` does."""
         self._refuse("backward")
 
     def _refuse(self, name: str) -> NoReturn:

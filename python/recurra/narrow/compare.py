@@ -27,21 +27,34 @@ HEADING = ("layer", "of", "largest", "RMS", "RMS of itself")
 
 
 class Difference(NamedTuple):
-    """How far an output or a final state of a layer is from the original's."""
+    """How far an output or a final state of a layer is from the original's.
 
-    layer: str  # its place in the model and its class, "1 GRU", of a stack with the number within, "1 GRU, layer 0"
-    of: str  # "y", or the name of a state, "c_n"
-    largest: float  # of the differences' absolute values
-    rms: float  # their root mean square
-    size: float  # the root mean square of the original's own numbers
+    Attributes:
+        layer: its place in the model and its class, "1 GRU", of a stack with the number within, "1 GRU, layer 0".
+        of: "y", or the name of a state, "c_n".
+        largest: of the differences' absolute values.
+        rms: their root mean square.
+        size: the root mean square of the original's own numbers.
+    """
+
+    layer: str
+    of: str
+    largest: float
+    rms: float
+    size: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` returns; as text a table."""
+    """What `recurra.compare` returns; as text a table.
+
+    Attributes:
+        rows: a `Difference` of each output and state.
+        nbytes: bytes of the parameters of the two models.
+    """
 
     rows: tuple[Difference, ...]
-    nbytes: tuple[int, int]  # of the parameters of the two models
+    nbytes: tuple[int, int]
 
     def __str__(self) -> str:
         cells = [(row.layer, row.of, *(f"{number:.2g}" for number in row[2:])) for row in self.rows]
@@ -71,10 +84,11 @@ def compare(
 
     Args:
         model: the original, a layer or a model.
-        narrow: what `compress` made of it; or any other model of the same layers.
+        narrow: what `recurra.compress` made of it; or any other model of the same layers.
         x: what the models take: features or tokens, of one sequence or of a batch. It should be typical.
         state: the initial one, as the models' `run` or the layers' call takes it.
-        lengths, resets: as the models take them; what is beyond a sequence's end isn't compared.
+        lengths: (B,), the steps of each sequence; what is beyond its end isn't compared.
+        resets: (T, B) of bool, before which steps states become zero.
         inputs: of a layer whose cell has some, as for its call.
 
     Returns:
@@ -82,8 +96,20 @@ def compare(
         square difference of its output and of its final states besides h; `print` shows it as a table.
 
     Raises:
-        TypeError, ValueError: the models don't have the same layers, or an argument is what they would refuse, or what
-            none of their layers takes.
+        TypeError: an argument isn't what the models take.
+        ValueError: the models don't have the same layers, or an argument is what they would refuse, or what none of
+            their layers takes.
+
+    Example:
+        >>> model = recurra.Sequential(recurra.GRU(3, 64, seed=0), recurra.Linear(64, 3, seed=1))
+        >>> comparison = recurra.compare(model, recurra.compress(model), np.ones((20, 2, 3), np.float32))
+        >>> print(comparison)
+        layer     of  largest      RMS  RMS of itself
+        0 GRU     y   0.00089   0.0003           0.14
+        1 Linear  y   0.00041  0.00027          0.079
+        53,772 -> 16,152 bytes
+        >>> comparison.rows[0].layer, comparison.nbytes
+        ('0 GRU', (53772, 16152))
     """
     ours, theirs = _members(model), _members(narrow)
     places = _places(ours, theirs)

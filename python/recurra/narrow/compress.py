@@ -32,17 +32,25 @@ def compress(model: Any, weights: str = "int8") -> Any:
 
     Args:
         model: a layer over sequences, RNN, LSTM, GRU or one made of a formula; a `Linear`; an `Embedding`; or a
-            `Sequential`, `Residual`, `Parallel` or `EncoderDecoder` of such, of float32.
-        weights: "int8", rounded row by row, which what they meet is rounded to 12 bits for; or "bfloat16" or "float16",
-            rounded one by one and multiplied as float32.
+            `Sequential`, `Residual`, `Parallel` or `EncoderDecoder` of such, of float32. Single steps and layers of
+            your own are refused.
+        weights: "int8", rounded row by row, and what they meet to 12 bits; or "bfloat16" or "float16", rounded one by
+            one and multiplied as float32.
 
     Returns:
         A `recurra.narrow.NarrowRecurrent`, `NarrowLinear`, `NarrowEmbedding` or `NarrowSequential`; of another model
-        that consists of others, one of its own class. It shares nothing with the original.
+        that consists of others, one of its own class. It shares nothing with the original, and doesn't train.
 
     Raises:
         TypeError: the model isn't one of these, isn't of float32, is compressed already, or has nothing to compress.
         ValueError: other weights, or numbers that aren't finite or are beyond what the narrow type holds.
+
+    Example:
+        >>> small = recurra.compress(recurra.GRU(32, 128, seed=0))
+        >>> small
+        NarrowRecurrent(GRU(32, 128), 'int8', 248,832 -> 67,584 bytes)
+        >>> small(np.ones((50, 4, 32), np.float32))[0].shape
+        (50, 4, 128)
     """
     return Compression(check_weights(weights)).of(model)
 
@@ -56,6 +64,12 @@ class Compression:
 
     def of(self, model: Any) -> Any:
         """The compressed model.
+
+        Args:
+            model: as of `compress`.
+
+        Returns:
+            The model.
 
         Raises:
             TypeError: nothing in it has become narrow.

@@ -20,6 +20,13 @@ class NarrowRecurrent(Narrow, Recurrent):
     """A compressed RNN, LSTM, GRU or layer of a formula: called as the layer that it was made of.
 
     Its cell, biases and states are float32. With int8, x_t and h_{t-1} are rounded to 12 bits where they meet weights.
+    Arguments are those of `recurra.narrow.Narrow`.
+
+    Example:
+        >>> lstm, x = recurra.LSTM(32, 64, seed=0), np.ones((50, 2, 32), np.float32)
+        >>> y, (h_n, c_n) = recurra.narrow.NarrowRecurrent(lstm, "int8")(x)
+        >>> y.shape, y.dtype.name, bool(abs(y - lstm(x)[0]).max() < 0.004)
+        ((50, 2, 64), 'float32', True)
     """
 
     _taken = "a recurrent layer"
@@ -53,7 +60,15 @@ class NarrowRecurrent(Narrow, Recurrent):
 
 
 class NarrowLinear(Narrow):
-    """A compressed `Linear`. With int8, the rows of x are rounded to 12 bits."""
+    """A compressed `recurra.Linear`. With int8, the rows of x are rounded to 12 bits.
+
+    Arguments are those of `recurra.narrow.Narrow`.
+
+    Example:
+        >>> layer = recurra.narrow.NarrowLinear(recurra.Linear(3, 8, seed=0), "int8")
+        >>> {name: (array.shape, array.dtype.name) for name, array in layer.state_dict().items()}
+        {'weight': ((8, 3), 'int8'), 'weight.scale': ((8,), 'float32'), 'bias': ((8,), 'float32')}
+    """
 
     _taken = "a recurra.Linear"
     in_features: int
@@ -68,12 +83,27 @@ class NarrowLinear(Narrow):
         return Linear._make_core(self)  # type: ignore[arg-type]
 
     def __call__(self, x: Array) -> Array:
-        """X (…, in_features) -> y (…, out_features)."""
+        """W x + b.
+
+        Args:
+            x: (…, in_features) of float32.
+
+        Returns:
+            y (…, out_features).
+        """
         return self._core.call(x)  # type: ignore[no-any-return]
 
 
 class NarrowEmbedding(Narrow):
-    """A compressed `Embedding`: the vectors that its narrow ones stand for."""
+    """A compressed `recurra.Embedding`, which gives the float32 vectors that its narrow ones stand for.
+
+    Arguments are those of `recurra.narrow.Narrow`.
+
+    Example:
+        >>> layer = recurra.narrow.NarrowEmbedding(recurra.Embedding(90, 32, seed=0), "bfloat16")
+        >>> layer(np.array([[1, 2, 3], [4, 5, 6]])).shape, layer.nbytes_before, layer.nbytes
+        ((2, 3, 32), 11520, 5760)
+    """
 
     _taken = "a recurra.Embedding"
     num_embeddings: int
@@ -88,7 +118,14 @@ class NarrowEmbedding(Narrow):
         return Embedding._make_core(self)  # type: ignore[arg-type]
 
     def __call__(self, x: Array) -> Array:
-        """X (…) of integers -> y (…, embedding_dim)."""
+        """The vectors of tokens.
+
+        Args:
+            x: (…) of integers from 0, below num_embeddings.
+
+        Returns:
+            y (…, embedding_dim) of float32.
+        """
         return self._core.call(x)  # type: ignore[no-any-return]
 
 

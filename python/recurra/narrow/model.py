@@ -13,11 +13,22 @@ from .rounding import check_weights
 class NarrowSequential(Sequential):
     """Compressed layers one after another, and such without matrices as they are; what `recurra.compress` returns.
 
-    It is called as the `Sequential` that it was made of. `model[i]` is the i-th compressed layer.
+    It is called as the `Sequential` that it was made of. `model[i]` is the i-th compressed layer. What trains raises
+    TypeError.
 
     Args:
-        layers: as for `Sequential`.
-        weights: what the matrices of its compressed layers are.
+        *layers: compressed ones, and others as `recurra.Sequential` takes them.
+        weights: what the matrices of its compressed layers are, "int8", "bfloat16" or "float16".
+
+    Example:
+        >>> model = recurra.Sequential(recurra.GRU(3, 8, seed=0), recurra.Last(), recurra.Linear(8, 1, seed=1))
+        >>> recurra.compress(model)
+        NarrowSequential(
+            NarrowRecurrent(GRU(3, 8), 'int8', 1,248 -> 648 bytes),
+            Last(),
+            NarrowLinear(Linear(8, 1), 'int8', 36 -> 16 bytes),
+            'int8', 1,284 -> 664 bytes,
+        )
     """
 
     def __init__(self, *layers: Any, weights: str) -> None:
@@ -26,7 +37,7 @@ class NarrowSequential(Sequential):
 
     @property
     def weights(self) -> str:
-        """What the matrices of its layers are: "int8", "bfloat16" or "float16"."""
+        """The type of its layers' matrices, "int8", "bfloat16" or "float16"."""
         return self._weights
 
     @property
@@ -42,19 +53,19 @@ class NarrowSequential(Sequential):
 
     @property
     def grads(self) -> NoReturn:  # type: ignore[override]
-        """None: only what trains has gradients."""
+        """Raises TypeError: only what trains has gradients."""
         self._refuse("grads")
 
     def zero_grad(self) -> NoReturn:
-        """Raises TypeError, as `forward` and `backward` do."""
+        """Raises TypeError, as `forward` does."""
         self._refuse("zero_grad")
 
-    def forward(self, *given: Any, **options: Any) -> NoReturn:  # noqa: ARG002
-        """Raises TypeError: there is no training with narrow weights."""
+    def forward(self, *_: Any, **__: Any) -> NoReturn:
+        """Raises TypeError, whatever it is given: there is no training with narrow weights."""
         self._refuse("forward")
 
-    def backward(self, *given: Any, **options: Any) -> NoReturn:  # noqa: ARG002
-        """Raises TypeError: there is no training with narrow weights."""
+    def backward(self, *_: Any, **__: Any) -> NoReturn:
+        """Raises TypeError, as `forward` does."""
         self._refuse("backward")
 
     def _refuse(self, name: str) -> NoReturn:

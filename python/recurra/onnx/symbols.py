@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from recurra.formula import erf, exp, log, maximum, minimum, tanh, where
 from recurra.formula.expression import Expression
-from recurra.formula.functions import erf, exp, log, maximum, minimum, tanh, where
 
 from .building import BOOL
 
