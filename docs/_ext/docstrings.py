@@ -6,7 +6,6 @@ import ast
 import inspect
 import re
 import textwrap
-
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 

@@ -43,7 +43,17 @@ WORDS = {  # of annotations, and the headings that say what they mean
     "Loss": ("api/losses", "losses"),
 }
 TAPES = re.compile(r"((_core|recurra\.\w+)\.)?(\w*Tape(32|64)?|LayerArrays)")
-INNER = {"Cell", "FormulaSequences", "Network32", "Network64", "Node", "Port", "Program", "Step"}  # of annotations of attributes that are for looking at
+# Types of attributes that are for looking at.
+INNER = {
+    "Cell",
+    "FormulaSequences",
+    "Network32",
+    "Network64",
+    "Node",
+    "Port",
+    "Program",
+    "Step",
+}
 EXTERNAL = re.compile(r"(numpy|torch|sklearn|onnx|keras|pandas|collections\.abc|typing|types|os)\b")
 
 
@@ -101,7 +111,7 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, con
         return make_refnode(app.builder, node["refdoc"], found.docname, found.node_id, content, target)
     if node.get("recurra_code"):
         elsewhere = EXTERNAL.match(full(target)) or isinstance(getattr(builtins, target, None), type)
-        if not elsewhere or "." not in target and target[0].islower():
+        if not elsewhere or ("." not in target and target[0].islower()):
             return None if target.startswith("recurra.") else content
     node["reftarget"] = full(target)
     return None
