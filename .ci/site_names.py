@@ -24,7 +24,7 @@ def named(name: str) -> Any:
         except ImportError:
             continue
         for part in parts[cut:]:
-            value = inspect.getattr_static(value, part) if inspect.isclass(value) else getattr(value, part, None)
+            value = inspect.getattr_static(value, part, None) if inspect.isclass(value) else getattr(value, part, None)
         return inspect.unwrap(getattr(value, "fget", None) or getattr(value, "__func__", value))
     return None
 
@@ -39,7 +39,7 @@ def missing(site: Path) -> list[str]:
     for name, value in public(modules).items():
         names[name] = value
         names |= {f"{name}.{method}": code for method, code in methods(value).items()}
-    return [name for name, value in names.items() if id(value) not in shown]
+    return [name for name, value in names.items() if id(inspect.unwrap(value)) not in shown]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
-"""Every public name, as `module.name`, and what it is. Run as a program, it prints the files that define them."""
+"""Every public name, as `module.name`, and what it is. Run as a program, it prints the files that define them.
+
+Those that need a neighbour are left out where it isn't installed.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 
 MODULES = ("", "cells", "formula", "functional", "narrow", "optim", "reference", "reference.narrow", "schedules")
@@ -51,7 +55,8 @@ def methods(value):
 
 
 if __name__ == "__main__":
-    names = public((*MODULES, *NEIGHBOURS)).values()
+    present = [module for module, neighbour in NEIGHBOURS.items() if importlib.util.find_spec(neighbour)]
+    names = public((*MODULES, *present)).values()
     codes = {inspect.unwrap(value) for value in names} | {code for value in names for code in methods(value).values()}
     modules = {inspect.getmodule(code) for code in codes}
     print(*sorted(module.__file__ for module in modules if module and module.__file__.endswith(".py")), sep="\n")

@@ -65,7 +65,11 @@ class Module(Attributes):
         super().__setattr__(name, value)
 
     def leaves(self) -> list[Module]:
-        """The layers with parameters of their own that this one consists of, as a list: itself."""
+        """The layers with parameters of their own that this one consists of.
+
+        Returns:
+            A list of the layer itself.
+        """
         return [self]
 
     def _make_core(self) -> Any:
@@ -100,7 +104,11 @@ class Module(Attributes):
         return -1
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters by name, all from before or all from after a change in another thread."""
+        """Copies of the parameters by name, all from before or all from after a change in another thread.
+
+        Returns:
+            A dict of new arrays, which `load_state_dict` takes.
+        """
         return self._parameters.snapshot()
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:

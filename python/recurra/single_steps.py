@@ -110,11 +110,19 @@ class SingleStep(WithFormula):
         self.__dict__["grads"] = value
 
     def leaves(self) -> list[Module]:
-        """Itself, or the layer that its parameters belong to."""
+        """The layer that the cell's parameters belong to.
+
+        Returns:
+            A list of the cell itself, or of the layer whose weights it shares.
+        """
         return [self if self._source is None else self._source]
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters by name, all from before or all from after a change in another thread."""
+        """Copies of the parameters by name, all from before or all from after a change in another thread.
+
+        Returns:
+            A dict of new arrays, which `load_state_dict` takes.
+        """
         state = super().state_dict()
         return state if self._source is None else {name: state[long] for name, long in self._names.items()}
 
