@@ -50,8 +50,8 @@ class Adam(Optimizer):
         (10.21, 0.04)
     """
 
-    betas = Rate("The decays of the moments at the next step, a pair.")
-    eps = Rate("What is added to the root of the second moment.")
+    betas = Rate("The decays of the moments at the next step, a pair, of one group as `lr`.")
+    eps = Rate("What is added to the root of the second moment, of one group as `lr`.")
 
     _moment_names = ("exp_avg", "exp_avg_sq")
     _decoupled = False

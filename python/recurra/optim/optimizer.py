@@ -94,8 +94,8 @@ class Optimizer(Attributes):
         >>> adam.param_groups[0]["lr"] = 5e-4  # from the next step on
     """
 
-    lr = Rate("The rate of the next step, if there is one group.")
-    weight_decay = Rate("The decay at the next step, if there is one group.")
+    lr = Rate("The rate of the next step; AttributeError where there are several groups: see `param_groups`.")
+    weight_decay = Rate("The decay at the next step, of one group as `lr`.")
 
     _moment_names: ClassVar[tuple[str, ...]]  # PyTorch's
 

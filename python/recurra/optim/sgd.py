@@ -41,8 +41,8 @@ class SGD(Optimizer):
         array([[1.]], dtype=float32)
     """
 
-    momentum = Rate("The momentum of the next step.")
-    nesterov = Rate("Whether the next step looks ahead.")
+    momentum = Rate("The momentum of the next step, of one group as `lr`.")
+    nesterov = Rate("Whether the next step looks ahead, of one group as `lr`.")
 
     _moment_names = ("momentum_buffer",)
 

@@ -1,5 +1,7 @@
 """Schedules of learning rates, with the names, arguments and numbers of torch.optim.lr_scheduler.
 
+The rates of steps or of epochs, whatever `step` counts::
+
     adam = recurra.Adam(model, lr=1e-2)
     warm_up = LinearLR(adam, start_factor=0.1, total_iters=5)
     decay = CosineAnnealingLR(adam, T_max=95)

@@ -1,12 +1,14 @@
 """Recurrent networks as scikit-learn estimators: classes and numbers of sequences or of their steps, and forecasts.
 
+They clone, pickle, search and stand in pipelines as scikit-learn's own do::
+
     from recurra.sklearn import RecurrentClassifier
 
     classifier = RecurrentClassifier("lstm", hidden_size=64, random_state=0).fit(X_train, y_train)
     classifier.score(X_test, y_test)
 
-They need scikit-learn (`pip install 'recurra[sklearn]'`), and know pandas' tables where they are given some. In this
-package `sklearn` is that library.
+They need scikit-learn from 1.6 on (`pip install 'recurra[sklearn]'`), and know pandas' tables where they are given
+some. In this package `sklearn` is that library.
 
 Sequences are given as
 

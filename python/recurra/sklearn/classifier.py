@@ -26,14 +26,16 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[
     """Classes of sequences, or of their steps, by a recurrent network that is trained with cross-entropy.
 
     `recurra.sklearn` says in which forms X may be. y has the labels, integers or strings: (n,), or with
-    `output="steps"` (n, time) or a list of (time_i,). Where rows are grouped, y has one for each row, the last of a
-    sequence counting for it, or one for each sequence, which a pandas `Series` with the sequences' labels as index may
-    have in any order.
+    `output="steps"` (n, time), a list of (time_i,), or one for each row. Where rows are grouped, y may have one for
+    each row, the last of a sequence counting for it, or one for each sequence, which a pandas `Series` with the
+    sequences' labels as index may have in any order.
 
     Args:
         cell: "lstm", "gru" or "rnn", the name of a cell in `recurra.cells`, or a class of layers, such as a formula of
             your own.
-        hidden_size, num_layers, bidirectional: of the recurrent layers, as for `recurra.LSTM`.
+        hidden_size: units of a recurrent layer, from 1 up.
+        num_layers: how many recurrent layers are stacked.
+        bidirectional: whether a second direction reads every sequence from its end.
         dropout: the rate, in [0, 1), between layers and before the linear read-out.
         cell_options: a dict of more arguments of the layers' class, such as {"zoneout": 0.1}.
         output: "last" for one prediction for each sequence, from the last step (of the reverse direction, the first),
@@ -43,7 +45,7 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[
         standardize: whether the inputs are scaled to mean 0 and standard deviation 1, each feature over all steps, by
             what `fit`, or the first `partial_fit`, was given.
         optimizer: "adam", "adamw", "sgd", or a function of (model, lr=…), such as `recurra.AdamW`.
-        learning_rate: at the beginning.
+        learning_rate: at the beginning, from 0 up.
         schedule: None, or a function of the optimizer that makes a schedule, as
             `functools.partial(recurra.schedules.CosineAnnealingLR, T_max=50)`; it is stepped after every epoch.
         weight_decay: the optimizer's; 0 is its own default.
@@ -51,22 +53,34 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[
         max_epochs: how often `fit` goes through the sequences at most.
         clip_norm: gradients of a larger norm are scaled down to it; None for none.
         early_stopping: whether a part of the sequences is held out, and the weights are kept that predict it best.
-        validation_fraction: how large a part, of each class if sequences are classified.
+        validation_fraction: how large a part, in (0, 1), of each class alike if sequences are classified.
         n_iter_no_change: after so many epochs in a row without a smaller loss, of what is held out or, by more than
             `tol`, of the training, `fit` ends.
         tol: see there; it has no part in early stopping.
         random_state: an integer, a `numpy.random.RandomState` or None: of weights, batches, dropout and what is held
-            out.
+            out. The same integer gives the same bits, in workers of `n_jobs` too.
         verbose: 1 prints a line for each epoch, 2 or "bar" shows a bar, which needs tqdm.
         dtype: "float32" or "float64", of the network.
 
     Attributes:
         model_: the trained `recurra.Sequential`. It takes scaled inputs, time-major.
         history_: the `recurra.History` of all epochs, with losses, times and norms.
-        loss_curve_, loss_, n_iter_: the losses of the epochs, the last of them, and how many there were.
+        loss_curve_: the losses of the epochs.
+        loss_: the last of them.
+        n_iter_: how many epochs there were.
         n_features_in_: features of a step; of a table (n, time) its columns.
         feature_names_in_: the names of columns, if X was a table with names that are strings.
         classes_: the labels, sorted.
+
+    Example:
+        >>> from recurra.sklearn import RecurrentClassifier
+        >>> X = np.random.default_rng(0).standard_normal((64, 6, 1))  # (n, time, features)
+        >>> y = np.where(X.sum(axis=(1, 2)) > 0, "up", "down")
+        >>> classifier = RecurrentClassifier(hidden_size=8, learning_rate=0.05, max_epochs=10, random_state=0)
+        >>> round(classifier.fit(X, y).score(X, y), 1)
+        1.0
+        >>> classifier.predict([np.ones((3, 1)), -np.ones((9, 1))])  # of other lengths
+        array(['up', 'down'], dtype='<U4')
     """
 
     _given_classes: Array | None
@@ -128,15 +142,18 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[
         """Trains a new network.
 
         Args:
-            X: sequences.
-            y: labels.
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            y: labels, for each sequence or for each step.
             sample_weight: (n,) numbers from 0 up, or one for each step with `output="steps"`. A sequence of weight 0
-                has no part in the training, nor in the scaling of inputs.
-            groups: (rows,), the label of the sequence of each row, if X is a table of steps.
+                has no part in the training, nor in the scaling.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            The classifier itself.
 
         Raises:
             TypeError, ValueError: a parameter or an argument is wrong: NaN, a sequence without steps, sequences of
-                unequal features, or more or fewer labels than sequences.
+                unequal features, or more or fewer targets than sequences.
 
         Warns:
             sklearn.exceptions.ConvergenceWarning: the loss became infinite or NaN, which ended the training.
@@ -152,12 +169,18 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[
         """Trains for an epoch more, with other sequences or the same; the first call makes the network.
 
         Args:
-            X, y, sample_weight, groups: as for `fit`.
+            X: sequences, as for `fit`.
+            y: labels, as for `fit`.
             classes: all labels that there will be; required in the first call.
+            sample_weight: as for `fit`.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            The classifier itself.
 
         Raises:
-            ValueError: as for `fit`; `early_stopping` is set, or `class_weight="balanced"`, as a part of the data
-                doesn't say what balances all.
+            TypeError, ValueError: as for `fit`; `early_stopping` is set, or `class_weight="balanced"`, as a part of the
+                data doesn't say what balances all.
         """
         if not hasattr(self, "model_"):
             if classes is None:
@@ -223,7 +246,20 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[
         return by_class[(np.arange(count) * len(by_class) + len(by_class) // 2) // count]
 
     def decision_function(self, X: Any, groups: Any = None) -> Any:
-        """(n, classes) logits; of two classes (n,), the second's less the first's. With steps in the form of X."""
+        """The logits of the classes.
+
+        Args:
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            (n, classes), float64; of two classes (n,), the second's less the first's. With `output="steps"` in the form
+            of X.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: before `fit`.
+            ValueError: X has another form, or other features, than in `fit`.
+        """
         raw, sequences = self._raw(X, groups)
         logits = raw.astype(np.float64)
         if len(self.classes_) == 2:
@@ -231,24 +267,71 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[
         return self._as_given(logits, sequences)
 
     def predict(self, X: Any, groups: Any = None) -> Any:
-        """(n,) labels, the likeliest; with `output="steps"` (n, time), a list of (time_i,), or one for each row."""
+        """The likeliest label of each sequence or step.
+
+        Args:
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            (n,) labels; with `output="steps"` (n, time), a list of (time_i,), or one for each row.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: before `fit`.
+            ValueError: X has another form, or other features, than in `fit`.
+        """
         raw, sequences = self._raw(X, groups)
         return self._as_given(self.classes_[raw.argmax(axis=1)], sequences)
 
     def predict_proba(self, X: Any, groups: Any = None) -> Any:
-        """(n, classes) probabilities, float64; with steps (n, time, classes), a list, or one row for each row."""
+        """The probabilities of the classes.
+
+        Args:
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            (n, classes), float64, in the order of `classes_`; with `output="steps"` (n, time, classes), a list of
+            (time_i, classes), or one row for each row.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: before `fit`.
+            ValueError: X has another form, or other features, than in `fit`.
+        """
         raw, sequences = self._raw(X, groups)
         return self._as_given(softmax(raw.astype(np.float64)), sequences)
 
     def predict_log_proba(self, X: Any, groups: Any = None) -> Any:
-        """The logarithms of `predict_proba`, also where a probability is 0."""
+        """The logarithms of `predict_proba`, also where a probability is 0.
+
+        Args:
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            Of the shape of `predict_proba`.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: before `fit`.
+            ValueError: X has another form, or other features, than in `fit`.
+        """
         raw, sequences = self._raw(X, groups)
         logits = raw.astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         return self._as_given(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), sequences)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> float:
-        """The accuracy, of all steps with `output="steps"`; arguments as for `fit`."""
+        """The accuracy, of all steps with `output="steps"`.
+
+        Args:
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            y: labels, as for `fit`.
+            sample_weight: as for `fit`.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            The share of right labels, weighted.
+        """
         raw, sequences = self._raw(X, groups)
         weights = weights_of(sample_weight, sequences, self._steps)
         labels = self._labels(y, sequences)

@@ -26,9 +26,9 @@ OWN = {"horizon", "window", "stride", "center"}
 class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
     """The next `horizon` steps of a series from its last `window`, all at once, by a recurrent network.
 
-    X is one series, (time,), or many: (n, time), or a list of arrays (time_i,). Beside it there may be inputs:
-    `past`, known up to the present, such as the weather, and `known`, known in advance, such as holidays. Each is
-    (time, k) for one series, and (n, time, k) or a list of (time_i, k) for many.
+    X is one series, (time,), or many: (n, time), or a list of arrays (time_i,). Beside it there may be inputs: `past`,
+    known up to the present, such as the weather, and `known`, known in advance, such as holidays. Each is (time, k) for
+    one series, and (n, time, k) or a list of (time_i, k) for many.
 
     Without `known` the network reads a window, and its last state gives all steps of the horizon. With it, the network
     reads on through the horizon, where the value and `past` are 0, and gives each step when it has read what is known
@@ -39,19 +39,57 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         window: how many steps the network reads; None for three horizons, 20 at least, if the shortest series has them.
         stride: every `stride`-th window is learned from; 1 is all.
         center: whether the network reads and gives differences to the mean of each window, so that a level it never met
-            is like others: for series that drift or trend. With False levels mean something, which is better for
-            series that return to one.
-        quantiles: None, or as for `RecurrentRegressor`: what `predict_quantiles` returns.
-        loss: as for `RecurrentRegressor`.
-        early_stopping: whether windows are held out, the latest: those with the fewest steps of their series left.
-        cell, hidden_size, num_layers, bidirectional, dropout, cell_options, standardize, optimizer, learning_rate,
-            schedule, weight_decay, batch_size, max_epochs, clip_norm, validation_fraction, n_iter_no_change, tol,
-            random_state, verbose, dtype: as for `RecurrentClassifier`.
+            is like others: for series that drift or trend. With False levels mean something, which is better for series
+            that return to one.
+        quantiles: None, or numbers between 0 and 1, as for `RecurrentRegressor`: what `predict_quantiles` returns.
+            `predict` then returns the median.
+        loss: "mse", "huber", or a function with the arguments of `recurra.mse`, of scaled targets. Unused with
+            quantiles.
+        cell: "lstm", "gru" or "rnn", the name of a cell in `recurra.cells`, or a class of layers, such as a formula of
+            your own.
+        hidden_size: units of a recurrent layer, from 1 up.
+        num_layers: how many recurrent layers are stacked.
+        bidirectional: whether a second direction reads every sequence from its end.
+        dropout: the rate, in [0, 1), between layers and before the linear read-out.
+        cell_options: a dict of more arguments of the layers' class, such as {"zoneout": 0.1}.
+        standardize: whether what the network reads and gives is scaled to mean 0 and standard deviation 1, by what
+            `fit` was given.
+        optimizer: "adam", "adamw", "sgd", or a function of (model, lr=…), such as `recurra.AdamW`.
+        learning_rate: at the beginning, from 0 up.
+        schedule: None, or a function of the optimizer that makes a schedule, as
+            `functools.partial(recurra.schedules.CosineAnnealingLR, T_max=50)`; it is stepped after every epoch.
+        weight_decay: the optimizer's; 0 is its own default.
+        batch_size: windows in a step of the optimizer; they are drawn anew for each epoch.
+        max_epochs: how often `fit` goes through the windows at most.
+        clip_norm: gradients of a larger norm are scaled down to it; None for none.
+        early_stopping: whether windows are held out, the latest: those with the fewest steps of their series left; the
+            weights are kept that predict them best.
+        validation_fraction: how large a part, in (0, 1).
+        n_iter_no_change: after so many epochs in a row without a smaller loss, of what is held out or, by more than
+            `tol`, of the training, `fit` ends.
+        tol: see there; it has no part in early stopping.
+        random_state: an integer, a `numpy.random.RandomState` or None: of weights, batches, dropout and what is held
+            out. The same integer gives the same bits, in workers of `n_jobs` too.
+        verbose: 1 prints a line for each epoch, 2 or "bar" shows a bar, which needs tqdm.
+        dtype: "float32" or "float64", of the network.
 
     Attributes:
         regressor_: the `RecurrentRegressor` of windows.
         window_: the window's steps.
-        model_, history_, loss_curve_, loss_, n_iter_: the regressor's.
+        model_: the regressor's `recurra.Sequential`.
+        history_: the `recurra.History` of all epochs.
+        loss_curve_: the losses of the epochs.
+        loss_: the last of them.
+        n_iter_: how many epochs there were.
+
+    Example:
+        >>> from recurra.sklearn import RecurrentForecaster
+        >>> series = np.sin(np.arange(120) / 4)
+        >>> forecaster = RecurrentForecaster(horizon=4, window=16, hidden_size=8, learning_rate=0.03, random_state=0)
+        >>> forecaster.set_params(max_epochs=10).fit(series).predict().shape  # the steps 120 to 123
+        (4,)
+        >>> round(forecaster.score(series), 1)
+        1.0
     """
 
     def __init__(
@@ -119,7 +157,11 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         Args:
             X: one series or many, each of `window` + `horizon` steps or more.
             y: ignored.
-            past, known: inputs for each step of X.
+            past: inputs for each step of X that are known up to the present.
+            known: inputs for each step of X that are known in advance.
+
+        Returns:
+            The forecaster itself.
 
         Raises:
             TypeError, ValueError: a parameter is wrong, X or an input has NaN, a series is too short, or inputs are for
@@ -167,12 +209,15 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         return cut(last, self.window_, horizon, 1, self._level), series.single
 
     def predict(self, X: Any = None, *, past: Any = None, known: Any = None) -> Array:
-        """(horizon,) of one series, (n, horizon) of many, float64: the steps after the last of X.
+        """The steps after the last of X.
 
         Args:
             X: series of `window` steps or more, of which the last are read; None for those of `fit`.
             past: inputs for each step of X; with X None, none.
             known: inputs for each step of X and `horizon` more; with X None, for those only.
+
+        Returns:
+            (horizon,) of one series, (n, horizon) of many, float64.
 
         Raises:
             TypeError, ValueError: as for `fit`, or inputs aren't those of `fit`.
@@ -182,7 +227,19 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         return forecast[0] if single else forecast
 
     def predict_quantiles(self, X: Any = None, *, past: Any = None, known: Any = None) -> Array:
-        """(horizon, Q) of one series, (n, horizon, Q) of many, in the order of `quantiles`; else as `predict`."""
+        """Quantiles of the steps after the last of X.
+
+        Args:
+            X: as for `predict`.
+            past: as for `predict`.
+            known: as for `predict`.
+
+        Returns:
+            (horizon, Q) of one series, (n, horizon, Q) of many, float64, in the order of `quantiles`.
+
+        Raises:
+            TypeError, ValueError: as for `predict`, or there are no `quantiles`.
+        """
         windows, single = self._windows(X, past, known)
         quantiles: Array = self.regressor_.predict_quantiles(windows.x)[:, -self._horizon :]
         quantiles = quantiles + windows.level[..., None]
@@ -193,11 +250,18 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         return predicted + windows.level
 
     def backtest(self, X: Any, *, past: Any = None, known: Any = None) -> tuple[Array, Array]:
-        """Forecasts (N, horizon) after every window of the series, and what really came, (N, horizon).
+        """Forecasts after every window of the series, and what really came.
 
         Args:
             X: one series or many, each of `window` + `horizon` steps or more; windows of the first come first.
-            past, known: inputs for each step of X.
+            past: inputs for each step of X.
+            known: inputs for each step of X.
+
+        Returns:
+            The forecasts and the truth, (N, horizon) each, float64.
+
+        Raises:
+            TypeError, ValueError: as for `fit`, or inputs aren't those of `fit`.
         """
         check_is_fitted(self, "regressor_")
         series = read_series(X, past, known, 0)
@@ -208,7 +272,17 @@ class RecurrentForecaster(BaseEstimator):  # type: ignore[misc]
         return self._forecast(windows), targets + windows.level
 
     def score(self, X: Any, y: Any = None, *, past: Any = None, known: Any = None) -> float:  # noqa: ARG002
-        """R² of the forecasts after every window of X, all steps ahead alike; arguments as for `backtest`."""
+        """R² of the forecasts after every window of X, all steps ahead alike.
+
+        Args:
+            X: as for `backtest`.
+            y: ignored.
+            past: as for `backtest`.
+            known: as for `backtest`.
+
+        Returns:
+            1 where all is right, 0 where it is no better than the mean of X.
+        """
         forecast, truth = self.backtest(X, past=past, known=known)
         return float(r2_score(truth.ravel(), forecast.ravel()))
 

@@ -28,24 +28,66 @@ LOSSES: dict[str, Any] = {"mse": mse, "huber": huber}
 class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]
     """Numbers of sequences, or of their steps, by a recurrent network; or quantiles of them.
 
-    y is (n,) or, with several numbers each, (n, k); with `output="steps"` (n, time), (n, time, k), or a list of such
-    arrays. X, rows by group and all other parameters are as for `RecurrentClassifier`.
+    `recurra.sklearn` says in which forms X may be. y is (n,) or, with several numbers each, (n, k); with
+    `output="steps"` (n, time), (n, time, k), a list of such arrays, or one for each row. Where rows are grouped, y is
+    laid out as for `RecurrentClassifier`.
 
     Args:
-        cell, hidden_size, num_layers, bidirectional, dropout, cell_options, output, group: as there.
+        cell: "lstm", "gru" or "rnn", the name of a cell in `recurra.cells`, or a class of layers, such as a formula of
+            your own.
+        hidden_size: units of a recurrent layer, from 1 up.
+        num_layers: how many recurrent layers are stacked.
+        bidirectional: whether a second direction reads every sequence from its end.
+        dropout: the rate, in [0, 1), between layers and before the linear read-out.
+        cell_options: a dict of more arguments of the layers' class, such as {"zoneout": 0.1}.
+        output: "last" for one prediction for each sequence, from the last step (of the reverse direction, the first),
+            "steps" for one for each step.
+        group: the column or index level of a pandas `DataFrame` that says which sequence a row belongs to.
         loss: "mse", "huber", or a function with the arguments of `recurra.mse`, of scaled targets. Unused with
             quantiles.
         quantiles: None, or numbers between 0 and 1, as (0.1, 0.5, 0.9): what `predict_quantiles` returns. The network
-            is trained with the mean of their pinball losses (Koenker & Bassett 1978), and with the median's, which is
-            then what `predict` returns. Where predictions would cross they are put in order, which makes none worse
+            is trained with the mean of their pinball losses (`recurra.quantile`), and with the median's, which is then
+            what `predict` returns. Where predictions would cross they are put in order, which makes none worse
             (Chernozhukov, Fernández-Val & Galichon 2010).
-        standardize: whether inputs and targets are scaled to mean 0 and standard deviation 1.
-        optimizer, learning_rate, schedule, weight_decay, batch_size, max_epochs, clip_norm, early_stopping,
-            validation_fraction, n_iter_no_change, tol, random_state, verbose, dtype: as there.
+        standardize: whether inputs and targets are scaled to mean 0 and standard deviation 1, each feature over all
+            steps, by what `fit`, or the first `partial_fit`, was given.
+        optimizer: "adam", "adamw", "sgd", or a function of (model, lr=…), such as `recurra.AdamW`.
+        learning_rate: at the beginning, from 0 up.
+        schedule: None, or a function of the optimizer that makes a schedule, as
+            `functools.partial(recurra.schedules.CosineAnnealingLR, T_max=50)`; it is stepped after every epoch.
+        weight_decay: the optimizer's; 0 is its own default.
+        batch_size: sequences in a step of the optimizer; they are drawn anew for each epoch.
+        max_epochs: how often `fit` goes through the sequences at most.
+        clip_norm: gradients of a larger norm are scaled down to it; None for none.
+        early_stopping: whether a part of the sequences is held out, and the weights are kept that predict it best.
+        validation_fraction: how large a part, in (0, 1).
+        n_iter_no_change: after so many epochs in a row without a smaller loss, of what is held out or, by more than
+            `tol`, of the training, `fit` ends.
+        tol: see there; it has no part in early stopping.
+        random_state: an integer, a `numpy.random.RandomState` or None: of weights, batches, dropout and what is held
+            out. The same integer gives the same bits, in workers of `n_jobs` too.
+        verbose: 1 prints a line for each epoch, 2 or "bar" shows a bar, which needs tqdm.
+        dtype: "float32" or "float64", of the network.
 
     Attributes:
-        model_, history_, loss_curve_, loss_, n_iter_, n_features_in_, feature_names_in_: as there.
-        n_outputs_: k.
+        model_: the trained `recurra.Sequential`. It takes scaled inputs, time-major.
+        history_: the `recurra.History` of all epochs, with losses, times and norms.
+        loss_curve_: the losses of the epochs.
+        loss_: the last of them.
+        n_iter_: how many epochs there were.
+        n_features_in_: features of a step; of a table (n, time) its columns.
+        feature_names_in_: the names of columns, if X was a table with names that are strings.
+        n_outputs_: k, how many numbers a target has.
+
+    Example:
+        >>> from recurra.sklearn import RecurrentRegressor
+        >>> X = np.random.default_rng(0).standard_normal((64, 6, 1))  # (n, time, features)
+        >>> y = X.sum(axis=(1, 2))
+        >>> regressor = RecurrentRegressor(hidden_size=8, learning_rate=0.05, max_epochs=10, random_state=0)
+        >>> round(regressor.fit(X, y).score(X, y), 1)
+        0.9
+        >>> regressor.set_params(quantiles=(0.1, 0.9)).fit(X, y).predict_quantiles(X).shape
+        (64, 2)
     """
 
     def __init__(
@@ -104,13 +146,45 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         self.dtype = dtype
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RecurrentRegressor:
-        """Trains a new network; arguments, errors and warnings as for `RecurrentClassifier.fit`."""
+        """Trains a new network.
+
+        Args:
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            y: numbers, for each sequence or for each step.
+            sample_weight: (n,) numbers from 0 up, or one for each step with `output="steps"`. A sequence of weight 0
+                has no part in the training, nor in the scaling.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            The regressor itself.
+
+        Raises:
+            TypeError, ValueError: a parameter or an argument is wrong: NaN, a sequence without steps, sequences of
+                unequal features, or more or fewer targets than sequences.
+
+        Warns:
+            sklearn.exceptions.ConvergenceWarning: the loss became infinite or NaN, which ended the training.
+            UserWarning: Ctrl-C ended it.
+        """
         self._check_loss()
         self._fit(X, y, sample_weight, groups)
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RecurrentRegressor:
-        """Trains for an epoch more; the first call makes the network, and scales by what it is given."""
+        """Trains for an epoch more; the first call makes the network, and scales by what it is given.
+
+        Args:
+            X: sequences, as for `fit`.
+            y: numbers, as for `fit`.
+            sample_weight: as for `fit`.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            The regressor itself.
+
+        Raises:
+            TypeError, ValueError: as for `fit`, or `early_stopping` is set.
+        """
         self._check_loss()
         self._partial_fit(X, y, sample_weight, groups)
         return self
@@ -176,15 +250,35 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         return point
 
     def predict(self, X: Any, groups: Any = None) -> Any:
-        """(n,) or (n, k), float64, as y was; the median if there are quantiles. With steps in the form of X."""
+        """The numbers of each sequence or step, in the units of y; the median if there are quantiles.
+
+        Args:
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            (n,) or (n, k), float64, as y was; with `output="steps"` in the form of X.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: before `fit`.
+            ValueError: X has another form, or other features, than in `fit`.
+        """
         numbers, sequences = self._numbers(X, groups)
         return self._as_given(self._point(numbers), sequences)
 
     def predict_quantiles(self, X: Any, groups: Any = None) -> Any:
-        """(n, Q) or (n, k, Q), float64, in the order of `quantiles`; with steps in the form of X.
+        """The quantiles of each sequence or step, in the units of y.
+
+        Args:
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            (n, Q) or (n, k, Q), float64, in the order of `quantiles`; with `output="steps"` in the form of X.
 
         Raises:
-            ValueError: there are no `quantiles`.
+            sklearn.exceptions.NotFittedError: before `fit`.
+            ValueError: X has another form, or other features, than in `fit`, or there are no `quantiles`.
         """
         numbers, sequences = self._numbers(X, groups)
         if not self._asked:
@@ -193,7 +287,17 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         return self._as_given(asked.reshape(len(asked), *self._target_shape, -1), sequences)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> float:
-        """R² of what `predict` returns, of all steps with `output="steps"`; arguments as for `fit`."""
+        """R² of what `predict` returns, of all steps with `output="steps"`.
+
+        Args:
+            X: sequences, in one of the forms that `recurra.sklearn` names.
+            y: numbers, as for `fit`.
+            sample_weight: as for `fit`.
+            groups: (rows,), the label of the sequence of each row, if X is a table of steps; else None.
+
+        Returns:
+            1 where all is right, 0 where it is no better than the mean of y.
+        """
         numbers, sequences = self._numbers(X, groups)
         weights = weights_of(sample_weight, sequences, self._steps)
         return float(r2_score(self._targets(y, sequences), self._point(numbers), sample_weight=weights))

@@ -25,6 +25,9 @@ class SequenceScaler(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     The estimators here scale their inputs themselves (`standardize=True`); this is for another scaling, such as
     `RobustScaler` or `PCA`, in a `Pipeline` before them, with `standardize=False`.
 
+    X is an array (n, time, features), a list of arrays (time_i, features), or a table (n, time) of n series, and comes
+    back in that form. A scaler of a table reads all its numbers as one column.
+
     Args:
         scaler: a transformer of (steps, features) in scikit-learn's way, of which a clone is fitted; a `StandardScaler`
             if None.
@@ -33,18 +36,29 @@ class SequenceScaler(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         scaler_: the fitted one.
         n_features_in_: features of a step; of a table (n, time) its columns.
 
-    X is an array (n, time, features), a list of arrays (time_i, features), or a table (n, time) of n series, and comes
-    back in that form. A scaler of a table reads all its numbers as one column.
-
-    Raises:
-        TypeError, ValueError: as for `RecurrentClassifier.fit`.
+    Example:
+        >>> from recurra.sklearn import SequenceScaler
+        >>> X = [np.array([[1.0], [3.0]]), np.array([[1.0], [3.0], [2.0]])]
+        >>> [one[:, 0].round(2).tolist() for one in SequenceScaler().fit_transform(X)]
+        [[-1.12, 1.12], [-1.12, 1.12, 0.0]]
     """
 
     def __init__(self, scaler: Any = None) -> None:
         self.scaler = scaler
 
     def fit(self, X: Any, y: Any = None) -> SequenceScaler:  # noqa: ARG002
-        """Fits the scaler to all steps; y is ignored."""
+        """Fits the scaler to all steps.
+
+        Args:
+            X: sequences.
+            y: ignored.
+
+        Returns:
+            The scaler itself.
+
+        Raises:
+            TypeError, ValueError: `scaler` is no transformer, or X is none as for `RecurrentClassifier.fit`.
+        """
         sequences = read(self, X, reset=True)
         if self.scaler is not None and not (hasattr(self.scaler, "fit") and hasattr(self.scaler, "transform")):
             raise TypeError(f"scaler: expected a transformer of tables, got {shown(self.scaler)}")
@@ -54,12 +68,26 @@ class SequenceScaler(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> Any:
-        """The steps transformed, in the form of X."""
+        """The steps transformed.
+
+        Args:
+            X: sequences in the form of `fit`.
+
+        Returns:
+            As many sequences of as many steps, in the form of X.
+        """
         check_is_fitted(self, "scaler_")
         return _with_steps(sequences := read(self, X), self.scaler_.transform(sequences.flat))
 
     def inverse_transform(self, X: Any) -> Any:
-        """The steps before the transformation, in the form of X."""
+        """The steps before the transformation.
+
+        Args:
+            X: what `transform` returned.
+
+        Returns:
+            As many sequences of as many steps, in the form of X.
+        """
         check_is_fitted(self, "scaler_")
         reader = copy(self)
         if self._form != "table":
