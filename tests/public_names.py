@@ -11,6 +11,9 @@ import inspect
 
 MODULES = ("", "cells", "formula", "functional", "narrow", "optim", "reference", "reference.narrow", "schedules")
 NEIGHBOURS = {"sklearn": "sklearn", "torch": "torch"}  # by the module that needs each
+EXAMPLES_NEED = {"FormatError": "onnx", "save": "safetensors", "load": "safetensors"} | {
+    f"{way}_{other}": other for way in ("from", "to") for other in ("torch", "keras", "onnx")
+}
 
 
 def names_of(module):

@@ -92,7 +92,7 @@ def test_parameters(name):
 
 @every_cell
 def test_docstring(name):
-    """The first line says what it is; then come an equation and a paper's year."""
+    """The first line says what it is; then an equation and a paper's year. The class adds what it has and needs."""
     cell = getattr(recurra.cells, name)
     text = cell.function.__doc__
     first, blank, *rest = text.splitlines()
@@ -100,6 +100,11 @@ def test_docstring(name):
     assert not blank
     assert any(line.startswith("        ") and "=" in line for line in rest)
     assert any(f"({year})" in text for year in range(1990, 2026))
+    formula = formula_of(cell)
+    assert all(f" {name} (" in cell.__doc__.replace("\n", " ") for name in formula.parameters)
+    assert all(f" {name} (" in cell.__doc__ for name in formula.declared.inputs)
+    assert ", ".join(formula.states) in cell.__doc__
+    assert cell.__doc__.index("`recurra.FormulaLayer`") < cell.__doc__.index("\nExample:\n    >>> ")
 
 
 # ---- Initial values, and what the papers promise of them

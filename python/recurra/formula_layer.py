@@ -136,7 +136,7 @@ class FormulaLayer(OfFormula, Recurrent):
             batch: B.
 
         Returns:
-            A text of several lines, to be printed.
+            A text of several lines, to be printed; docs/cells.md explains one line by line.
 
         Raises:
             TypeError: a size isn't an integer.

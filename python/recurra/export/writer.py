@@ -35,8 +35,19 @@ def export_c(model: Any, path: str | os.PathLike[str], name: str = "model") -> N
 
     Raises:
         TypeError: the model, or a member of it, can't be exported, or an argument is something else.
-        ValueError: `name` is no C identifier, a layer needs later steps or isn't of float32, or a weight isn't finite.
+        ValueError: `name` is no C identifier of up to 31 letters, digits and single underscores, a layer needs later
+            steps (`bidirectional`, `reverse`) or isn't of float32, or a weight isn't finite. Nothing is written then.
         OSError: the file can't be written; what was there still is.
+
+    Example:
+        >>> model = recurra.Sequential(recurra.GRU(3, 8, seed=0), recurra.Linear(8, 1, seed=1))
+        >>> recurra.export_c(model, "gru.h", name="gru")
+        >>> from pathlib import Path
+        >>> lines = Path("gru.h").read_text().splitlines()
+        >>> print(*[line for line in lines if "_SIZE " in line or "gru_step(gru" in line], sep="\\n")
+        #define GRU_INPUT_SIZE 3
+        #define GRU_OUTPUT_SIZE 1
+        static inline void gru_step(gru_state *state, const float *x, float *y)
     """
     target, mode = checked_target("path", path)
     name = checked_name(name)

@@ -1,13 +1,13 @@
 """What an expert wants to see of a formula: parameters, stages, programs, the tape, the work of a step."""
 
 from collections import Counter
-from textwrap import fill
 
 from .layout import HALF, INPUT, Layout
 from .operations import DeltaOf, InputShape, Kind, Operation, Role
 from .program import Program, Stage
 from .stages import Column
 
+LINE = 112  # characters of a docstring's line
 _SIGNS = {
     Operation.ADD: "{0} + {1}",
     Operation.SUBTRACT: "{0} - {1}",
@@ -108,8 +108,13 @@ def summary(layout: Layout) -> str:
         lines.append(f"Inputs of a call: {', '.join(inputs)}.")
     if layout.projects:
         lines.append("h has proj_size = P features, which has to be given.")
-    parameters = [f"{p.name} {_shape(layout, p.name)}" for p in layout.parameters]
-    lines += fill(f"Parameters of each layer: {', '.join(parameters)}.", 112).splitlines()
+    lines.append("Parameters of each layer:")
+    for number, parameter in enumerate(layout.parameters, 1):
+        item = f"{parameter.name} {_shape(layout, parameter.name)}{',.'[number == len(layout.parameters)]}"
+        if len(lines[-1]) + len(item) < LINE:
+            lines[-1] += f" {item}"
+        else:
+            lines.append(item)
     return "\n".join(lines)
 
 

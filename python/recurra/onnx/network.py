@@ -22,12 +22,19 @@ SHORT = (int, float, str, tuple)  # attributes that are shown there
 
 
 class Port(NamedTuple):
-    """An input or an output of a graph."""
+    """An input or an output of a graph.
+
+    Attributes:
+        name: in the graph.
+        shape: its sizes, names for those that are free; None for what isn't said.
+        dtype: NumPy's; None where it isn't said.
+        optional: whether it is an input that has a default in the file.
+    """
 
     name: str
-    shape: tuple[int | str | None, ...] | None  # names for sizes that are free; None for what isn't said
+    shape: tuple[int | str | None, ...] | None
     dtype: np.dtype[Any] | None
-    optional: bool = False  # an input that has a default in the file
+    optional: bool = False
 
     def __str__(self) -> str:
         sizes = "…" if self.shape is None else ", ".join("?" if n is None else str(n) for n in self.shape)
@@ -65,12 +72,13 @@ def layer_ends(step: Step) -> Sequence[str]:
 class Network:
     """A graph of ONNX as a function of arrays. `recurra.from_onnx` makes it.
 
-    Runs may be called by several threads at once. There are no gradients: take `layers` to go on training.
+    Runs may be called by several threads at once. There are no gradients: take `layers` to go on training. Printed, it
+    shows its nodes with their layers.
 
     Attributes:
-        inputs, outputs: what the graph takes and gives, in its order: each has `name`, `shape` (names stand for sizes
-            that are free), `dtype` and `optional`.
-        nodes: the nodes, as they are run.
+        inputs: what the graph takes, in its order: each has `name`, `shape` (names stand for sizes that are free),
+            `dtype` and `optional`.
+        outputs: what it gives, likewise.
         layers: the recurra layers that it is made of, by the names of their nodes: by the first output, where a node
             has no name or one that came before. A node whose directions differ has two, "name" and "name_reverse",
             and those in a Scan are "name.0" and so on. They are the ones that are run: what is loaded into them, or

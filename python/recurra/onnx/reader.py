@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 def from_onnx(model: str | os.PathLike[str] | bytes | object) -> Network:
     """Reads a model in ONNX and checks all of it, so that it can be run: see `Network.run`.
 
-    RNN, LSTM and GRU nodes with all their attributes become recurra's layers: its own, or, where the cell is another
-    one (clip, other activations, coupled gates), formulas that are compiled at once. Products with constant weights
-    become `recurra.Linear`, together with the addition of a constant bias; look-ups in constant tables become
-    `recurra.Embedding`. All else is NumPy: arithmetic and activations, shapes and slices, reductions, softmax,
-    normalisations, convolutions, and Scan, whose body is run node by node. Opsets from 7 on, of the domain ai.onnx
-    alone; numbers of float64, float32, float16, bools and integers of 8 to 64 bits, but recurrent nodes of the first
-    two. What depends on the arrays of a run, such as shapes, is checked when it runs.
+    RNN, LSTM and GRU nodes with all their attributes become recurra's layers: both layouts, all directions,
+    `sequence_lens`, initial states, peepholes, `clip`, `activations` with their numbers, `input_forget`,
+    `linear_before_reset`. Where the cell is another than recurra's own, they are formulas, compiled at once. Products
+    with constant weights become `recurra.Linear`, together with the addition of a constant bias; look-ups in constant
+    tables become `recurra.Embedding`. All else, some 90 operators, is NumPy: arithmetic and activations, shapes and
+    slices, reductions, softmax, normalisations, convolutions, and Scan, whose body is run node by node. Opsets from 7
+    on, of the domain ai.onnx alone; numbers of float64, float32, float16, bools and integers of 8 to 64 bits, but
+    recurrent nodes of the first two. What depends on the arrays of a run, such as shapes, is checked when it runs.
+    Numbers differ from those of ONNX Runtime by rounding, some 1e-6, as sums are taken in another order.
 
     Where the standard leaves a choice, it is as in ONNX Runtime: `clip` bounds the sums that the activations f and g
     are applied to, and a coupled forget gate is 1 - i. Only a sequence of length 0 keeps its initial state here, which
@@ -41,12 +43,18 @@ def from_onnx(model: str | os.PathLike[str] | bytes | object) -> Network:
         A `recurra.onnx.network.Network`. Its `layers` can be trained, or given other weights, and then run as well.
 
     Raises:
-        ImportError: the package onnx is missing.
+        ImportError: the package onnx is missing (`pip install 'recurra[onnx]'`).
         TypeError: the model is something else.
         OSError: the file can't be read.
-        recurra.FormatError: it is no model, or a broken one, or one with a node that recurra doesn't compute: the
-            message names the node and why. So are models that are larger than networks are, or that a few bytes make
-            so: 20,000 nodes, 64 different cells, 256 Scans, 8 times the bytes of their tensors.
+        FormatError: it is no model, or a broken one, or one with a node that recurra doesn't compute, such as Loop, If,
+            pools, quantized products and other domains: the message names the node and why. So are models that are
+            larger than networks are, or that a few bytes make so: 20,000 nodes, 64 different cells, 256 Scans, 8 times
+            the bytes of their tensors.
+
+    Example:
+        >>> network = recurra.from_onnx(recurra.to_onnx(recurra.GRU(3, 8, seed=0), states=False))
+        >>> network.run({"x": np.ones((5, 2, 3), np.float32)})["y"].shape, network.layers
+        ((5, 2, 8), {'GRU_l0': GRU(3, 8, tokens=False)})
     """
     proto, folder = model_of(model)
     graph = proto.graph

@@ -38,18 +38,19 @@ def to_onnx(
     lengths: bool = False,
     dtype: object = None,
 ) -> ModelProto:
-    """Writes a model as ONNX, with equal answers.
+    """Writes a model as ONNX. ONNX Runtime's answers are equal but for rounding, some 1e-6.
 
-    RNN, LSTM and GRU become the operators of these names, an LSTM with peepholes too; layers of other formulas, and
-    LSTMs with a projection, become a Scan, a loop over their equations. Dropout and zoneout are left out, as in a call.
+    RNN, LSTM and either GRU become the operators of these names, `recurra.cells.PeepholeLSTM` too; layers of other
+    formulas, and LSTMs with a projection, become a Scan, a loop over their equations, with the products of x before it.
+    Dropout, zoneout and resets are left out, as in a call. `from_onnx` gives the weights back, to the bit.
 
     Args:
         model: a layer, a single step (`LSTMCell` and others), or a `Sequential`, `Residual` or `Parallel` of recurra's
-            layers.
+            layers. `Composite`s of your own, `Attention` and `EncoderDecoder` are refused.
         path: where to write the file; None for nowhere.
-        opset: of the operators, from 13 to 28. ONNX Runtime 1.12 runs 17.
+        opset: of the operators, from 13 to 28. ONNX Runtime 1.12 and later run 17.
         states: whether initial states are inputs, and final ones outputs, for streams. The inputs may be left out of a
-            run: they have defaults, zeros or what has been learned.
+            run: they have defaults, zeros or what has been learned, of which ONNX Runtime warns when a session begins.
         lengths: whether there is an input `lengths` (B,) of int64, steps of each sequence, which may be left out too.
         dtype: of the numbers in the file, if others than the model's: a model of float64 is written with
             `dtype="float32"`, as ONNX Runtime has no RNN, LSTM and GRU of float64, or, for what does, with
@@ -64,10 +65,15 @@ def to_onnx(
         (B, H), and no `y`. Names of axes that are free: "T" and "B".
 
     Raises:
-        ImportError: the package onnx is missing.
+        ImportError: the package onnx is missing (`pip install 'recurra[onnx]'`).
         TypeError: the model, or a member of it, is something else; or an argument is.
         ValueError: an argument is out of range, or the model is of float64 and `dtype` isn't said.
         OSError: the file can't be written; what was there still is.
+
+    Example:
+        >>> graph = recurra.to_onnx(recurra.LSTM(3, 8, seed=0), "lstm.onnx").graph
+        >>> [port.name for port in graph.input], [port.name for port in graph.output]
+        (['x', 'h0_0', 'c0_0'], ['y', 'h_n_0', 'c_n_0'])
     """
     onnx = onnx_package("to_onnx")
     target = None if path is None else checked_target("path", path)

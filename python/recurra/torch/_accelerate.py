@@ -24,11 +24,19 @@ RECURRENT = (torch.nn.RNNBase, torch.nn.RNNCellBase)
 
 @dataclass
 class Accelerated:
-    """What `accelerate` or `restore` has done.
+    """What `accelerate` or `restore` has done. Printed, it says so line by line.
 
     Attributes:
         swapped: by the module's name within the model ("" is the model itself), the class that it had before.
         left: by name, why a recurrent module stayed as it was.
+
+    Example:
+        >>> import torch, recurra.torch
+        >>> class Own(torch.nn.GRU): ...
+        >>> recurra.torch.accelerate(torch.nn.Sequential(torch.nn.LSTM(3, 8), Own(3, 8)))
+        1 swapped, 1 left
+          0: LSTM
+          1 left: its class, Own, is derived from that of a layer
     """
 
     swapped: dict[str, str] = field(default_factory=dict)
@@ -61,6 +69,15 @@ def accelerate(model: Any) -> Accelerated:
 
     Raises:
         TypeError: `model` isn't a torch.nn.Module.
+
+    Example:
+        >>> import torch, recurra.torch
+        >>> model = torch.nn.LSTM(3, 8)
+        >>> recurra.torch.accelerate(model).swapped
+        {'': 'LSTM'}
+        >>> y, (h_n, c_n) = model(torch.ones(5, 2, 3))
+        >>> type(model).__module__, y.shape
+        ('recurra.torch.layers', torch.Size([5, 2, 8]))
     """
     done = Accelerated()
     for name, module in modules_of(model):
@@ -82,8 +99,23 @@ def restore(model: Any) -> Accelerated:
 
     Left as they are: modules of classes derived from them, such as torch's parametrizations make.
 
+    Args:
+        model: a torch.nn.Module, perhaps such a module itself.
+
+    Returns:
+        What was swapped back, and what was left and why.
+
     Raises:
         TypeError: `model` isn't a torch.nn.Module.
+
+    Example:
+        >>> import torch, recurra.torch
+        >>> model = recurra.torch.GRU(3, 8)
+        >>> recurra.torch.restore(model)
+        1 swapped, 0 left
+          the model: GRU
+        >>> type(model) is torch.nn.GRU
+        True
     """
     done = Accelerated()
     for name, module in modules_of(model):

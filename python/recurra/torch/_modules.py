@@ -143,7 +143,10 @@ class Sequences(CoreModule):
             sequence's last step.
 
         Raises:
-            RuntimeError, ValueError, TypeError: torch.nn's own for wrong shapes and dtypes.
+            RuntimeError: torch.nn's own for wrong shapes and dtypes, as are the others; a second derivative.
+            ValueError: likewise; or `lengths`, `inputs` or `resets` with a PackedSequence.
+            TypeError: likewise.
+            NotImplementedError: `vmap`; a traced or exported call that torch.nn's operators can't replace.
         """
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return self._trace(input, hx, {"lengths": lengths, "inputs": inputs, "resets": resets})
@@ -227,8 +230,13 @@ class Steps(CoreModule):
             hx: the state before it, (B, H) or (H,), or a tuple of the cell's states; None is zeros.
             inputs: what a formula's cell reads besides `input`: tensors by name, (B, H) or (B,).
 
+        Returns:
+            The state after it, like `hx`.
+
         Raises:
-            RuntimeError, ValueError, TypeError: torch.nn's own for wrong shapes and dtypes.
+            RuntimeError: torch.nn's own for wrong shapes and dtypes, as are the others.
+            ValueError: likewise.
+            TypeError: likewise.
         """
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return self._trace(input, hx, {"inputs": inputs})

@@ -28,11 +28,18 @@ class RNNCell(TorchCell, torch.nn.RNNCell):  # type: ignore[misc]
     """torch.nn.RNNCell, computed by recurra: one step of `RNN`, (x, h) -> h'.
 
     Args:
-        input_size, hidden_size: features of x, and H of h.
+        input_size: features of x.
+        hidden_size: H, features of h.
         bias: whether there are bias_ih and bias_hh.
         nonlinearity: "tanh" or "relu".
         device: the CPU.
         dtype: torch.float32 or torch.float64.
+
+    Example:
+        >>> import torch, recurra.torch
+        >>> cell = recurra.torch.RNNCell(3, 8, nonlinearity="relu")
+        >>> cell(torch.ones(2, 3)).shape, isinstance(cell, torch.nn.RNNCell)
+        (torch.Size([2, 8]), True)
     """
 
     _original = torch.nn.RNNCell
@@ -45,7 +52,13 @@ class RNNCell(TorchCell, torch.nn.RNNCell):  # type: ignore[misc]
 class LSTMCell(TorchCell, torch.nn.LSTMCell):  # type: ignore[misc]
     """torch.nn.LSTMCell, computed by recurra: one step of `LSTM`, (x, (h, c)) -> (h', c').
 
-    Arguments are those of `RNNCell` without `nonlinearity`.
+    Arguments are those of `recurra.torch.RNNCell` without `nonlinearity`.
+
+    Example:
+        >>> import torch, recurra.torch
+        >>> h, c = recurra.torch.LSTMCell(3, 8)(torch.ones(2, 3))
+        >>> h.shape, c.shape
+        (torch.Size([2, 8]), torch.Size([2, 8]))
     """
 
     _original = torch.nn.LSTMCell
@@ -58,7 +71,12 @@ class LSTMCell(TorchCell, torch.nn.LSTMCell):  # type: ignore[misc]
 class GRUCell(TorchCell, torch.nn.GRUCell):  # type: ignore[misc]
     """torch.nn.GRUCell, computed by recurra: one step of `GRU`, (x, h) -> h'.
 
-    Arguments are those of `RNNCell` without `nonlinearity`.
+    Arguments are those of `recurra.torch.RNNCell` without `nonlinearity`.
+
+    Example:
+        >>> import torch, recurra.torch
+        >>> recurra.torch.GRUCell(3, 8)(torch.ones(2, 3), torch.zeros(2, 8)).shape
+        torch.Size([2, 8])
     """
 
     _original = torch.nn.GRUCell

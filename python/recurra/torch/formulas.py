@@ -111,25 +111,32 @@ class FormulaSteps(Steps, FormulaModule):
 def as_module(layer_type: type[Recurrent]) -> type[FormulaSequences]:
     """The class of torch.nn.Modules that compute what a class of recurra's layers does.
 
-        PeepholeLSTM = recurra.torch.as_module(recurra.cells.PeepholeLSTM)
-        y, (h_n, c_n) = PeepholeLSTM(8, 64, num_layers=2)(torch.randn(50, 32, 8))
-
     A module takes the arguments of `layer_type` (`proj_size`, `reverse` and `learned_state`, too; not `seed`, `tokens`,
     `recurrent_dropout` and `zoneout`), and `device` and `dtype` as torch has them. Its parameters have the layer's
-    names and shapes, so state_dicts go both ways, and are drawn by torch's generator. `as_module(…).Cell` is the class
-    of its single step.
+    names and shapes, so state_dicts go both ways, and are drawn by torch's generator. Calls are those of the modules
+    `RNN`, `LSTM` and `GRU` here. `as_module(…).Cell` is the class of its single step.
 
     Args:
         layer_type: what `recurra.formula` has made, of `recurra.cells` or your own; or recurra.RNN, LSTM, GRU.
 
+    Returns:
+        A class of modules, the same each time.
+
     Raises:
         TypeError: it is no such class.
+
+    Example:
+        >>> import torch, recurra.torch
+        >>> PeepholeLSTM = recurra.torch.as_module(recurra.cells.PeepholeLSTM)
+        >>> y, (h_n, c_n) = PeepholeLSTM(3, 8, num_layers=2, dtype=torch.float64)(torch.ones(5, 2, 3).double())
+        >>> y.shape, PeepholeLSTM.Cell(3, 8)
+        (torch.Size([5, 2, 8]), PeepholeLSTM.Cell(3, 8))
     """
     if not (isinstance(layer_type, type) and is_layer_type(layer_type)):
         raise TypeError(f"layer_type: expected a class of recurra's layers, as of a formula, got {shown(layer_type)}")
     step_type = CELLS.get(layer_type) or layer_type.Cell  # type: ignore[attr-defined]
-    name, arguments = layer_type.__name__, "\n\n    Arguments as of `recurra.torch.as_module`.\n    "
-    doc = f"`{name}` as a module.{arguments}"
+    name = layer_type.__name__
+    doc = f"`{name}` as a module; its arguments are as `recurra.torch.as_module` says."
     made: Any = type(name, (FormulaSequences,), {"layer_type": layer_type, "__doc__": doc})
     doc = f"One step of {doc}"
     made.Cell = type(f"{name}.Cell", (FormulaSteps,), {"layer_type": step_type, "__doc__": doc})

@@ -28,24 +28,35 @@ OPTIMIZER = "optimizer/"  # what names of its arrays begin with; no parameter's 
 
 
 def save(path: str | os.PathLike[str], model: Any, *, optimizer: Optimizer | None = None) -> None:
-    """Writes a model, and what trains it, to a file in the safetensors format.
+    """Writes a model, and what trains it, to a file in the safetensors format, to the last bit.
 
-    The file has the parameters by `model.state_dict()`'s names, which are PyTorch's, and a description in JSON: classes
-    and options, nothing that could be executed. The new file takes the old one's place at once, once it is on the disk;
-    a crash leaves one of the two, whole. Gradients aren't saved.
+    The file has the parameters by `model.state_dict()`'s names, which are PyTorch's, so that other tools read them too,
+    and a description in JSON: classes and options, nothing that could be executed. The new file takes the old one's
+    place at once, once it is whole and on the disk; a crash leaves one of the two, and perhaps a hidden `.….recurra`
+    beside it. Symbolic links stay, and so do an old file's permissions. Gradients aren't saved.
 
     Args:
-        path: of the file, by custom *.safetensors.
-        model: a layer, a `Sequential`, or an object of your own with `state_dict`. Of a class of your own `load` needs
-            the class; where its constructor isn't that of a layer of the package, the class needs a method
+        path: of the file, by custom `*.safetensors`.
+        model: a layer, a model, compressed or not, or an object of your own with `state_dict`. Of a class of your own
+            `load` needs the class; where its constructor isn't that of a layer of the package, the class needs a method
             `get_config()`, which returns the constructor's arguments by name: numbers, texts, layers, lists, tuples
             and dicts of such. Without one the arrays are saved, for `load(path, into=model)`.
-        optimizer: of parameters of the model; training goes on from the file as if it had never stopped, to the bit.
+        optimizer: of parameters of the model: its class, groups and state. Training goes on from the file as if it had
+            never stopped, to the bit.
 
     Raises:
         ImportError: without safetensors (`pip install 'recurra[safetensors]'`).
-        TypeError, ValueError: something can't be saved; nothing is written then.
+        TypeError: the model or a member of it can't be saved; nothing is written then.
+        ValueError: likewise, of names and of what an optimizer trains.
         OSError: the file can't be written; what was there still is.
+
+    Example:
+        >>> model = recurra.Sequential(recurra.GRU(3, 8, seed=0), recurra.Last(), recurra.Linear(8, 1, seed=1))
+        >>> adam = recurra.Adam(model, lr=0.01)
+        >>> recurra.save("model.safetensors", model, optimizer=adam)
+        >>> model, adam = recurra.load("model.safetensors", optimizer=True)
+        >>> model[0], adam.lr
+        (GRU(3, 8), 0.01)
     """
     if not callable(getattr(model, "state_dict", None)) or isinstance(model, type):
         raise TypeError(f"model: expected a layer or an object with state_dict(), got {shown(model)}")
@@ -76,23 +87,37 @@ def load(
 ) -> Any:
     """Reads what `save` wrote. Nothing in the file is executed, and no class is looked up by a name from it.
 
+    A layer in several places of the model stays one, and a cell made by `from_layer` shares its layer's weights again.
+    No memory is taken beyond a few times the file's size, but for what a `get_config` class does with its arguments.
+
     Args:
         path: of the file.
         types: classes of your own that the model has: layers made of formulas, which have to be the formulas that were
-            saved, to the last constant; and classes whose `get_config()` gave the arguments that they are called with.
+            saved, to the last constant (the error says what differs); and classes whose `get_config()` gave the
+            arguments that they are called with. Those of `recurra.cells` are known.
         into: a model that takes over the file's arrays, whatever made it; the file may then be any safetensors file
             with arrays of the names, shapes and dtype of the model's parameters. Without it, a model is made.
-        optimizer: True for that of the file, as second result; or one of the model in `into`, whose state it becomes.
+        optimizer: True for that of the file, as second result; or one of the model in `into`, of the file's class,
+            which takes over its state.
 
     Returns:
         The model; with `optimizer`, the pair (model, optimizer).
 
     Raises:
         ImportError: without safetensors.
-        FormatError: the file is damaged, of another format or of a newer version, or a class isn't there or isn't what
-            was saved. A ValueError, which names the file and the trouble.
-        TypeError, ValueError: another argument is wrong, or `into` has other parameters. Nothing is changed then.
+        FormatError: the file is truncated, damaged, of another format or of a newer version, has sizes that its arrays
+            don't have, more than 32,768 arrays or 8 MB of names and descriptions; or a class isn't there or isn't what
+            was saved. A ValueError, which names the file and the trouble. Nothing is changed then, in `into` neither.
+        TypeError: another argument is of a wrong type, or arrays are of another dtype than those of `into`.
+        ValueError: another argument is wrong, or `into` has other parameters.
         OSError: there is no such file, or it can't be read.
+
+    Example:
+        >>> recurra.save("lstm.safetensors", recurra.LSTM(3, 8, num_layers=2, seed=0))
+        >>> recurra.load("lstm.safetensors")
+        LSTM(3, 8, num_layers=2)
+        >>> recurra.load("lstm.safetensors", into=recurra.LSTM(3, 8, num_layers=2, batch_first=True))
+        LSTM(3, 8, num_layers=2, batch_first=True)
     """
     own = named_types(types)
     if into is not None and (isinstance(into, type) or not callable(getattr(into, "load_state_dict", None))):

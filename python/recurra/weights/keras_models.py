@@ -32,24 +32,42 @@ REGULAR = ("kernel", "recurrent", "bias", "embeddings", "gamma", "beta")
 def from_keras(model: Any, *, leave_out: Iterable[str] = ()) -> Any:
     """A layer or `Sequential` with the weights of one of Keras 3, copies of them, that computes the same.
 
-    `LSTM`, `GRU`, `SimpleRNN`, `Bidirectional` of these with merge_mode "concat", their cells, `Dense`, `Embedding`,
-    `LayerNormalization`, `Dropout`, `Activation`, `ReLU`, `TimeDistributed` of `Dense`, and `keras.Sequential` of such,
-    whatever Keras computes with. Layers read (B, T, features), as Keras's do: batch_first is True. A layer with
-    return_sequences=False becomes a `Sequential` of itself and `Last`, one with an activation of itself and that, and
-    one with return_state=True becomes the bare layer, which returns all outputs and the states. Left behind are
-    gradients, names, initializers and which layers are frozen.
+    `LSTM`, `GRU` with either `reset_after`, `SimpleRNN`, `Bidirectional` of these with `merge_mode="concat"`, their
+    cells, `Dense` with a linear, tanh, relu or sigmoid activation, `TimeDistributed` of one, `Embedding`,
+    `LayerNormalization` of the last axis, `Dropout`, `Activation`, `ReLU`, and `keras.Sequential` of such, whatever
+    Keras computes with. Layers read (B, T, features), as Keras's do: `batch_first` is True. A layer with
+    `return_sequences=False` becomes a `Sequential` of itself and `Last`, one with an activation of itself and that,
+    `go_backwards` becomes `reverse` with a `Last` behind, and `return_state=True` the bare layer, which returns all
+    outputs and the states. Where Keras has one bias, ours is in `bias_ih`, and `bias_hh` is zero: both are trained, so
+    that under Adam they move twice as fast. Left behind are gradients, names, initializers and which layers are frozen.
+    Keras multiplies float64 as float32, so its answers are no better than that.
 
     Args:
         model: a layer or model that has been built, of float32 or float64.
-        leave_out: what may be missing from the result, which is refused otherwise: "softmax" at the end, which then
-            gives logits; "dropout" of recurrent layers that differs from ours; "mask_zero", for which calls are given
-            `lengths`; "regularizers" and constraints; "stateful".
+        leave_out: what may be missing from the result, which is refused otherwise: `"softmax"` at the end, so that the
+            model gives logits, as `cross_entropy` takes them; `"dropout"` on inputs and `recurrent_dropout` of gated
+            cells, which draw other masks than ours; `"mask_zero"`, for which calls are given `lengths` of sequences
+            padded at their ends; `"regularizers"` and constraints; `"stateful"`, so that every call begins in zeros:
+            `run` takes and returns states.
+
+    Returns:
+        A layer or a `recurra.Sequential`.
 
     Raises:
         ImportError: without keras (`pip install 'recurra[keras]'`).
         TypeError: it is no layer, or of another class, a subclass of these included.
-        ValueError: it isn't built, or an option has no counterpart here: another activation, merge_mode or
-            go_backwards with all outputs, which Keras hands on reversed.
+        ValueError: it isn't built, or an option has no counterpart here: another activation or merge_mode, mixed
+            precision, or go_backwards with all outputs, which Keras hands on reversed.
+
+    Example:
+        >>> import keras
+        >>> theirs = keras.Sequential([keras.layers.Input((None, 3)), keras.layers.LSTM(8), keras.layers.Dense(1)])
+        >>> recurra.from_keras(theirs)
+        Sequential(
+            LSTM(3, 8, batch_first=True),
+            Last(batch_first=True, bidirectional=False),
+            Linear(8, 1),
+        )
     """
     keras = _keras()
     if not isinstance(model, keras.layers.Layer):
@@ -251,15 +269,30 @@ class _Reader:
 def to_keras(model: Any) -> Any:
     """A layer or `keras.Sequential` with the weights of one of ours, copies of them, that computes the same.
 
-    RNN, LSTM, GRU and their cells, `Linear`, `Embedding`, `LayerNorm`, `Dropout`, `Tanh`, `ReLU`, `Sigmoid`, `Last`
-    behind a recurrent layer, and `Sequential` of such. What is made reads (B, T, features), whatever batch_first says.
-    A stack of several layers becomes a `keras.Sequential` of them; each returns sequences but one before a `Last`.
-    Where Keras has one bias it is the sum of our two.
+    `RNN`, `LSTM`, `GRU` and their cells, `Linear`, `Embedding`, `LayerNorm`, `Dropout`, `Tanh`, `ReLU`, `Sigmoid`,
+    `Last` behind a recurrent layer, and `Sequential` of such. What is made reads (B, T, features), whatever
+    `batch_first` says. A stack of several layers becomes a `keras.Sequential` of them; each returns sequences but one
+    before a `Last`. Where Keras has one bias it is the sum of our two; from Keras and back the weights have the same
+    bits.
+
+    Args:
+        model: a layer, a single step or a `Sequential`.
+
+    Returns:
+        A `keras.Layer` or `keras.Sequential`.
 
     Raises:
         ImportError: without keras (`pip install 'recurra[keras]'`).
-        TypeError: it is a layer that Keras doesn't have, such as a formula's or one of your own.
-        ValueError: an option has no counterpart in Keras: reverse, zoneout, learned_state, proj_size, padding_idx, …
+        TypeError: it is a layer that Keras doesn't have, such as a formula's, a `Composite` or one of your own.
+        ValueError: an option has no counterpart in Keras: `reverse` without a `Last`, `zoneout`, `learned_state`,
+            `proj_size`, `padding_idx`, `tokens=True`, gated cells' `recurrent_dropout`; or a `Last` isn't behind a
+            recurrent layer.
+
+    Example:
+        >>> model = recurra.Sequential(recurra.LSTM(3, 8, seed=0), recurra.Last(), recurra.Linear(8, 1, seed=1))
+        >>> theirs = recurra.to_keras(model)
+        >>> [type(layer).__name__ for layer in theirs.layers], theirs.output_shape
+        (['LSTM', 'Dense'], (None, 1))
     """
     from .keras_writer import Writer
 

@@ -50,21 +50,33 @@ OURS_ONLY: dict[str, object] = {
 
 
 def from_torch(module: Any) -> Any:
-    """A layer with the weights of a PyTorch module, copies of them, that computes the same.
+    """A layer with the weights of a PyTorch module, copies of them to the bit, that computes the same.
 
-    `torch.nn.RNN`, `LSTM`, `GRU`, their cells, `Linear`, `Embedding`, `LayerNorm`, `Dropout`, `Tanh`, `ReLU`,
-    `Sigmoid`, `Sequential` of such, the modules of `recurra.torch`, and what `to_torch` returns. Names of parameters
-    stay. A recurrent layer within a Sequential hands on its outputs alone. Left behind are the mode (here `forward`
-    trains and a plain call doesn't), gradients, which parameters are frozen, and whether something is done in place.
+    `torch.nn.RNN`, `LSTM`, `GRU`, their cells, `Linear`, `Embedding`, `LayerNorm` of one axis, `Dropout`, `Tanh`,
+    `ReLU`, `Sigmoid`, `Sequential` of such, the modules of `recurra.torch`, and what `to_torch` returns. Names of
+    parameters stay. A recurrent layer within a Sequential hands on its outputs alone. Left behind are the mode (here
+    `forward` trains and a plain call doesn't), gradients, which parameters are frozen, and whether something is done
+    in place. PyTorch's generator isn't drawn from.
 
     Args:
         module: one whose parameters are float32 or float64, on any device.
+
+    Returns:
+        A layer or a `recurra.Sequential`.
 
     Raises:
         ImportError: without torch (`pip install 'recurra[torch]'`).
         TypeError: it is no module, of another class, a subclass of these included, as that may compute something else;
             or of another dtype: `module.float()` converts bfloat16 and half to float32.
-        ValueError: an option or a hook has no counterpart here.
+        ValueError: a forward hook, or an option such as `max_norm` or `scale_grad_by_freq`, has no counterpart here.
+
+    Example:
+        >>> import torch
+        >>> theirs = torch.nn.LSTM(3, 8, num_layers=2)
+        >>> ours = recurra.from_torch(theirs)
+        >>> y, (h_n, c_n) = ours(np.ones((5, 2, 3), np.float32))
+        >>> ours, y.shape, np.array_equal(ours.params["weight_hh_l1"], theirs.weight_hh_l1.detach())
+        (LSTM(3, 8, num_layers=2), (5, 2, 8), True)
     """
     torch = _torch()
     if not isinstance(module, torch.nn.Module):
@@ -73,17 +85,30 @@ def from_torch(module: Any) -> Any:
 
 
 def to_torch(model: Any) -> Any:
-    """A PyTorch module with the weights of a layer or `Sequential`, copies of them, that computes the same.
+    """A PyTorch module with the weights of a layer or `Sequential`, copies of them to the bit, that computes the same.
 
     An LSTM becomes a `torch.nn.LSTM`, and so on for all that `from_torch` takes. A `Sequential` becomes a
     `torch.nn.Sequential`; with recurrent layers or `Last` in it, of a subclass that hands on a recurrent layer's
-    outputs without its state. Names of parameters stay. Whether integers are tokens isn't told, so a layer that was
-    made with tokens=True is refused.
+    outputs without its state. Names of parameters stay.
+
+    Args:
+        model: a layer, a single step or a `Sequential`.
+
+    Returns:
+        A `torch.nn.Module` on the CPU, of the model's dtype.
 
     Raises:
         ImportError: without torch (`pip install 'recurra[torch]'`).
-        TypeError: it is a layer that PyTorch doesn't have, such as a formula's or one of your own.
-        ValueError: an option has no counterpart in PyTorch: reset_after=False, zoneout, learned_state, reverse, …
+        TypeError: it is a layer that PyTorch doesn't have, such as a formula's, a `Composite` or one of your own.
+        ValueError: an option has no counterpart in PyTorch: `reset_after=False`, `zoneout`, `recurrent_dropout`,
+            `learned_state`, `reverse`, or `tokens=True`, as modules aren't told whether integers are tokens.
+
+    Example:
+        >>> recurra.to_torch(recurra.Sequential(recurra.GRU(3, 8, seed=0), recurra.Linear(8, 1, seed=1)))
+        Sequential(
+          (0): GRU(3, 8)
+          (1): Linear(in_features=8, out_features=1, bias=True)
+        )
     """
     _torch()
     return _module(model, {})
