@@ -17,16 +17,16 @@ from public_names import MODULES, NEIGHBOURS, methods, public
 
 def named(name: str) -> Any:
     """What a full name stands for, properties as functions."""
-    parts = name.split(".")
-    for cut in range(len(parts), 0, -1):
-        try:
-            value: Any = import_module(".".join(parts[:cut]))
-        except ImportError:
-            continue
-        for part in parts[cut:]:
-            value = inspect.getattr_static(value, part, None) if inspect.isclass(value) else getattr(value, part, None)
-        return inspect.unwrap(getattr(value, "fget", None) or getattr(value, "__func__", value))
-    return None
+    first, *rest = name.split(".")
+    value: Any = import_module(first)
+    for k, part in enumerate(rest):
+        if inspect.isclass(value):
+            value = inspect.getattr_static(value, part, None)
+        elif hasattr(value, part):
+            value = getattr(value, part)
+        else:
+            value = import_module(".".join([first, *rest[: k + 1]])) if inspect.ismodule(value) else None
+    return inspect.unwrap(getattr(value, "fget", None) or getattr(value, "__func__", value))
 
 
 def missing(site: Path) -> list[str]:
