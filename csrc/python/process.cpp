@@ -45,7 +45,7 @@ void register_process(py::module_ &module) {
 What built the package, and what it runs on.
 
 Returns:
-    A dict: "version", the package's; "compiler" and "flags"; "isas", the instruction sets it was built for, weakest
+    A dict of "version", the package's; "compiler" and "flags"; "isas", the instruction sets it was built for, weakest
     first; "isas_available", those of them that this machine runs; "isa", the one in use, RECURRA_ISA or else the
     best; "threads", as `get_num_threads`; "openmp", whether there can be more than one.
 

@@ -139,7 +139,7 @@ class Embedding(Module):
             retain: keep the tape for another call.
 
         Raises:
-            RuntimeError: The tape is of another layer, has been consumed, or was made before the weights changed.
+            RuntimeError: The tape is of another layer, or has been consumed.
             TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
             ValueError: A gradient has a wrong shape or name.
         """

@@ -32,7 +32,7 @@ BIASES = frozenset({Role.INPUT_BIAS, Role.RECURRENT_BIAS})
 class Tape:
     """What `forward` kept for `backward`; it owns all of it.
 
-    Args:
+    Attributes:
         core: the compiled tape.
         network: the compiled network, with its packed weights.
 

@@ -69,7 +69,7 @@ def quantise(v: Array, floor: np.float32 = UNBOUNDED) -> tuple[Array, Array]:
         floor: what the largest number counts as at least: 1 where v is a state in [-1, 1], so that its scale stays.
 
     Returns:
-        Integers (B, K), int64, and scales (B,), float32: v is about their product.
+        Integers (B, K), int64, and scales (B,), float32, whose product is about v.
 
     Example:
         >>> q, scale = recurra.reference.narrow.quantise(np.array([[1.0, -0.5, 0.0]], np.float32))

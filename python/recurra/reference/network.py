@@ -27,7 +27,7 @@ PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # PyTorch's names
 class Tape:
     """What `forward` kept for `backward`. It owns what it holds: later changes to x, y or the weights don't matter.
 
-    Args:
+    Attributes:
         cell: its name.
         weights: `Weights` by the suffix of the parameters' names: "_l0", "_l0_reverse", "_l1", …
         names: of the parameters that were given.
