@@ -63,7 +63,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mi
         validation_fraction: how large a part, in (0, 1).
         n_iter_no_change: after so many epochs in a row without a smaller loss, of what is held out or, by more than
             `tol`, of the training, `fit` ends.
-        tol: see there; it has no part in early stopping.
+        tol: by how much the training's loss has to become smaller to count; it has no part in early stopping.
         random_state: an integer, a `numpy.random.RandomState` or None: of weights, batches, dropout and what is held
             out. The same integer gives the same bits, in workers of `n_jobs` too.
         verbose: 1 prints a line for each epoch, 2 or "bar" shows a bar, which needs tqdm.
