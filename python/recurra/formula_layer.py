@@ -128,12 +128,13 @@ class FormulaLayer(OfFormula, Recurrent):
 
         Args:
             input_size: I of a layer. With sizes the text has also shapes and numbers of parameters, and a step's FLOPs.
-            hidden_size: H.
-            num_layers: L.
+            hidden_size: H of a layer.
+            num_layers: how many are stacked.
             bidirectional: whether the layer has two directions.
             proj_size: P, where the formula projects.
-            steps: T. With `batch` there are also the bytes of a tape in float32, without masks and initial states.
-            batch: B.
+            steps: T of a call. With `batch` there are also the bytes of a tape in float32, without masks and initial
+                states.
+            batch: B of a call.
 
         Returns:
             A text of several lines, to be printed; docs/cells.md explains one line by line.

@@ -136,7 +136,7 @@ class Formula:
         Args:
             name: of a unit or scalar.
             rng: what a declared function draws from.
-            hidden_size: H.
+            hidden_size: H of the layer.
 
         Returns:
             A number or an array, as declared or drawn.

@@ -263,11 +263,11 @@ def given_slope(value: Any, slope_of: Any) -> Any:
     For surrogate gradients of spikes, straight-through rounding, and roots whose slope is to stay finite.
 
     Args:
-        value: what there is on the way forward; a value or a condition's `where`.
+        value: what there is on the way forward.
         slope_of: the value through which gradients go on the way back.
 
     Returns:
-        In a formula and of tensors as described; of arrays, `value`.
+        In a formula and of tensors as said; of arrays, which have no gradients, `value`.
 
     Example:
         >>> v = np.array([-0.1, 0.1])
