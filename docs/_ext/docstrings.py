@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ITEMS = re.compile(r"(Args|Arguments|Attributes|Keyword Args|Other Parameters|Raises|Returns|Warns|Yields):$")
 
 STARS = re.compile(r"(?<![\w*\\])(\*{1,2})(?=[\w=.])(?!.*[^\s*(]\*+(?![\w.=]))")  # that begin nothing
+RESULT = re.compile(r"(Returns|Yields):$")
 COLON = "\ue000"  # for one that separates no type from a description
 
 
@@ -56,16 +57,19 @@ def mark_blocks(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, l
         lines[0] = lines[0].replace(":", COLON)  # or napoleon takes what is before it for a type
     result: list[str] = []
     section = -1  # the indentation of the header of a section of items that we are in
-    last, i = "", 0
+    last, i, typed = "", 0, False  # typed: within what a session shows
     while i < len(lines):
         line = lines[i]
         if line.strip() and section >= 0 and indent_of(line) <= section:
             section = -1
         if ITEMS.match(line.strip()):
             section = indent_of(line)
+        if RESULT.match(last.strip()) and section >= 0:
+            line = line.replace(":", COLON)  # a sentence: types are in the signature
         begins = line.strip() and last and i and not lines[i - 1].strip() and indent_of(line) > indent_of(last)
         if not begins or section >= 0 or last.lstrip().startswith(("..", "- ", "* ")) or line.lstrip()[:3] == ">>>":
-            result.append(escaped(line))
+            typed = bool(line.strip()) and (typed or line.lstrip().startswith(">>>"))
+            result.append(line if typed else escaped(line))
             last = line if line.strip() else last
             i += 1
             continue
