@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import recurra
@@ -50,7 +49,6 @@ autodoc_default_options = {"members": True, "special-members": "__call__", "memb
 autodoc_class_signature = "mixed"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
-autodoc_mock_imports = [name for name in ("torch",) if find_spec(name) is None]
 autosummary_generate = False
 add_module_names = False
 python_maximum_signature_line_length = 88
@@ -66,12 +64,11 @@ napoleon_use_admonition_for_examples = False
 for name in ("cells", "export.writer", "functional", "narrow.compare", "onnx.reader", "onnx.writer", "optim",
              "reference.narrow", "schedules", "sklearn", "torch", "weights.files", "weights.keras_models",
              "weights.torch_models"):  # fmt: skip
-    if not (name == "torch" and autodoc_mock_imports):
-        import_module(f"recurra.{name}")
+    import_module(f"recurra.{name}")
 
 # ---- References of others
 
-recurra_offline = os.environ.get("RECURRA_DOCS_OFFLINE") == "1"
+offline = os.environ.get("RECURRA_DOCS_OFFLINE") == "1"
 INVENTORIES = {  # where they are, and where Debian's packages python3-doc and python-sklearn-doc put them
     "python": ("https://docs.python.org/3", "/usr/share/doc/python3-doc/html/objects.inv"),
     "numpy": ("https://numpy.org/doc/stable", "/usr/share/doc/python-numpy-doc/html/objects.inv"),
@@ -79,9 +76,9 @@ INVENTORIES = {  # where they are, and where Debian's packages python3-doc and p
     "sklearn": ("https://scikit-learn.org/stable", "/usr/share/doc/python-sklearn-doc/html/objects.inv"),
 }
 intersphinx_mapping = {
-    key: (where, file if recurra_offline else None)
+    key: (where, file if offline else None)
     for key, (where, file) in INVENTORIES.items()
-    if not recurra_offline or Path(file).exists()
+    if not offline or Path(file).exists()
 }
 linkcheck_ignore = [r"https://github\.com/recurra/recurra/"]  # links.py looks whether the files exist
 linkcheck_anchors = False

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import builtins
 import re
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sphinx import addnodes
 from sphinx.domains.python import PyXRefRole
+from sphinx.ext.intersphinx import InventoryAdapter
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
@@ -161,21 +163,26 @@ def raw(name: str) -> Any:
     return None
 
 
-def leave_elsewhere(app: Sphinx, _env: BuildEnvironment, node: addnodes.pending_xref, content: Element) -> Any:
+def leave_elsewhere(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: Element) -> Any:
     """After intersphinx: what other packages document is no mistake where their inventories can't be had."""
     if node.get("refdomain") != "py":
         return None
     target = node["reftarget"]
     if node.get("recurra_code") and not target.startswith("recurra."):
         return content
-    if app.config.recurra_offline and (EXTERNAL.match(target) or hasattr(builtins, target)):
-        return content
-    return None
+    package = target.partition(".")[0]
+    key = package if package in app.config.intersphinx_mapping else "python" if is_pythons(target) else None
+    elsewhere = EXTERNAL.match(target) or hasattr(builtins, target)
+    return content if elsewhere and key not in InventoryAdapter(env).named_inventory else None
+
+
+def is_pythons(target: str) -> bool:
+    """Whether it is of the standard library or built in."""
+    return target.partition(".")[0] in sys.stdlib_module_names or hasattr(builtins, target)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
-    app.add_config_value("recurra_offline", False, "env")
     app.add_role("code-name", CodeRole())
     app.add_post_transform(Words)
     app.connect("missing-reference", resolve, priority=100)
