@@ -109,10 +109,16 @@ def shorten(_app: Sphinx, what: str, name: str, obj: Any, *_: Any) -> tuple[str,
     return ("", "") if what == "class" and (is_dataclass(obj) or hasattr(obj, "_fields")) else None
 
 
+def leave_out(_app: Sphinx, _what: str, _name: str, obj: Any, *_: Any) -> bool | None:
+    """Fields of a tuple, whose docstring is their number: those of its class say what they are."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx; before napoleon, which understands sections but not this."""
     app.connect("autodoc-process-docstring", mark_blocks, priority=100)
     app.connect("autodoc-process-docstring", restore_colons, priority=900)
     app.connect("autodoc-process-docstring", add_formula, priority=900)
     app.connect("autodoc-process-signature", shorten)
+    app.connect("autodoc-skip-member", leave_out)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "https://github.com/recurra/recurra"
-SHORT = 14  # letters
+SHORT, LONGEST_NAME = 14, 24  # letters
 PAGES = {"CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security"}
 
 
@@ -76,15 +76,16 @@ class RepositoryLinks(SphinxTransform):
 
 
 class ShortCells(SphinxTransform):
-    """Numbers with what belongs to them stay in one line of a table: "4.60 · 28 %"."""
+    """Names, and numbers with what belongs to them, "4.60 · 28 %", stay in one line of a table."""
 
     default_priority = 800
 
     def apply(self, **_: Any) -> None:
-        """Marks cells of few letters."""
+        """Marks cells and code of few letters."""
         for cell in self.document.findall(nodes.entry):
-            if len(cell.astext()) <= SHORT:
-                cell["classes"].append("short")
+            for node in (cell, *cell.findall(nodes.literal)):
+                if len(node.astext()) <= (SHORT if node is cell else LONGEST_NAME):
+                    node["classes"].append("short")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
