@@ -13,7 +13,7 @@ export RECURRA_DOCS_OFFLINE=${RECURRA_DOCS_OFFLINE:-1}
 stage "documentation"
 rm -rf "$out"
 # shellcheck disable=SC2086 # options
-sphinx-build -q -E -n ${strict:-} docs "$out"
+sphinx-build -q -E -n ${strict:-} -d "$out-pickled" docs "$out"
 python .ci/site_links.py "$out"
 python .ci/site_names.py "$out"
-[[ -z ${external:-} ]] || sphinx-build -q -b linkcheck docs "$out-links"
+[[ -z ${external:-} ]] || sphinx-build -q -b linkcheck -d "$out-pickled" docs "$out-links"
