@@ -1,6 +1,6 @@
 """Documents that others' tools read, checked as those tools do: the conda recipe, and what wheels say is in them.
 
-    python .ci/documents.py WHEEL...
+python .ci/documents.py WHEEL...
 """
 
 from __future__ import annotations

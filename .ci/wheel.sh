@@ -55,8 +55,8 @@ PYTHON
 }
 
 stage "the sdist, twice"
-python -m build --sdist --no-isolation -o "$scratch/sdist" . >"$scratch/sdist.log"
-(TZ=Asia/Tokyo LC_ALL=C python -m build --sdist --no-isolation -o "$scratch/sdist-again" . >>"$scratch/sdist.log")
+python -m build --sdist --no-isolation -o "$scratch/sdist" . >"$scratch/sdist.log" 2>&1
+(TZ=Asia/Tokyo LC_ALL=C python -m build --sdist --no-isolation -o "$scratch/sdist-again" . >>"$scratch/sdist.log" 2>&1)
 same "$scratch"/sdist/*.tar.gz "$scratch"/sdist-again/*.tar.gz
 
 # The first may use what ccache has of this folder. The second is compiled from the sdist, in a folder of another name,
