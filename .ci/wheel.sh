@@ -99,7 +99,8 @@ if unshare -rn true 2>/dev/null; then
 else
   echo "No network namespace may be made here: pip alone is told to stay away from the network."
 fi
-! "${isolated[@]}" bash -c 'command -v g++ c++ gcc cc clang' 2>/dev/null || exit 1
+"${isolated[@]}" python -c 'import shutil, sys
+sys.exit([name for name in ("c++", "g++", "cc", "gcc", "clang", "cmake") if shutil.which(name)] or None)'
 "${isolated[@]}" pip install -q --no-index --find-links "$scratch/wheelhouse" numpy pytest
 begin=$EPOCHREALTIME
 "${isolated[@]}" pip install -q --no-index --no-deps "$wheel"
