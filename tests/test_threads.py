@@ -158,3 +158,12 @@ def test_a_wrong_number_of_threads_is_refused(value, error):
     with pytest.raises(error, match=r"^n: expected"):
         recurra.set_num_threads(value)
     assert recurra.get_num_threads() == before
+
+
+@pytest.mark.parametrize("make", [recurra.Adam, recurra.SGD])
+def test_steps_of_one_optimizer_in_eight_threads_are_all_counted(make):
+    layer = recurra.Linear(200, 200, seed=0)
+    optimizer = make(layer, lr=1e-3)
+    optimizer.step()  # makes the moments
+    in_threads(lambda _: [optimizer.step() for _ in range(20)])
+    assert optimizer.state_dict()["step"] == 1 + WORKERS * 20

@@ -79,11 +79,14 @@ struct AdamRates {
 // What the parameters of each group have in common at a step, which counts from 1.
 template <class T>
 struct AdamTasks {
+  explicit AdamTasks(std::size_t groups) : dense(groups) {}
+
   // `decoupled`: AdamW, whose decay shrinks the parameter itself instead of adding to the gradient.
-  AdamTasks(const std::vector<AdamRates> &groups, bool decoupled, long long step) {
+  void begin(const std::vector<AdamRates> &groups, bool decoupled, long long step) {
     const double t = static_cast<double>(step);
-    for (const AdamRates &rates : groups) {
-      AdamTask<T> task{};
+    for (std::size_t i = 0; i < dense.size(); ++i) {
+      const AdamRates &rates = groups[i];
+      AdamTask<T> &task = dense[i];
       task.beta1 = rates.beta1;
       task.beta2 = rates.beta2;
       task.eps = rates.eps;
@@ -91,7 +94,6 @@ struct AdamTasks {
       task.shrink = decoupled ? 1 - rates.lr * rates.weight_decay : 1;
       task.step_size = rates.lr / (1 - std::pow(rates.beta1, t));
       task.root = std::sqrt(1 - std::pow(rates.beta2, t));
-      dense.push_back(task);
     }
   }
   // Of a gradient of some rows, as torch.optim.SparseAdam has it: eps is added to the root of the square before, not

@@ -1,6 +1,7 @@
 // NumPy's arrays as what they are in memory: shape, strides and data. Nothing here runs Python code.
 #pragma once
 
+#include <pybind11/critical_section.h>
 #include <pybind11/numpy.h>
 
 #include <algorithm>
@@ -96,6 +97,7 @@ inline bool is_masked(py::handle array) {
     if (type == py::detail::npy_api::get().PyArray_Type_) continue;
     PyObject *key = nullptr, *value = nullptr;
     Py_ssize_t position = 0;
+    const py::scoped_critical_section locked(type->tp_dict);  // without a GIL others may be changing it
     while (type->tp_dict && PyDict_Next(type->tp_dict, &position, &key, &value)) {
       if (PyUnicode_Check(key) && PyUnicode_CompareWithASCIIString(key, "mask") == 0) return true;
     }

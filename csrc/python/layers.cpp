@@ -239,23 +239,19 @@ void each_gradient(Layers &layers, const Change &change) {
 }
 
 // A list of one number, the steps so far, is counted up by the core: Ctrl-C during a long step raises as soon as Python
-// has the call's result, before it could count.
-class Counter {
- public:
-  explicit Counter(const py::list &count)
-      : list_(count),
-        number_(py::cast<long long>(count[0]) + 1),
-        next_(py::reinterpret_steal<py::object>(PyLong_FromLongLong(number_))) {
-    if (!next_) throw py::error_already_set();
-  }
-  long long next() const { return number_; }
-  void advance() { PyList_SetItem(list_.ptr(), 0, next_.release().ptr()); }
-
- private:
-  py::list list_;
-  long long number_;
-  py::object next_;
-};
+// has the call's result, before it could count. Read and written in one go, and before the step, which gives up the
+// GIL: of two threads that step at once, each has a number of its own. After this nothing may fail.
+long long counted_up(const py::list &count) {
+  if (count.size() != 1) throw std::runtime_error("count: expected a list of one number");
+  const py::scoped_critical_section locked(count);
+  PyObject *last = PyList_GET_ITEM(count.ptr(), 0);
+  const long long next = py::cast<long long>(py::handle(last)) + 1;
+  PyObject *number = PyLong_FromLongLong(next);
+  if (!number) throw py::error_already_set();
+  PyList_SET_ITEM(count.ptr(), 0, number);  // PyList_SetItem would let go of the lock to take it again
+  Py_DECREF(last);
+  return next;
+}
 
 // The rates of each group are a tuple of numbers.
 template <class Rates, class... Number>
@@ -276,12 +272,9 @@ void sgd(const py::list &list, const py::list &count, const py::list &groups) {
   layers.require(1, [&](std::size_t group) { return momentum(group) > 0; });
   layers.refuse_rows("momentum", momentum);
   layers.refuse_rows("weight_decay", [&](std::size_t group) { return rates[group].weight_decay; });
-  Counter counter(count);
-  {
-    const WithoutGil released;
-    layers.each([&](auto &layer) { sgd_step(layer.step(), rates); });
-  }
-  counter.advance();
+  counted_up(count);
+  const WithoutGil released;
+  layers.each([&](auto &layer) { sgd_step(layer.step(), rates); });
 }
 
 void adam(const py::list &list, const py::list &count, const py::list &groups, bool decoupled) {
@@ -290,20 +283,19 @@ void adam(const py::list &list, const py::list &count, const py::list &groups, b
   Layers layers(list, {{"grads", Access::kRead, true}, means, squares}, static_cast<Index>(rates.size()));
   for (const std::size_t kind : {1, 2}) layers.require(kind, [](std::size_t) { return true; });
   layers.refuse_rows("weight_decay", [&](std::size_t group) { return rates[group].weight_decay; });
-  Counter counter(count);
-  {
-    const WithoutGil released;  // and in our floating-point mode, which the tasks' numbers depend on too
-    const AdamTasks<float> singles(rates, decoupled, counter.next());
-    const AdamTasks<double> doubles(rates, decoupled, counter.next());
-    layers.each([&](auto &layer) {
-      if constexpr (std::is_same_v<decltype(layer), Layer<float> &>) {
-        adam_step(layer.step(), singles);
-      } else {
-        adam_step(layer.step(), doubles);
-      }
-    });
-  }
-  counter.advance();
+  AdamTasks<float> singles(rates.size());
+  AdamTasks<double> doubles(rates.size());
+  const long long step = counted_up(count);
+  const WithoutGil released;  // and in our floating-point mode, which the tasks' numbers depend on too
+  singles.begin(rates, decoupled, step);
+  doubles.begin(rates, decoupled, step);
+  layers.each([&](auto &layer) {
+    if constexpr (std::is_same_v<decltype(layer), Layer<float> &>) {
+      adam_step(layer.step(), singles);
+    } else {
+      adam_step(layer.step(), doubles);
+    }
+  });
 }
 
 void zero_gradients(const py::list &list) {

@@ -15,11 +15,15 @@ Shape shape_of(const ParameterTable::Entry &entry) {
 
 namespace {
 
-// Interned, and kept for good: names repeat from layer to layer.
+// Interned, and kept for good: names repeat from layer to layer. Without a GIL two threads may both come first, with
+// the same string.
 py::handle key_of(const ParameterTable::Entry &entry) {
-  if (!entry.key) entry.key = PyUnicode_InternFromString(entry.name.c_str());
-  if (!entry.key) throw py::error_already_set();
-  return static_cast<PyObject *>(entry.key);
+  auto *key = static_cast<PyObject *>(__atomic_load_n(&entry.key, __ATOMIC_ACQUIRE));
+  if (key) return key;
+  key = PyUnicode_InternFromString(entry.name.c_str());
+  if (!key) throw py::error_already_set();
+  __atomic_store_n(&entry.key, static_cast<void *>(key), __ATOMIC_RELEASE);
+  return key;
 }
 
 // What lent parameters hold on to.

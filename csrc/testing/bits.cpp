@@ -75,7 +75,9 @@ struct Trained {
     const StepArrays<T> arrays{
         &parameters, given.data(), {mean_pointers.data(), square_pointers.data()}, groups.data(), -1};
     if (adam) {
-      adam_step(arrays, AdamTasks<T>({{0.01, 0.9, 0.999, 1e-8, 0.01}}, count % 2 == 0, count));
+      AdamTasks<T> tasks(1);
+      tasks.begin({{0.01, 0.9, 0.999, 1e-8, 0.01}}, count % 2 == 0, count);
+      adam_step(arrays, tasks);
     } else {
       sgd_step(arrays, {{0.01, 0.9, 0.001, count % 2 == 0}});
     }
