@@ -11,30 +11,37 @@ mkdir -p "$scratch"
 python=$(command -v python3)
 "$python" -m ziglang version >/dev/null
 
-# compiler TARGET: writes $scratch/TARGET-c++, a compiler as CMake takes one, and its ar and ranlib.
+# compiler TARGET: writes $scratch/TARGET-c++, a compiler as CMake takes one, and its ar and ranlib. It only links where
+# that is wanted, as it has to compile the target's C++ library first, a minute of its own.
 compiler() {
   local tool
-  for tool in c++ ar ranlib; do
-    printf '#!/bin/sh\nexec %s -m ziglang %s "$@"\n' "$python" "$tool${2:+ $2}" >"$scratch/$1-$tool"
-    [[ $tool != c++ ]] || sed -i "s/ziglang c++/& -target $1 -fno-sanitize=undefined/" "$scratch/$1-$tool"
-    chmod +x "$scratch/$1-$tool"
+  for tool in ar ranlib; do
+    printf '#!/bin/sh\nexec %s -m ziglang %s "$@"\n' "$python" "$tool" >"$scratch/$1-$tool"
   done
+  {
+    echo '#!/bin/sh'
+    [[ $links == yes ]] || echo 'case " $* " in *" -c "* | *" -E "* | *" --version "*) ;; *) exit 1 ;; esac'
+    echo "exec $python -m ziglang c++ -target $1 -fno-sanitize=undefined \"\$@\""
+  } >"$scratch/$1-c++"
+  chmod +x "$scratch/$1"-*
 }
-# build TARGET SYSTEM PROCESSOR
+# build TARGET SYSTEM PROCESSOR NINJA-TARGET...
 build() {
-  local target=$1
+  local target=$1 system=$2 processor=$3
+  shift 3
   stage "$target"
   compiler "$target"
   cmake -S . -B "$scratch/$target" -G Ninja -DRECURRA_TESTS=ON -DRECURRA_WERROR=ON -DRECURRA_OPTIMIZE=-O1 \
-    -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME="$2" -DCMAKE_SYSTEM_PROCESSOR="$3" -DCMAKE_OSX_SYSROOT= -DRECURRA_DOCTEST=/usr/include \
+    -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME="$system" -DCMAKE_SYSTEM_PROCESSOR="$processor" \
+    -DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY -DCMAKE_OSX_SYSROOT= -DRECURRA_DOCTEST=/usr/include \
     -DCMAKE_CXX_COMPILER="$scratch/$target-c++" -DCMAKE_AR="$scratch/$target-ar" \
     -DCMAKE_RANLIB="$scratch/$target-ranlib" >"$scratch/$target.log" || { tail -50 "$scratch/$target.log"; exit 1; }
-  ninja -C "$scratch/$target" --quiet bits >>"$scratch/$target.log" 2>&1 || { tail -50 "$scratch/$target.log"; exit 1; }
+  ninja -C "$scratch/$target" --quiet "$@" >>"$scratch/$target.log" 2>&1 || { tail -50 "$scratch/$target.log"; exit 1; }
 }
 
 have /usr/include/doctest/doctest.h doctest-dev || { echo "The C++ tests need doctest (Debian: doctest-dev)"; exit 1; }
-build aarch64-macos Darwin arm64
-build x86_64-windows-gnu Windows AMD64
+links=no build aarch64-macos Darwin arm64 recurra_core
+links=yes build x86_64-windows-gnu Windows AMD64 bits
 
 wine=$(command -v wine64 || command -v wine || true)
 if [[ -z $wine || $(uname -m) != x86_64 ]]; then
