@@ -34,7 +34,7 @@ fi
 stage "AArch64: C++ tests under emulation"
 if have aarch64-linux-gnu-g++ g++-aarch64-linux-gnu && have qemu-aarch64 qemu-user &&
   have /usr/include/doctest/doctest.h doctest-dev; then
-  cmake -S . -B "$scratch/arm" "${options[@]}" -DRECURRA_OPENMP=OFF -DCMAKE_SYSTEM_NAME=Linux \
+  cmake -S . -B "$scratch/arm" "${options[@]}" -DRECURRA_THREADS=none -DCMAKE_SYSTEM_NAME=Linux \
     -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
     -DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64 >/dev/null
   ninja -C "$scratch/arm" --quiet

@@ -25,7 +25,7 @@ best=$("$scratch/plain/bits" 2>&1 >/dev/null | sed 's/^bits of //')
 kernels=kernel_tests_$best
 [[ $best != avx512vnni ]] || kernels="$kernels kernel_tests_avx512" # all but the products of integers
 stage "C++ tests with address and undefined-behaviour sanitizers, $best"
-build address "$kernels core_tests bits fuzz_cells" -DRECURRA_OPENMP=OFF -DRECURRA_OPTIMIZE=-O1 \
+build address "$kernels core_tests bits fuzz_cells" -DRECURRA_THREADS=none -DRECURRA_OPTIMIZE=-O1 \
   "-DCMAKE_CXX_FLAGS=-fsanitize=address,undefined -fno-sanitize-recover=all -g1"
 ctest --test-dir "$scratch/address" --output-on-failure -R "${kernels// /|}|core_tests"
 "$scratch/address/bits" >"$scratch/address.bits"
@@ -34,8 +34,8 @@ ctest --test-dir "$scratch/address" --output-on-failure -R "${kernels// /|}|core
 # With threads of the standard library, since the sanitizer doesn't see how GNU's OpenMP orders its own. bits is whole
 # networks in three threads; what it prints must be what it prints without.
 stage "C++ tests with the thread sanitizer"
-build thread "core_tests bits fuzz_cells" -DRECURRA_OPENMP=OFF -DRECURRA_OPTIMIZE=-O1 \
-  "-DCMAKE_CXX_FLAGS=-fsanitize=thread -g1 -Wno-tsan -DRECURRA_STD_THREADS"
+build thread "core_tests bits fuzz_cells" -DRECURRA_THREADS=std -DRECURRA_OPTIMIZE=-O1 \
+  "-DCMAKE_CXX_FLAGS=-fsanitize=thread -g1 -Wno-tsan"
 ctest --test-dir "$scratch/thread" --output-on-failure -R core_tests
 OMP_NUM_THREADS=3 "$scratch/thread/bits" | diff "$scratch/address.bits" -
 OMP_NUM_THREADS=3 "$scratch/thread/fuzz_cells" 4000

@@ -25,6 +25,12 @@ if [[ -n $found ]]; then
   printf 'pybind11 and Python.h are for csrc/python alone:\n%s\n' "$found"
   failed=1
 fi
+found=$(grep -rnE 'include *<(unistd|pthread|sched|malloc|windows|sys/.*)\.h>|aligned_alloc|ssize_t ' csrc --include='*.h' \
+  --include='*.cpp' | grep -vE '^csrc/(system|testing)/|[Pp]y(_|::)ssize_t' || true)
+if [[ -n $found ]]; then
+  printf 'What is an operating system'"'"'s own is for csrc/system alone:\n%s\n' "$found"
+  failed=1
+fi
 
 # Every header by itself. Those of csrc/python need Python and pybind11, so they are compiled where those are.
 python=$(python3 -c 'import pybind11, sysconfig

@@ -11,7 +11,7 @@ target_include_directories(doctest SYSTEM INTERFACE ${CMAKE_CURRENT_BINARY_DIR}/
 # add_tests(name isa sources...): one program, which skips where the CPU lacks the ISA.
 function(add_tests name isa)
   add_executable(${name} csrc/testing/main.cpp ${ARGN})
-  target_link_libraries(${name} PRIVATE common doctest)
+  target_link_libraries(${name} PRIVATE plain doctest)
   target_compile_definitions(${name} PRIVATE RECURRA_TEST_ISA="${isa}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
@@ -33,7 +33,7 @@ endforeach()
 
 file(GLOB_RECURSE core_tests CONFIGURE_DEPENDS csrc/model/*_test.cpp csrc/system/*_test.cpp)
 add_tests(core_tests any ${core_tests})
-find_package(Threads REQUIRED)
+find_package(Threads REQUIRED) # they make threads of their own
 target_link_libraries(core_tests PRIVATE recurra_core Threads::Threads)
 
 # Prints hashes of what models and operations compute; .ci/bits.sh compares those of several ISAs.

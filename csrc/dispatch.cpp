@@ -142,15 +142,12 @@ const Kernels<float> &kernels_with(Weights weights) {
 }
 
 BuildInfo build_info() {
-  BuildInfo info{RECURRA_VERSION, RECURRA_COMPILER, RECURRA_FLAGS, {}, {}, active_isa().name, false};
+  BuildInfo info{RECURRA_VERSION, RECURRA_COMPILER, RECURRA_FLAGS, {}, {}, active_isa().name};
   const CpuState cpu = read_cpu();
   for (const Isa &isa : kIsasBuilt) {
     info.isas.push_back(isa.name);
     if (isa.runs(cpu)) info.isas_available.push_back(isa.name);
   }
-#ifdef _OPENMP
-  info.openmp = true;
-#endif
   return info;
 }
 

@@ -34,7 +34,6 @@ struct BuildInfo {
   std::vector<const char *> isas;            // built, weakest first
   std::vector<const char *> isas_available;  // those of them that this machine runs
   const char *isa;                           // in use
-  bool openmp;
 };
 
 // Throws what active_kernels() throws.

@@ -74,7 +74,7 @@ def test_one_thread_two_and_four(cell, dtype):
                 results, ran = calls.both(layer, config, data, plan={"threads": threads, "split": split}, rng=1)
                 assert_same_bits(results, one)
                 splits.update((r["split"], r["threads"]) for r in ran)
-    if INFO["openmp"]:
+    if INFO["threading"] != "none":
         assert splits["batch", 2]
         assert splits["batch", 4]
         assert splits["direction", 2]

@@ -66,7 +66,7 @@ print(recurra.get_num_threads())
 """
 
 
-@pytest.mark.skipif(not recurra.build_info()["openmp"], reason="needs OpenMP")
+@pytest.mark.skipif(recurra.build_info()["threading"] == "none", reason="needs threads")
 def test_default_threads_are_the_cpus_of_the_affinity_and_the_quota():
     granted = math.ceil(min(_core.cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup"), 1024))
     for cpus in (1, len(os.sched_getaffinity(0))):
@@ -98,4 +98,4 @@ print(_core.last_plan()["threads"])
 
 
 def test_units_are_shared_out_among_no_more_threads_than_there_are_cpus():
-    assert int(run(MANY)) == (8 if recurra.build_info()["openmp"] else 1)
+    assert int(run(MANY)) == (8 if recurra.build_info()["threading"] != "none" else 1)

@@ -79,7 +79,7 @@ def test_every_plan(name, dtype):
                 for choice in ("fused", "chunk", "alternate", "tile_rows", "depth_block"):
                     assert choice not in plan or r[choice] == plan[choice]
             splits.update(r["split"] for r in ran)
-    if INFO["openmp"]:
+    if INFO["threading"] != "none":
         assert splits["batch"]
         assert splits["unit"]
         assert splits["direction"] or layer.formula.reads_input_itself

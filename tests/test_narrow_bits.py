@@ -43,7 +43,7 @@ def test_every_plan(weights):
             plan = _core.last_plan()
             ran |= {(name, plan[name]) for name in ("fused", "threads", "split")}
     assert {("fused", 0), ("fused", 1), ("threads", 1)} <= ran
-    if INFO["openmp"]:
+    if INFO["threading"] != "none":
         assert {("split", "unit"), ("split", "batch"), ("split", "direction"), ("threads", 2)} <= ran
 
 

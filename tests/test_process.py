@@ -64,7 +64,7 @@ def digest():
     return pickle.dumps({name: array.tobytes() for name, array in results.items()}), ran
 
 before, ran = digest()
-assert {r["threads"] for r in ran} == {2 if recurra.build_info()["openmp"] else 1}, ran
+assert {r["threads"] for r in ran} == {2 if recurra.build_info()["threading"] != "none" else 1}, ran
 
 def child_has_same_bits(generations):
     pid = os.fork()
@@ -80,7 +80,7 @@ def child_has_same_bits(generations):
 assert child_has_same_bits(2)  # a child, which forks another after its own call
 after, ran = digest()
 assert after == before
-assert {r["threads"] for r in ran} == {2 if recurra.build_info()["openmp"] else 1}, ran
+assert {r["threads"] for r in ran} == {2 if recurra.build_info()["threading"] != "none" else 1}, ran
 print(len(before))
 """
 
@@ -482,7 +482,7 @@ def test_threads_that_cannot_be_made_are_done_without():
     """GNU's OpenMP would end the process: "Thread creation failed"."""
     threads = int(run(MORE_THREADS_THAN_MEMORY))
     assert threads < 1024
-    assert threads > 1 or not recurra.build_info()["openmp"]
+    assert threads > 1 or recurra.build_info()["threading"] == "none"
 
 
 DAEMON = """

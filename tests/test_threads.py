@@ -15,7 +15,7 @@ from configs import CELLS, assert_same_bits, draw_config, make_data, make_layer
 from recurra import _core
 
 WORKERS = 8
-OPENMP = recurra.build_info()["openmp"]
+THREADED = recurra.build_info()["threading"] != "none"
 
 
 @contextmanager
@@ -116,17 +116,17 @@ def test_a_call_sees_the_weights_before_or_after_a_change_but_no_mixture(cell):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(("split", "code"), [("batch", 1), ("direction", 2), ("unit", 3)])
 def test_the_split_asked_for_runs(cell, split, code):
-    """And gives the bits of one thread. Without OpenMP everything runs in one."""
+    """And gives the bits of one thread. Without threads everything runs in one."""
     config, data = fixed_case(cell)
     layer = make_layer(config, data.params)
     serial, ran = calls.both(layer, config, data, plan={"threads": 1})
     assert {(r["threads"], r["split"]) for r in ran} == {(1, "none")}
     results, ran = calls.both(layer, config, data, plan={"threads": 2, "split": code})
-    assert {(r["threads"], r["split"]) for r in ran} == {(2, split) if OPENMP else (1, "none")}
+    assert {(r["threads"], r["split"]) for r in ran} == {(2, split) if THREADED else (1, "none")}
     assert_same_bits(results, serial)
 
 
-@pytest.mark.skipif(not OPENMP, reason="this build has no OpenMP, so there is nothing to choose")
+@pytest.mark.skipif(not THREADED, reason="this build has one thread, so there is nothing to choose")
 def test_large_calls_are_shared_out_and_small_ones_are_not():
     rng = np.random.default_rng(0)
     large, small = recurra.LSTM(64, 64, seed=rng), recurra.LSTM(3, 5, seed=rng)
@@ -144,7 +144,7 @@ def test_large_calls_are_shared_out_and_small_ones_are_not():
 
 def test_the_number_of_threads_is_set_for_all_python_threads():
     with num_threads(3):
-        expected = 3 if OPENMP else 1
+        expected = 3 if THREADED else 1
         assert recurra.get_num_threads() == recurra.build_info()["threads"] == expected
         assert in_threads(lambda _: recurra.get_num_threads(), 2) == [expected] * 2
 

@@ -5,16 +5,16 @@
 #include "kernels/cells/lstm.h"
 #include "kernels/cells/rnn.h"
 #include "kernels/elementwise.h"
-#include "kernels/gradients/inputs.h"
-#include "kernels/gradients/weights.h"
-#include "kernels/linear.h"
-#include "kernels/recurrent/backward.h"
 #include "kernels/recurrent/forward.h"
 #include "kernels/softmax.h"
 #include "kernels/squares.h"
+#include "kernels/training.h"
 
 namespace recurra {
 namespace RECURRA_ISA_NAMESPACE {
+
+RECURRA_TRAINING(extern, float)
+RECURRA_TRAINING(extern, double)
 
 template <class T>
 constexpr Kernels<T> kernels() {

@@ -1,30 +1,12 @@
 #include "model/plan.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
+#include "system/machine.h"
 #include "system/parallel.h"
 
 namespace recurra {
 namespace {
-
-Index cache_bytes([[maybe_unused]] int name, Index otherwise) {
-#ifdef _SC_LEVEL2_CACHE_SIZE
-  const long bytes = sysconf(name);
-  if (bytes > 0) return bytes;
-#endif
-  return otherwise;
-}
-
-Index l2_bytes() {
-#ifdef _SC_LEVEL2_CACHE_SIZE
-  static const Index bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20);
-#else
-  static const Index bytes = cache_bytes(0, 1 << 20);
-#endif
-  return bytes;
-}
 
 // Multiply-adds of a step from which a team shares out its hidden units: below, a barrier after every step costs more
 // (LSTM of 64 units at batch 1, 16 thousand: 150 us alone, 162 by two; GRU of 128, 49 thousand: 723 and 417).
@@ -45,7 +27,7 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   // No more threads then than there are CPUs: at the barrier after every step they would wait for one that has none.
   const Index cpus = std::min<Index>(threads, available_cpus());
   const bool by_unit = work.step_work >= kStepWork && work.panels >= cpus && cpus > 1 &&
-                       (work.batch < 2 * cpus || work.hidden_bytes > l2_bytes());
+                       (work.batch < 2 * cpus || work.hidden_bytes > l2_cache_bytes());
   const int split = by_direction ? kSplitDirections : by_unit ? kSplitUnits : kSplitBatch;
   if (split == kSplitUnits && wish.split < 0 && wish.threads < 0) threads = cpus;
   plan.split = static_cast<int>(std::clamp<Index>(choice(wish.split, split), kSplitNothing, kSplitUnits));
@@ -58,14 +40,14 @@ Plan choose_plan(const Work &work, const PlanWish &wish) {
   const Index slice = plan.split == kSplitBatch ? (work.batch + threads - 1) / threads : work.batch;
   const Index step_bytes = std::max<Index>(1, work.projected_bytes * slice);
   plan.fused = static_cast<int>(choice(wish.fused, 0));
-  plan.chunk = std::max<Index>(
-      1, choice(wish.chunk, std::clamp<Index>(l2_bytes() / 4 / step_bytes, 1, std::clamp<Index>(work.steps, 1, 256))));
-  plan.alternate = static_cast<int>(choice(wish.alternate, work.hidden_bytes > l2_bytes() / 2));
+  plan.chunk = std::max<Index>(1, choice(wish.chunk, std::clamp<Index>(l2_cache_bytes() / 4 / step_bytes, 1,
+                                                                       std::clamp<Index>(work.steps, 1, 256))));
+  plan.alternate = static_cast<int>(choice(wish.alternate, work.hidden_bytes > l2_cache_bytes() / 2));
   plan.tile_rows = static_cast<int>(std::clamp<Index>(choice(wish.tile_rows, 8), 1, 8));
-  plan.depth_block = std::max<Index>(1, choice(wish.depth_block, l2_bytes() / 2 / work.panel_row_bytes));
+  plan.depth_block = std::max<Index>(1, choice(wish.depth_block, l2_cache_bytes() / 2 / work.panel_row_bytes));
   // With two directions dx needs the deltas of both, and more threads would have to wait for each other.
   const bool one_walk = threads == 1 && work.directions == 1;
-  const Index delta_blocks = choice(wish.delta_blocks, work.rows * work.delta_bytes > l2_bytes() ? 1 : 0);
+  const Index delta_blocks = choice(wish.delta_blocks, work.rows * work.delta_bytes > l2_cache_bytes() ? 1 : 0);
   plan.delta_blocks = one_walk ? std::clamp<Index>(delta_blocks, 0, std::max<Index>(1, work.rows / kBlockRows)) : 0;
   return plan;
 }

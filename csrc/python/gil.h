@@ -1,18 +1,21 @@
 // Computing without Python's global lock, in our floating-point mode, also while Python itself comes to its end.
 #pragma once
 
-#include <pthread.h>
 #include <pybind11/pybind11.h>
-#include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "system/float_mode.h"
+#include "system/fork.h"
 
 namespace recurra {
 
 // From the moment when other threads than the finalizing one may no longer have the GIL. May be asked without it.
 inline bool finalizing() { return Py_IsInitialized() == 0; }
+
+inline void sleep_for_long() { std::this_thread::sleep_for(std::chrono::hours(1)); }
 
 // Before 3.14, Python ends a thread that asks for the GIL too late by pthread_exit. That unwinds the stack, without the
 // GIL, through destructors that need it and through frames that allow no exception, and the process would abort. So
@@ -20,7 +23,7 @@ inline bool finalizing() { return Py_IsInitialized() == 0; }
 class StaysUntilTheEnd {
  public:
   ~StaysUntilTheEnd() {
-    while (unwinding_) pause();
+    while (unwinding_) sleep_for_long();
   }
   void passed() { unwinding_ = false; }
 
@@ -47,7 +50,7 @@ class WithoutGil {
   WithoutGil() : state_(finalizing() ? nullptr : PyEval_SaveThread()) {}
   ~WithoutGil() {
     if (!state_) return;
-    while (finalizing()) pause();
+    while (finalizing()) sleep_for_long();
     take_gil(state_);
   }
   WithoutGil(const WithoutGil &) = delete;
@@ -66,7 +69,7 @@ inline std::atomic<unsigned long> &main_thread() {
 inline void note_main_thread() {
   const pybind11::object main = pybind11::module_::import("threading").attr("main_thread")();
   main_thread() = main.attr("ident").cast<unsigned long>();
-  pthread_atfork(nullptr, nullptr, [] { main_thread() = PyThread_get_thread_ident(); });
+  at_fork(nullptr, nullptr, [] { main_thread() = PyThread_get_thread_ident(); });
 }
 
 // Whether a signal handler has raised; the exception is left pending in this thread.

@@ -23,7 +23,7 @@ py::dict build_info_dict() {
   result["isas_available"] = list(info.isas_available);
   result["isa"] = info.isa;
   result["threads"] = usable_threads(thread_setting());
-  result["openmp"] = info.openmp;
+  result["threading"] = kThreading;
   return result;
 }
 

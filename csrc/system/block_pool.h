@@ -2,9 +2,10 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <mutex>
 #include <vector>
+
+#include "system/memory.h"
 
 namespace recurra {
 
@@ -40,7 +41,7 @@ class BlockPool {
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
     if (!lock || bytes > kMost) return false;
     while (held_ + bytes > kMost || blocks_.size() == kBlocks) {
-      std::free(blocks_.front().at);
+      give_block(blocks_.front().at);
       held_ -= blocks_.front().bytes;
       blocks_.erase(blocks_.begin());
     }

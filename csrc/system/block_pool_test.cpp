@@ -10,14 +10,14 @@ namespace {
 
 constexpr std::size_t kSize = BlockPool::kLeast;
 
-void *fresh(std::size_t bytes) { return std::aligned_alloc(64, bytes); }
+void *fresh(std::size_t bytes) { return take_block(bytes); }
 
 // All blocks that an earlier test has left, given back to the system.
 void empty_pool() {
   for (std::size_t bytes = BlockPool::kLeast; bytes <= BlockPool::kMost; bytes += bytes / 4) {
     std::size_t wanted = bytes;
     while (void *at = BlockPool::instance().take(wanted)) {
-      std::free(at);
+      give_block(at);
       wanted = bytes;
     }
   }
@@ -37,7 +37,7 @@ TEST_CASE("block pool: a block fits a wish for up to a quarter less") {
   CHECK(pool.take(bytes) == block);
   CHECK(bytes == 2 * kSize);
   CHECK(pool.take(bytes) == nullptr);  // it is gone
-  std::free(block);
+  give_block(block);
 }
 
 TEST_CASE("block pool: too large a block is refused, and the oldest make room for the newest") {
@@ -54,7 +54,7 @@ TEST_CASE("block pool: too large a block is refused, and the oldest make room fo
   std::size_t bytes = kSize;
   while (void *at = pool.take(bytes)) {
     CHECK(at == blocks[count - 1 - held]);  // the newest first, whose pages are warm
-    std::free(at);
+    give_block(at);
     ++held;
   }
   CHECK(held > 0);
@@ -73,7 +73,7 @@ TEST_CASE("block pool: threads never share a block") {
       const auto *values = static_cast<const unsigned char *>(at);
       const bool own = std::all_of(values, values + 4096, [&](unsigned char v) { return v == member; });
       if (!own) CHECK(own);  // doctest's counters are slow among threads
-      if (!BlockPool::instance().keep(at, bytes)) std::free(at);
+      if (!BlockPool::instance().keep(at, bytes)) give_block(at);
     }
   });
   empty_pool();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -10,14 +9,13 @@
 
 #include "kernels.h"
 #include "system/block_pool.h"
+#include "system/memory.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #endif
 
 namespace recurra {
-
-constexpr std::size_t kLine = 64;
 
 // a * b, or std::bad_alloc where no memory could hold so many.
 inline Index checked_product(Index a, Index b) {
@@ -45,7 +43,7 @@ struct FreeMemory {
   std::size_t pooled_bytes = 0;  // of a block that may go to the pool, else 0
 
   void operator()(void *at) const {
-    if (pooled_bytes == 0 || !BlockPool::instance().keep(at, pooled_bytes)) std::free(at);
+    if (pooled_bytes == 0 || !BlockPool::instance().keep(at, pooled_bytes)) give_block(at);
   }
 };
 
@@ -61,7 +59,7 @@ class Buffer {
     bytes = (bytes + kLine) / kLine * kLine;
     pooled = pooled && bytes >= BlockPool::kLeast;
     void *at = pooled ? BlockPool::instance().take(bytes) : nullptr;
-    if (!at) at = std::aligned_alloc(kLine, bytes);
+    if (!at) at = take_block(bytes);
     if (!at) throw std::bad_alloc();
     freshen(at, bytes);
     memory_ = {static_cast<T *>(at), FreeMemory{pooled ? bytes : 0}};

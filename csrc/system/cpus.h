@@ -1,14 +1,17 @@
 // The CPUs that threads run on: how many there are, which one a thread has, and how it leaves one to another thread.
 #pragma once
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <thread>
 
+#include "system/machine.h"
 #include "system/quota.h"
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 namespace recurra {
 
@@ -16,10 +19,8 @@ namespace recurra {
 // less time. A part of a CPU counts as one: two threads that share the time of one and a half do more than one thread.
 inline int available_cpus() {
   static const int count = [] {
-    double cpus = static_cast<double>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+    double cpus = usable_cpus();
 #if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) cpus = CPU_COUNT(&set);
     cpus = std::fmin(cpus, std::ceil(cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup")));
 #endif
     return static_cast<int>(std::fmin(cpus, 1 << 20));
@@ -33,7 +34,7 @@ inline void relax() {
   __builtin_ia32_pause();
 #endif
 }
-inline void yield() { sched_yield(); }
+inline void yield() { std::this_thread::yield(); }
 
 // Where this thread runs now; -1 if that can't be told.
 inline int current_cpu() {

@@ -1,14 +1,25 @@
 // What a fork must not tear apart: weights in the middle of a change, and teams of threads.
 #pragma once
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <vector>
 
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
 namespace recurra {
+
+// What is done by the forking thread: before the fork, then in the parent and in the child; each may be null. Windows
+// has no fork.
+inline void at_fork([[maybe_unused]] void (*before)(), [[maybe_unused]] void (*parent)(),
+                    [[maybe_unused]] void (*child)()) {
+#if !defined(_WIN32)
+  pthread_atfork(before, parent, child);
+#endif
+}
 
 // The mutexes of all parameters alive. A fork waits for them, so that no child inherits one that is held, nor weights
 // in the middle of a change. Whoever holds one never waits for the GIL, which the forking thread has.
@@ -39,12 +50,12 @@ class ForkGate {
 
  private:
   ForkGate() {
-    pthread_atfork([] { instance().close(); }, [] { instance().open(); },
-                   [] {
-                     instance().in_child_ = true;
-                     ++instance().generation_;
-                     instance().open();
-                   });
+    at_fork([] { instance().close(); }, [] { instance().open(); },
+            [] {
+              instance().in_child_ = true;
+              ++instance().generation_;
+              instance().open();
+            });
   }
   void close() {
     own_.lock();

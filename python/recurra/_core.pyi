@@ -19,7 +19,7 @@ class _BuildInfo(TypedDict):
     isas_available: list[str]
     isa: str
     threads: int
-    openmp: bool
+    threading: str
 
 def build_info() -> _BuildInfo: ...
 def set_num_threads(n: int) -> None: ...
