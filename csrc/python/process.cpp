@@ -47,12 +47,13 @@ What built the package, and what it runs on.
 Returns:
     A dict of "version", the package's; "compiler" and "flags"; "isas", the instruction sets it was built for, weakest
     first; "isas_available", those of them that this machine runs; "isa", the one in use, RECURRA_ISA or else the
-    best; "threads", as `get_num_threads`; "openmp", whether there can be more than one.
+    best; "threads", as `get_num_threads`; "threading", what makes them: "OpenMP", "std" (the
+    standard library of C++) or, where there is but one, "none".
 
 Example:
     >>> info = recurra.build_info()
     >>> list(info)
-    ['version', 'compiler', 'flags', 'isas', 'isas_available', 'isa', 'threads', 'openmp']
+    ['version', 'compiler', 'flags', 'isas', 'isas_available', 'isa', 'threads', 'threading']
     >>> info["isa"] in info["isas_available"]
     True
 )doc");

@@ -21,9 +21,7 @@ CHECKS: dict[str, Check] = {
     "versions": lambda _, __: versions.check(),
     "bits": lambda _, __: bits.check(),
     "threads": lambda about, _: threads.check(about["machine"], about["build"], os.environ),
-    "openmp": lambda about, options: openmp.check(
-        options.beside, facts.threading(about["build"]) == "OpenMP", os.environ
-    ),
+    "openmp": lambda about, options: openmp.check(options.beside, about["build"]["threading"] == "OpenMP", os.environ),
     "speed": lambda _, __: speed.check(),
 }
 

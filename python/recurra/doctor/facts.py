@@ -119,14 +119,9 @@ def cpus(machine: dict[str, Any]) -> str:
     return ", ".join(parts) if len(parts) > 1 else f"{parts[0]}, without a quota or an affinity of less"
 
 
-def threading(build: Mapping[str, Any]) -> str:
-    """What makes threads: "OpenMP", "std" (C++'s standard library) or "none"."""
-    return str(build["threading"]) if "threading" in build else "OpenMP" if build["openmp"] else "none"
-
-
 def threads_line(build: dict[str, Any], threads: int | None) -> str:
     """How many this run uses, how many are used by default, and by what."""
-    by = {"OpenMP": "OpenMP", "std": "C++'s own", "none": "built without threads"}[threading(build)]
+    by = {"OpenMP": "OpenMP", "std": "C++'s own", "none": "built without threads"}[build["threading"]]
     if threads is None:
         return f"{build['threads']} by default, {by}"
     return f"{threads} in this run ({build['threads']} by default), {by}"

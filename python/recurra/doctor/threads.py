@@ -30,7 +30,7 @@ def number(machine: Mapping[str, Any], build: Mapping[str, Any], environment: Ma
     """Of threads, against the CPUs."""
     cpus, threads, wish = facts.granted(machine), build["threads"], environment.get("OMP_NUM_THREADS")
     have = f"{cpus} CPU" + "s" * (cpus != 1) + why(machine)
-    if facts.threading(build) == "none":
+    if build["threading"] == "none":
         text = f"this build has no threads; {have}"
         cure = "build it with a compiler that has OpenMP, and without -C cmake.define.RECURRA_OPENMP=OFF"
         return Finding("threads", "ok" if cpus == 1 else "warning", text, "" if cpus == 1 else cure)
@@ -61,7 +61,7 @@ def limits(environment: Mapping[str, str], build: Mapping[str, Any]) -> list[Fin
     """What may grant fewer threads than are wanted, or place them badly."""
     found = []
     most = environment.get("OMP_THREAD_LIMIT", "")
-    if most.isdigit() and facts.threading(build) == "OpenMP" and int(most) < build["threads"]:
+    if most.isdigit() and build["threading"] == "OpenMP" and int(most) < build["threads"]:
         text = f"OMP_THREAD_LIMIT={most} is less than the {build['threads']} threads that calls may use"
         found.append(Finding("threads", "warning", text, "unset it, or set OMP_NUM_THREADS to the same number"))
     places = {name: environment[name] for name in ("GOMP_CPU_AFFINITY", "KMP_AFFINITY") if environment.get(name)}
