@@ -147,7 +147,7 @@ def found_in(**brought):
     return {"known": True, "brought": brought, "failed": {}}
 
 
-@pytest.mark.skipif(facts.threading(BUILD) != "OpenMP" or sys.platform != "linux", reason="needs OpenMP on Linux")
+@pytest.mark.skipif(BUILD["threading"] != "OpenMP" or sys.platform != "linux", reason="needs OpenMP on Linux")
 def test_ours_is_found_and_a_missing_neighbour_told():
     run = doctor("--only", "openmp", "--beside", "no_such_module", "--json")
     found = json.loads(run.stdout)["findings"]
