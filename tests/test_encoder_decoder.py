@@ -186,7 +186,7 @@ def test_shared_embedding():
     np.testing.assert_allclose(model.params["encoder.0.weight"], state["encoder.0.weight"] - whole, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["additive", "scaled_dot"])
+@pytest.mark.parametrize("kind", ["additive", pytest.param("scaled_dot", marks=pytest.mark.exhaustive)])
 def test_it_learns_to_reverse(kind):
     """Digits of any number, said backwards, and read off where it looked."""
     digits, start, end = 10, 10, 11
