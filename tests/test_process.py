@@ -276,7 +276,7 @@ def call(): layer.backward(tape, dy, retain=True)
     ids=["forward", "backward", *LASTING],
 )
 def test_ctrl_c_ends_a_long_call_within_a_fifth_of_a_second(code, moments):
-    """From the signal to the exception, in one of three tries, at some moments: seconds, or shares of the whole call."""
+    """From the signal to the exception, in one of three tries, at moments that are seconds or shares of the call."""
     process = start(code)
     watchdog = threading.Timer(90, process.kill)
     watchdog.start()
