@@ -14,7 +14,7 @@ from recurra import functional, reference
 from refused import of_wrong_shape, of_wrong_type, refused
 from test_answers import TOLERANCE
 
-CONFIGURATIONS = 8  # of each cell in each dtype
+CONFIGURATIONS = 10  # of each cell in each dtype
 every_cell = pytest.mark.parametrize("cell", CELLS)
 every_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 
