@@ -52,7 +52,7 @@ def preloaded(library, command, **environment):
 def test_every_allocation_may_fail(failing_malloc, allocator, some):
     """Of every kind of call; with malloc as Python's allocator, its own small objects too.
 
-    The first, the last and two by chance; each of the thousands takes 12 s.
+    The first, the last and two by chance, as all of the thousands take 12 s.
     """
     done = preloaded(failing_malloc, [sys.executable, HERE / "memory_sweep.py", *some], PYTHONMALLOC=allocator)
     assert done.returncode == 0, done.stdout[-200:] + done.stderr[-2000:]
