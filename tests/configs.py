@@ -215,6 +215,23 @@ def numeric_gradient(loss: Callable[[], float], array: np.ndarray, step: float =
     return gradient
 
 
+def slope_error(loss: Callable[[], float], array: np.ndarray, gradient: np.ndarray) -> float:
+    """How far the gradient is off, by central differences along three directions of random signs through the array.
+
+    An element that is wrong shows in each of them as much as by itself, for six losses instead of two by element.
+    """
+    assert gradient.shape == array.shape
+    rng, before, step, worst = np.random.default_rng(0), array.copy(), 1e-5 / np.sqrt(max(1, array.size)), 0.0
+    for _ in range(3):
+        signs, ends = rng.choice([-1.0, 1.0], array.shape), []
+        for way in (step, -step):
+            array[...] = before + way * signs
+            ends.append(loss())
+        worst = max(worst, abs((ends[0] - ends[1]) / (2 * step) - np.sum(gradient * signs)))
+        array[...] = before
+    return worst
+
+
 def max_error(got: np.ndarray, ref: np.ndarray) -> float:
     """Largest |got - ref| / max(1, largest |ref|), in float64; NaN, which passes no `<=`, if either holds one."""
     assert got.shape == ref.shape, f"shape {got.shape}, expected {ref.shape}"

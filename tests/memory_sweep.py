@@ -1,12 +1,14 @@
-"""Run by test_memory.py with failing_malloc.so preloaded: makes each allocation of each call fail in turn.
+"""Run by test_memory.py with failing_malloc.so preloaded: makes allocations of each call fail, one at a time.
 
-Prints a line for each call, its name and how many allocations it makes; raises if one that fails leads to anything but
-a MemoryError, if it has changed anything, or if the same call isn't right afterwards.
+The first, the last and so many others, drawn by chance, as the argument says; without one all of them, until none
+fails. Prints a line for each call, its name and how many allocations it makes; raises if one that fails leads to
+anything but a MemoryError, if it has changed anything, or if the same call isn't right afterwards.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import pickle
 import re
 import sys
@@ -33,8 +35,9 @@ def tracked(a, s, u, x):
 driven = Formula(leaky, gates="r g", inputs="noise gain:row dt:step")
 
 this = ctypes.PyDLL(None)
-arm, disarm = this.failing_malloc_arm, this.failing_malloc_disarm
-arm.argtypes, arm.restype = [ctypes.c_long], None
+arm, disarm, left = this.failing_malloc_arm, this.failing_malloc_disarm, this.failing_malloc_left
+arm.argtypes, arm.restype, left.restype = [ctypes.c_long], None, ctypes.c_long
+MOST = 10**9
 
 # What isn't ours to mend. NumPy's ufuncs return without an exception where they have no memory for buffers or for the
 # loop of a reduction, and a generator's lock is made by CPython, which calls the lack of memory so.
@@ -180,33 +183,50 @@ def clear():
         array[...] = 0
 
 
+def fails(n, name, call, whole, expected):
+    """Whether the call has an n-th allocation, which then has failed."""
+    clear()
+    before = watched() if whole else None
+    error = None
+    arm(n)
+    try:
+        call()
+    except Exception as caught:  # noqa: BLE001 (which one it is, is the question)
+        failed = disarm()
+        error = caught
+    else:
+        failed = disarm()
+    if error is not None and not isinstance(error, MemoryError) and not OTHERS.search(str(error)):
+        raise AssertionError(f"{name}, allocation {n}: {error!r}")
+    if error is not None and whole and watched() != before:
+        raise AssertionError(f"{name}, allocation {n}: something has changed")
+    if bits(call()) != expected and name != "clip_grad_norm":
+        raise AssertionError(f"{name}, allocation {n}: another result afterwards")
+    return failed
+
+
+def count(call):
+    arm(MOST)
+    call()
+    made = MOST - left()
+    disarm()
+    return made
+
+
 def sweep(name, call, whole):
     for _ in range(2):  # what is made once only, such as packed weights and a workspace
         expected = bits(call())
-    n, failed = 0, True
-    while failed:
-        n += 1
-        clear()
-        before = watched() if whole else None
-        error = None
-        arm(n)
-        try:
-            call()
-        except Exception as caught:  # noqa: BLE001 (which one it is, is the question)
-            failed = disarm()
-            error = caught
-        else:
-            failed = disarm()
-        if error is not None and not isinstance(error, MemoryError) and not OTHERS.search(str(error)):
-            raise AssertionError(f"{name}, allocation {n}: {error!r}")
-        if error is not None and whole and watched() != before:
-            raise AssertionError(f"{name}, allocation {n}: something has changed")
-        again = bits(call())
-        if again != expected and name != "clip_grad_norm":
-            raise AssertionError(f"{name}, allocation {n}: another result afterwards")
-    return n - 1
+    made = count(call)
+    if not SOME:
+        return next(n for n in itertools.count(1) if not fails(n, name, call, whole, expected)) - 1
+    chosen = {1, made, *chance.integers(1, made + 1, SOME).tolist()} if made else set()
+    failed = [n for n in sorted(chosen) if fails(n, name, call, whole, expected)]
+    assert 2 * len(failed) >= len(chosen), name
+    return made
 
 
+SOME = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+chance = np.random.default_rng(1)
 for title, one in (CALLS | IN_PARTS).items():
     print(title, end=": ", flush=True)
     print(sweep(title, one, title in CALLS), flush=True)

@@ -129,13 +129,16 @@ def test_products_of_the_way_back_between_stretches(cell, dtype):
 @every_dtype
 @every_cell
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
-def test_weight_gradients_of_many_panels(cell, dtype, bias):
+@pytest.mark.parametrize("shapes", [1, pytest.param(3, marks=pytest.mark.exhaustive)])
+def test_weight_gradients_of_many_panels(cell, dtype, bias, shapes):
     """What met the weights is packed in groups of 512 float or 256 double columns: here in three to six, cut anywhere.
 
-    190 rows are a block whose deltas are copied and one whose aren't.
+    190 rows are a block whose deltas are copied and one whose aren't. The three shapes are dealt to the cases in turn.
     """
     eps = float(np.finfo(dtype).eps)
-    for k, (inputs, hidden) in enumerate([(700, 70), (490, 150), (30, 300)]):
+    case = 4 * CELLS.index(cell) + 2 * DTYPES.index(dtype) + bias
+    for k in [(case + n) % 3 for n in range(shapes)]:
+        inputs, hidden = [(700, 70), (490, 150), (30, 300)][k]
         shape = {"input_size": inputs, "hidden_size": hidden, "T": 10, "B": 19, "lengths": False, "bias": bias}
         for _, config, data, layer in draw_cases(cell, dtype, 1, seed=30 + k, num_layers=1, **shape):
             one, _ = calls.both(layer, config, data, plan={"threads": 1})

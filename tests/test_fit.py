@@ -466,7 +466,7 @@ assert history.interrupted
 assert history.losses
 assert len(history.losses) == len(history.seconds) < 10**6
 assert all(np.isfinite(value).all() for value in model.params.values())
-print(recurra.fit(model, [(x, target)], recurra.mse, optimizer).stopped)
+print(recurra.fit(model, [(x[:5], target[:5])], recurra.mse, optimizer, epochs=2).stopped)
 """
 
 

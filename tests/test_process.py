@@ -26,6 +26,7 @@ def start(code):
     """A fresh interpreter that runs `code`, which can import the modules beside this one."""
     return subprocess.Popen(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -107,7 +108,7 @@ layer(few)
 steps = int(15 / (time.monotonic() - begin) * 50)
 many = np.broadcast_to(x, (steps, 2, 64))
 before = layer.state_dict()
-for _ in range(3):
+while input() == "again":
     print("ready 1", flush=True)
     try:
         layer(many)
@@ -139,7 +140,7 @@ begin = time.monotonic()
 expected, _ = layer.backward(tape, dy, retain=True)
 took = time.monotonic() - begin
 before, grads = layer.state_dict(), {name: gradient.copy() for name, gradient in layer.grads.items()}
-for _ in range(9):
+while input() == "again":
     print("ready", took, flush=True)
     finished = False
     try:
@@ -182,7 +183,7 @@ begin = time.monotonic()
 call()
 took = time.monotonic() - begin
 before = [value.copy() for value in state()]
-for _ in range(3):
+while input() == "again":
     print("ready", took, flush=True)
     finished = False
     try:
@@ -275,23 +276,29 @@ def call(): layer.backward(tape, dy, retain=True)
     ids=["forward", "backward", *LASTING],
 )
 def test_ctrl_c_ends_a_long_call_within_a_fifth_of_a_second(code, moments):
-    """From the signal to the exception, the best of three, at some moments: seconds, or shares of the whole call."""
+    """From the signal to the exception, in one of three tries, at moments that are seconds or shares of the call."""
     process = start(code)
     watchdog = threading.Timer(90, process.kill)
     watchdog.start()
     try:
-        waits = [[interrupted(process, moment) for _ in range(3)] for moment in moments]
-        out, err = process.communicate()
+        waits = [next((w for w in tries(process, moment) if w <= 0.2), math.inf) for moment in moments]
+        out, err = process.communicate("enough\n")
     finally:
         watchdog.cancel()
         process.kill()
         process.communicate()
     assert out.split() == ["unchanged"], err
-    assert max(min(tries) for tries in waits) <= 0.2, waits
+    assert max(waits) <= 0.2, waits
+
+
+def tries(process, moment):
+    return (interrupted(process, moment) for _ in range(3))
 
 
 def interrupted(process, moment):
     """Seconds from a SIGINT to KeyboardInterrupt; CLOCK_MONOTONIC is the same in both processes."""
+    process.stdin.write("again\n")
+    process.stdin.flush()
     ready, length = process.stdout.readline().split() or (process.stderr.read(), 0)
     assert ready == "ready"
     time.sleep(moment * float(length))
@@ -303,7 +310,7 @@ def interrupted(process, moment):
 
 
 # Of three rows the caller's own thread has the first and another thread two. When the first has come to its end, the
-# call has a second or so to go.
+# call has as long again to go.
 WAITING = """
 import os, signal, threading, time
 import numpy as np
@@ -316,7 +323,7 @@ x = np.random.default_rng(0).standard_normal((500, 3, 16), np.float32)
 layer(x)
 begin = time.monotonic()
 layer(x)
-x = np.broadcast_to(x[:1], (int(2.5 / (time.monotonic() - begin) * 500), 3, 16))
+x = np.broadcast_to(x[:1], (int(1.5 / (time.monotonic() - begin) * 500), 3, 16))
 out = np.empty((len(x), 3, 512), np.float32)
 
 def interrupt():
@@ -325,7 +332,8 @@ def interrupt():
     sent.append(time.monotonic())
     os.kill(os.getpid(), signal.SIGINT)
 
-for _ in range(3):
+waits = []
+while len(waits) < 3 and sum(wait <= 0.2 for wait in waits) < 2:
     sent, out[...] = [], 0
     thread = threading.Thread(target=interrupt)
     thread.start()
@@ -333,13 +341,14 @@ for _ in range(3):
         layer(x, out=out)
         time.sleep(30)
     except KeyboardInterrupt:
-        print(time.monotonic() - sent[0])
+        waits.append(time.monotonic() - sent[0])
     thread.join()
+print(*waits)
 """
 
 
 def test_ctrl_c_ends_a_call_whose_own_thread_waits_for_the_others():
-    """Of three tries the second best, as now and then the others are quicker, and there is nothing to wait for."""
+    """In two of three tries, as now and then the others are quicker, and there is nothing to wait for."""
     assert sorted(map(float, run(WAITING).split()))[1] <= 0.2
 
 
@@ -404,6 +413,8 @@ for moment in (0.06, 0.08, 0.1, 0.12, 0.15):
     assert any(np.array_equal(copy["weight"], state["weight"]) for state in states)
     assert any(np.array_equal(y, values) for values in expected)
     within += turn > before
+    if within == 3:
+        break
     if np.array_equal(y, expected[turn % 2]):
         layer.backward(tape, y)
     else:
@@ -530,10 +541,9 @@ def test_python_may_end_while_a_daemon_thread_is_in_a_call():
 def test_python_may_end_busy_while_a_daemon_thread_asks_for_the_gil(calls):
     """Where the thread that comes too late unwound the frames of a call, 17 of 20 such processes aborted."""
     code = DAEMON_BESIDE_A_BUSY_MAIN_THREAD.format(**calls)
-    for _ in range(5):
-        processes = [start(code) for _ in range(4)]
-        errors = [process.communicate(timeout=60)[1] for process in processes]
-        assert [process.returncode for process in processes] == [0] * 4, errors
+    processes = [start(code) for _ in range(4)]  # that all pass by chance happens once in two thousand runs
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, errors
 
 
 COPIES = {

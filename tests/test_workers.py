@@ -131,13 +131,8 @@ for _ in range(2):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_pool_of_processes(method):
-    run(POOL.format(method=method))
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_an_executor_of_processes(method):
-    run(EXECUTOR.format(method=method))
+def test_a_pool_and_an_executor_of_processes(method):
+    run((POOL + "assert got == expected\n" + EXECUTOR).format(method=method))
 
 
 @pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
