@@ -113,7 +113,7 @@ def test_an_unknown_name_is_none():
 def test_type_checkers_are_told_of_the_names_that_wait():
     """In the block of `recurra/__init__.py` that only they read, each from its own module."""
     tree = ast.parse(Path(recurra.__file__).read_text())
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    block = [node for node in tree.body if isinstance(node, ast.If)][-1]
     assert ast.unparse(block.test) == "TYPE_CHECKING"
     told = {a.asname or a.name: f".{n.module or a.name}" for n in block.body for a in n.names}
     assert told == _lazy.HOMES
