@@ -4,7 +4,7 @@
 # repaired/ (the wheel), venv/ (where that is installed) and elsewhere/ (the tests); or works in one of its own.
 source "$(dirname "$0")/common.sh"
 
-most_megabytes=2.5  # of a repaired wheel
+most_megabytes=2.1  # of a repaired wheel
 most_seconds=5      # to install it and have the first result
 most_import=0.1     # seconds, beside NumPy's import
 
