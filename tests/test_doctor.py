@@ -25,9 +25,10 @@ def levels(found):
 
 
 def doctor(*options, **environment):
-    """A run of its own."""
+    """A run of its own, without what an import of another test's may have set: scikit-learn's KMP_DUPLICATE_LIB_OK."""
     command = [sys.executable, "-m", "recurra", "doctor", *options]
-    environment = {**os.environ, "NO_COLOR": "", **environment}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KMP_")}
+    environment = {**kept, "NO_COLOR": "", **environment}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
