@@ -38,13 +38,15 @@ WORDS = {  # of annotations, and the headings that say what they mean
     "CanStep": ("api/optim", "optimizers"),
     "States": ("api/index", "state"),
     "Array": ("api/index", "array"),
+    "ArrayIn": ("api/index", "array"),
+    "NumbersIn": ("api/index", "array"),
     "State": ("api/index", "state"),
     "Tape": ("api/layers", "tapes"),
     "Seed": ("api/index", "seed"),
     "Batches": ("api/training", "fit"),
     "Loss": ("api/losses", "losses"),
 }
-TAPES = re.compile(r"((_core|recurra\.\w+)\.)?(\w*Tape(32|64)?|LayerArrays)")
+TAPES = re.compile(r"((_core|recurra\.\w+)\.)?(\w*Tape(32|64)?|_?LayerArrays)")
 # Types of attributes that are for looking at.
 INNER = {
     "Cell",
@@ -54,6 +56,7 @@ INNER = {
     "Node",
     "Port",
     "Program",
+    "Rate",
     "Step",
 }
 EXTERNAL = re.compile(r"(numpy|torch|sklearn|onnx|keras|pandas|collections\.abc|typing|types|os)\b")
