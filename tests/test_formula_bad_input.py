@@ -117,7 +117,7 @@ def test_resets():
     resets = case.call.resets
     for wrong in (np.int8, np.float32, object, "S1"):
         case.refuses(TypeError, "resets", resets=resets.astype(wrong))
-    for wrong in (resets.tolist(), True, "no"):
+    for wrong in (resets.astype(float).tolist(), True, "no"):
         case.refuses(TypeError, "resets", resets=wrong)
     for wrong in of_wrong_shape(resets):
         case.refuses(ValueError, "resets", resets=wrong)

@@ -139,7 +139,7 @@ def test_resets_of_a_sequential():
     assert_same_bits(nested.forward(x, resets=resets)[0], y)
     late = recurra.Sequential(recurra.Dropout(0.5), kind(3, H, seed=0), kind(H, H, seed=1))
     generator = np.random.default_rng(0)
-    wrong = [(TypeError, resets.astype(np.int8)), (TypeError, resets.tolist()), (TypeError, "no")]
+    wrong = [(TypeError, resets.astype(np.int8)), (TypeError, resets.astype(float).tolist()), (TypeError, "no")]
     wrong += [(ValueError, resets.T), (ValueError, resets[:-1]), (ValueError, resets[..., None])]
     for error, value in wrong:
         for call in (late, late.run, lambda x, **given: late.forward(x, rng=generator, **given)):

@@ -157,7 +157,7 @@ def test_errors(name, dtype):
         with refused(error, argument, prediction, target):
             LOSSES[name](*(arguments or (prediction, target)), **options)
 
-    for wrong in ([T] * B, np.full(B, 2.0), np.ma.masked_array(LENGTHS, LENGTHS == 0), 3):
+    for wrong in ([float(T)] * B, np.full(B, 2.0), np.ma.masked_array(LENGTHS, LENGTHS == 0), 3):
         refuses(TypeError, "lengths", lengths=wrong)
     for wrong in (np.full(B, T + 1), np.full(B, -1), np.full(B + 1, 2), np.full((B, 1), 2), np.zeros(B, int)):
         refuses(ValueError, "lengths", lengths=wrong)
@@ -243,7 +243,7 @@ def test_weights_by_class_are_checked():
         with refused(error, "weight", prediction, target):
             recurra.cross_entropy(prediction, target, wrong)
 
-    for wrong in (weight.tolist(), weight.astype(complex), 1.0, np.ma.masked_array(weight)):
+    for wrong in (weight.astype(str).tolist(), weight.astype(complex), 1.0, np.ma.masked_array(weight)):
         refuses(TypeError, wrong)
     for wrong in [*of_wrong_shape(weight), np.ones((T, B)), -weight, weight * np.nan, weight + np.inf, weight * 0]:
         refuses(ValueError, wrong)
