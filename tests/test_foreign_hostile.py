@@ -168,3 +168,33 @@ def test_many_threads_at_once():
         expected, _ = layer(x, (H[:1], H[1:]))
         for y in ys:
             assert_same_bits(y, expected)
+
+
+class Frees:
+    """Gives an array, and takes the memory of another argument away."""
+
+    def __init__(self, array, victim):
+        self.array, self.victim = array, victim
+
+    def __array__(self):
+        self.victim.resize((0,), refcheck=False)
+        return self.array
+
+
+MUCH = (300, 200, 40)  # 10 MB, so that what is freed can't be read any more
+FREEING = {
+    "cross_entropy": lambda p: recurra.cross_entropy(p, np.zeros(MUCH[:2], int), Frees(np.ones(40), p)),
+    "ctc": lambda p: recurra.ctc(p, Frees(np.ones((300, 5), int), p), batch_first=True),
+    "ctc_decode": lambda p: recurra.ctc_decode(p, lengths=Frees(np.full(200, 3), p)),
+    "gaussian_nll": lambda p: recurra.gaussian_nll(p, Frees(np.ones((300, 200, 20), np.float32), p)),
+    "quantile": lambda p: recurra.quantile(
+        p, np.ones(MUCH[:2], np.float32), [0.5] * 40, lengths=Frees(np.full(200, 3), p)
+    ),
+    "Last": lambda p: recurra.Last(batch_first=True)(p, lengths=Frees(np.full(300, 200), p)),
+}
+
+
+@pytest.mark.parametrize("call", FREEING.values(), ids=FREEING)
+def test_what_frees_another_argument(call):
+    with pytest.raises(ValueError, match=r": expected .*, got "):
+        call(np.ones(MUCH, np.float32))

@@ -268,9 +268,10 @@ def test_numbers_in_lists():
     [
         ([1, 2.5, 3], "integers, got float64: pass np.array(lengths, np.int64)"),
         ([True, False, True], "integers, got bool: pass np.array(lengths, np.int64)"),
-        ([1, None, 3], "numbers, integers, got a list that makes an array of object"),
-        ([1, "2", 3], "numbers, integers, got a list that makes an array of <U21"),
-        ([1, [2], 3], "numbers, integers, got a list of other things or of lists of several lengths"),
+        ([1, None, 3], "numbers, integers, got a list of other things"),
+        ([1, "2", 3], "numbers, integers, got a list of other things"),
+        ([1, True, 3], "numbers, integers, got a list of some and of bools"),
+        ([1, [2], 3], "numbers, integers, got lists of several lengths"),
         ([1, 2**70, 3], "numbers, integers, got a list that makes an array of object"),
         ({1, 2, 3}, "an array of integers, got set"),
     ],

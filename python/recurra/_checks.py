@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Iterable
@@ -17,7 +18,10 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 def shown(value: object) -> str:
     """A value as an error message quotes it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 (of an array of JAX that is deleted, say)
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -80,7 +84,10 @@ def check_number(name: str, value: object, what: str, least: float, below: float
     """A number in [least, below), which `what` says in words."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name}: expected {what}, got {shown(value)}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.nan
     if not least <= number < below:
         raise ValueError(f"{name}: expected {what}, got {shown(value)}")
     return number
@@ -121,6 +128,14 @@ def taken(name: str, value: Any) -> Any:
     from ._foreign import ARRAYS, as_array
 
     return as_array(name, value, "numbers", "", ARRAYS)
+
+
+def all_taken(**given: Any) -> tuple[Any, ...]:
+    """Those of `taken`, before the first is looked at: to ask an object for its array may free the memory of others.
+
+    For the same reason views are made once all arguments are checked.
+    """
+    return tuple(taken(name, value) for name, value in given.items())
 
 
 def plain_array(

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 from numbers import Real
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from ._checks import Array, is_masked, masked_cure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NUMPY, ARRAYS, NUMBERS = range(3)  # what a parameter takes, as `Takes` in csrc/python/foreign.h
 HOSTS = (1, 3, 11)  # DLPack's numbers of memory that the CPU reads: plain, pinned for CUDA, for ROCm
@@ -89,18 +92,27 @@ def _package(kind: type) -> str:
 
 
 def _of_numbers(name: str, value: Any, what: str, dtype: str) -> Array:
-    """An array of a list, whatever numbers are in it."""
+    """An array of a list, whatever numbers are in it: Python's and NumPy's, so that no other's code is run for it."""
+    kinds = {type(one) for one in _flat(value)}
+    if not all(issubclass(kind, np.generic) or kind in {bool, int, float} for kind in kinds):
+        raise TypeError(f"{name}: expected numbers, {what}, got a list of other things")
+    if bool in kinds and len(kinds) > 1:
+        raise TypeError(f"{name}: expected numbers, {what}, got a list of some and of bools")
     try:
         array = np.array(value)
     except (MemoryError, RecursionError):
         raise
     except Exception as error:
-        raise TypeError(
-            f"{name}: expected numbers, {what}, got a list of other things or of lists of several lengths"
-        ) from error
+        raise TypeError(f"{name}: expected numbers, {what}, got lists of several lengths") from error
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: expected numbers, {what}, got a list that makes an array of {array.dtype}")
     return array if array.size else array.astype(dtype)
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """What is in a list, and in the lists that are in it."""
+    for one in value:
+        yield from _flat(one) if isinstance(one, (list, tuple)) else [one]
 
 
 def _refuse_elsewhere(name: str, value: Any) -> None:
@@ -145,7 +157,7 @@ def _densifying(name: str, value: Any) -> str:
 
 
 def _torch_cast(name: str, dtype: str) -> str:
-    return f": pass {name}.{TORCH_CASTS.get(dtype, f'to(torch.{dtype})')}"
+    return f": pass {name}.{TORCH_CASTS.get(dtype or 'float32', f'to(torch.{dtype})')}"
 
 
 def _casting(name: str, value: Any, got: Any, dtype: str) -> str:

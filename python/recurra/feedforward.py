@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _core
-from ._checks import check_array, check_flag, check_lengths, check_number, check_rng, shown
+from ._checks import all_taken, check_array, check_flag, check_lengths, check_number, check_rng, shown
 from ._masks import dropout_mask
 from ._quiet import quiet
 from .module import Array, Module
@@ -343,19 +343,23 @@ class Last(Stateless):
 
     def _pick(self, x: ArrayIn, lengths: NumbersIn | None) -> tuple[Array, Array | None]:
         """y, and the index of each sequence's last step, -1 if it has none; None for the last of all."""
+        x, lengths = all_taken(x=x, lengths=lengths)
         x = check_array("x", x)
         if x.ndim not in {2, 3}:
             expected = "(B, T, F)" if self.batch_first else "(T, B, F)"
             raise ValueError(f"x: expected {expected} or (T, F), got {x.shape}")
         if self.bidirectional and x.shape[-1] % 2:
             raise ValueError(f"x: expected an even number of features, half of each direction, got {x.shape}")
+        if lengths is not None:
+            swaps = self.batch_first and x.ndim == 3
+            lengths = check_lengths(lengths, *((x.shape[1], x.shape[0]) if swaps else x.shape[:-1]))
         steps = self._by_time(x)
         if lengths is None:
             if not len(steps):
                 raise ValueError(f"x: expected at least one step, got {x.shape}")
             last, y = None, steps[-1].copy()
         else:
-            last = check_lengths(lengths, *steps.shape[:-1]) - 1
+            last = lengths - 1
             y = np.zeros(steps.shape[1:], x.dtype)
             rows = np.flatnonzero(last >= 0)
             y[rows] = steps[last[rows], rows]

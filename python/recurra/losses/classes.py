@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra import _core
-from recurra._checks import check_array, check_index, plain_array, taken
+from recurra._checks import all_taken, check_array, check_index, plain_array, taken
 from recurra._positions import check_positions
 from recurra._quiet import quiet
 
@@ -107,9 +107,12 @@ def cross_entropy(
         array([[-0.107,  0.053,  0.053],
                [ 0.167,  0.167, -0.333]])
     """
+    logits, targets, weight, position_weights, lengths = all_taken(
+        logits=logits, targets=targets, weight=weight, position_weights=position_weights, lengths=lengths
+    )
     logits, targets = _check_classes(logits, targets)
+    w = _class_weights(logits.shape[-1], targets, weight, ignore_index, position_weights, lengths, batch_first)
     flat, classes = logits.reshape(targets.size, logits.shape[-1]), targets.ravel()
-    w = _class_weights(flat.shape[1], targets, weight, ignore_index, position_weights, lengths, batch_first)
     counts = np.flatnonzero(w)
     shares = w / total(w, 1, "position_weights" if weight is None else "weight")
     gradient, maxima, log_sums = _core.weighted_softmax(flat, shares)  # zeros where a position doesn't count
@@ -194,14 +197,16 @@ def _class_weights(
     batch_first: bool,
 ) -> Array:
     """The weight of each position, float64, in a row; 0 where it doesn't count."""
+    if ignore_index is not None:
+        ignore_index = check_index("ignore_index", ignore_index, "an integer or None")
+    by_position = check_positions(targets.shape, min(targets.ndim, 2), position_weights, lengths, batch_first)
+    by_class = None if weight is None else _check_class_weight(C, weight)
     classes = targets.ravel()
     w = np.ones(classes.size)
-    by_position = check_positions(targets.shape, min(targets.ndim, 2), position_weights, lengths, batch_first)
     if by_position is not None:
         w = np.repeat(by_position, w.size // by_position.size)
     if ignore_index is not None:
-        w[classes == check_index("ignore_index", ignore_index, "an integer or None")] = 0
-    by_class = None if weight is None else _check_class_weight(C, weight)
+        w[classes == ignore_index] = 0
     if not w.any():
         raise ValueError(f"targets: expected at least one position that counts, got {w.size} of which none does")
     wrong = ((classes < 0) | (classes >= C)) & (w > 0)

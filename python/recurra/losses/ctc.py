@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra._checks import check_array, check_flag, check_index, check_lengths, plain_array, shown
+from recurra._checks import all_taken, check_array, check_flag, check_index, check_lengths, plain_array, shown
 from recurra._quiet import quiet
 
 if TYPE_CHECKING:
@@ -65,17 +65,20 @@ def ctc(
         array([[ 0.167, -0.167],
                [ 0.167, -0.167]])
     """
+    logits, targets, target_lengths, lengths = all_taken(
+        logits=logits, targets=targets, target_lengths=target_lengths, lengths=lengths
+    )
     x = check_array("logits", logits)
     if x.ndim != 3 or x.size == 0:
         raise ValueError(f"logits: expected (T, B, C), none of them 0, got {x.shape}")
-    if check_flag("batch_first", batch_first):
-        x = x.swapaxes(0, 1)
-    T, B, C = x.shape
+    swaps = check_flag("batch_first", batch_first)
+    T, B, C = x.shape[swaps], x.shape[not swaps], x.shape[2]
     blank = check_blank(blank, C)
     zero_infinity = check_flag("zero_infinity", zero_infinity)
     steps = np.full(B, T) if lengths is None else check_lengths(lengths, T, B)
     labels, counts = _check_targets(targets, target_lengths, B, C, blank)
 
+    x = x.swapaxes(0, 1) if swaps else x
     log_probabilities = _log_softmax(x, steps)
     extended = np.full((B, 2 * labels.shape[1] + 1), blank)
     extended[:, 1::2] = labels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recurra._checks import check_array, check_flag, check_lengths, check_size
+from recurra._checks import all_taken, check_array, check_flag, check_lengths, check_size
 from recurra._quiet import quiet
 
 from .ctc import check_blank
@@ -52,18 +52,17 @@ def ctc_decode(
         >>> recurra.ctc_decode(logits), recurra.ctc_decode(logits, beam_width=2)
         ([array([], dtype=int64)], [array([1])])
     """
+    logits, lengths = all_taken(logits=logits, lengths=lengths)
     x = check_array("logits", logits)
     batched = x.ndim == 3
     if x.ndim not in {2, 3} or not x.shape[-1]:
         raise ValueError(f"logits: expected (T, B, C) or (T, C), C above 0, got {x.shape}")
-    if x.ndim == 2:
-        x = x[:, None]
-    elif check_flag("batch_first", batch_first):
-        x = x.swapaxes(0, 1)
-    T, B, C = x.shape
+    swaps = check_flag("batch_first", batch_first) and batched
+    T, B, C = (x.shape[swaps], x.shape[not swaps], x.shape[2]) if batched else (x.shape[0], 1, x.shape[1])
     blank = check_blank(blank, C)
     width = None if beam_width is None else check_size("beam_width", beam_width)
     steps = np.full(B, T) if lengths is None else check_lengths(lengths, T, B if batched else None)
+    x = x.swapaxes(0, 1) if swaps else x if batched else x[:, None]
     rows = [np.ascontiguousarray(x[:n, b], np.float64) for b, n in enumerate(steps)]
     if any(np.isnan(row).any() for row in rows):
         raise ValueError("logits: expected numbers, got NaN")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recurra import _core
-from recurra._checks import check_array, check_flag, check_number, shown, taken
+from recurra._checks import all_taken, check_array, check_flag, check_number, shown, taken
 from recurra._quiet import quiet
 
 from .elements import check_elements, check_pair, mean_of, total
@@ -158,16 +158,19 @@ def quantile(
         >>> recurra.quantile(np.array([1.0, 5.0]), np.array([3.0, 3.0]), q=0.9)
         (1.0, array([-0.45,  0.05]))
     """
+    prediction, target, q, position_weights, lengths = all_taken(
+        prediction=prediction, target=target, q=q, position_weights=position_weights, lengths=lengths
+    )
     prediction = check_array("prediction", prediction)
     single = isinstance(q, Real)
     levels = np.array(
         [check_number("q", one, "a number between 0 and 1", 5e-324, 1) for one in ([q] if single else _levels(q))],
         prediction.dtype,
     )
+    weights = check_elements(prediction.shape, position_weights, lengths, batch_first)
     if not single:
         target = _for_each(prediction, target, len(levels))
     prediction, target = check_pair("prediction", prediction, "target", target)
-    weights = check_elements(prediction.shape, position_weights, lengths, batch_first)
 
     def function(y: Array, t: Array, level: Array) -> tuple[Array, tuple[Array, ...]]:
         error = t - y
@@ -225,15 +228,19 @@ def gaussian_nll(
     """
     log_variance, full = check_flag("log_variance", log_variance), check_flag("full", full)
     least = check_number("eps", eps, "a number above 0", 5e-324, math.inf)
+    prediction, target, position_weights, lengths = all_taken(
+        prediction=prediction, target=target, position_weights=position_weights, lengths=lengths
+    )
     prediction = check_array("prediction", prediction)
     if prediction.ndim == 0 or prediction.shape[-1] % 2:
         raise ValueError(f"prediction: expected (…, 2 F), means and variances, got {prediction.shape}")
-    means, spreads = np.split(prediction, 2, axis=-1)
     target = check_array("target", target, prediction.dtype)
-    if target.shape != means.shape:
-        raise ValueError(f"target: expected (…, F) = {means.shape}, half of the prediction, got {target.shape}")
-    means, target = check_pair("prediction", means, "target", target)
+    half = (*prediction.shape[:-1], prediction.shape[-1] // 2)
+    if target.shape != half:
+        raise ValueError(f"target: expected (…, F) = {half}, half of the prediction, got {target.shape}")
     weights = check_elements(target.shape, position_weights, lengths, batch_first)
+    means, spreads = np.split(prediction, 2, axis=-1)
+    means, target = check_pair("prediction", means, "target", target)
     constant = math.log(2 * math.pi) / 2 if full else 0.0
 
     def function(m: Array, s: Array, t: Array) -> tuple[Array, tuple[Array, ...]]:
