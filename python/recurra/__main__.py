@@ -1,5 +1,6 @@
 """python -m recurra: how fast is it here? See `recurra.bench`. python -m recurra doctor: see `recurra.doctor`."""
 
+import os
 import sys
 
 if __name__ == "__main__":
@@ -15,3 +16,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # as in `python -m recurra doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains when it flushes at exit
+        sys.exit(1)

@@ -55,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in `python -m recurra | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains when it flushes at exit
         return 1
+    except OSError as error:  # of a file that can't be written
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
