@@ -44,7 +44,7 @@ class ForeignArrays {
   ForeignArrays &operator=(const ForeignArrays &) = delete;
 
   void convert(const Foreign &foreign) {
-    // More than any call has arrays, but an end for a sequence that has new objects whenever it is read: 0.2 s.
+    // More than any call has arrays, but an end for a list in which each conversion puts a new object: 0.2 s.
     constexpr std::size_t kMost = 1 << 12;
     if (pairs_.size() == kMost) refuse_value(foreign.name, "the same object when it is read again", "another");
     pairs_.emplace_back(foreign.given, foreign.converted());
