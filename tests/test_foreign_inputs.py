@@ -246,6 +246,11 @@ def test_a_mapping_may_make_its_arrays_when_asked():
     layer, other = recurra.LSTM(4, 5, seed=0), recurra.LSTM(4, 5, seed=1)
     layer.load_state_dict(Made(other.state_dict()))
     assert_same_bits(layer.state_dict(), other.state_dict())
+    scaled, gain = Scaled(4, 5, seed=0), Y[..., 0]
+    given = Made({"gain": gain})
+    assert_same_bits(scaled(X, inputs=given), scaled(X, inputs={"gain": gain}))
+    gain = given.arrays["gain"] = gain + 1  # each call reads it anew
+    assert_same_bits(scaled(X, inputs=given), scaled(X, inputs={"gain": gain}))
 
 
 def test_numbers_in_lists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -376,6 +377,41 @@ def test_external_data_of_wrong_length(tmp_path, entries):
     (tmp_path / "w.bin").write_bytes(bytes(12))
     from_onnx(external(tmp_path, location="w.bin"))
     quickly_refused(external(tmp_path, location="w.bin", **entries), "initializer 'w'")
+
+
+def shared(folder, count, step=0, of=TensorProto.FLOAT):
+    """A model of `count` tensors, each of the 1,000,000 bytes from `step` times its number on of one file."""
+    tensors = []
+    for i in range(count):
+        size = 1_000_000 // helper.tensor_dtype_to_np_dtype(of).itemsize
+        one = TensorProto(name=f"w{i}", data_type=of, dims=[size], data_location=TensorProto.EXTERNAL)
+        for key, value in {"location": "w.bin", "offset": step * i, "length": 1_000_000}.items():
+            one.external_data.add(key=key, value=str(value))
+        tensors.append(one)
+    (folder / "w.bin").write_bytes(bytes(1_000_000 + step * count))
+    path = folder / "model.onnx"
+    path.write_bytes(graph(node("Relu", "x"), initializers=tensors).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("of", [TensorProto.FLOAT, TensorProto.BOOL], ids=["float", "bool"])
+def test_external_data_that_tensors_share_is_read_once(tmp_path, of):
+    path = shared(tmp_path, 100, of=of)
+    tracemalloc.start()
+    from_onnx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_external_data_that_overlaps(tmp_path):
+    from_onnx(shared(tmp_path, 2, step=1_000_000))
+    quickly_refused(shared(tmp_path, 100, step=4), "initializer 'w1'")
+
+
+def test_external_data_of_too_many_bytes(tmp_path):
+    with refused(recurra.FormatError, "initializer 'w'", form=": expected at most 2,147,483,647 bytes, got"):
+        from_onnx(external(tmp_path, dims=[2**29], location="missing.bin"))
 
 
 def test_paths(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -227,3 +228,31 @@ def test_it_learns():
         own.backward(tape, dy)
         adam.step()
     assert loss < 1e-3
+
+
+def test_two_first_steps_at_once():
+    """The second looks at its arrays while the first steps; it may not replace the moments that those have."""
+    looks, stepped, first = threading.Event(), threading.Event(), threading.current_thread()
+
+    class Slow(Own):
+        def __init__(self, params):
+            self._params, self.grads = params, {"w": np.ones(1, np.float32)}
+
+        @property
+        def params(self):
+            if threading.current_thread() is not first and not looks.is_set():
+                looks.set()
+                stepped.wait(0.2)  # in vain, as the first waits for the moments
+            return self._params
+
+    adam = recurra.Adam(Slow({"w": np.zeros(1, np.float32)}), lr=0.1)
+    second = threading.Thread(target=adam.step)
+    second.start()
+    assert looks.wait(10)
+    adam.step()
+    stepped.set()
+    second.join()
+    one = recurra.Adam(Slow({"w": np.zeros(1, np.float32)}), lr=0.1)
+    one.step()
+    one.step()
+    assert_same_bits(adam.state_dict(), one.state_dict())

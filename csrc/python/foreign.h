@@ -17,8 +17,8 @@
 namespace recurra {
 
 // What a parameter takes: arrays of NumPy alone, if they are written to or the package's own; those of others too; or
-// numbers in a list as well.
-enum class Takes { kNumPy, kArrays, kNumbers };
+// numbers in a list as well. What takes kArrays or kNumbers throws Foreign, so it needs with_foreign around the call.
+enum class Takes { kNumPy, kArrays, kNumbers };  // 0, 1 and 2 of as_array
 
 // Thrown for an object that might become an array of NumPy: how an error calls it, what it is to hold, and as which
 // dtype.
@@ -29,8 +29,7 @@ struct Foreign {
 
   py::object converted() const {
     const py::object convert = py::module_::import("recurra._foreign").attr("as_array");
-    const int level = takes == Takes::kNumPy ? 0 : takes == Takes::kArrays ? 1 : 2;
-    py::object made = convert(name, given, kind, dtype, level);
+    py::object made = convert(name, given, kind, dtype, static_cast<int>(takes));
     if (!py::isinstance<py::array>(made)) throw std::runtime_error("as_array: expected an array");
     return made;
   }
@@ -45,7 +44,7 @@ class ForeignArrays {
   ForeignArrays &operator=(const ForeignArrays &) = delete;
 
   void convert(const Foreign &foreign) {
-    // More than any call has arrays, but an end for a mapping that has new objects whenever it is read: 0.2 s.
+    // More than any call has arrays, but an end for a list in which each conversion puts a new object: 0.2 s.
     constexpr std::size_t kMost = 1 << 12;
     if (pairs_.size() == kMost) refuse_value(foreign.name, "the same object when it is read again", "another");
     pairs_.emplace_back(foreign.given, foreign.converted());
@@ -59,6 +58,21 @@ class ForeignArrays {
     }
     return {};
   }
+  // The dict of what a mapping gave when a call that begins anew read it, or null: a DataFrame makes new objects at
+  // each read, none of which would ever be found.
+  static py::handle find_read(py::handle mapping) {
+    if (const ForeignArrays *arrays = current()) {
+      for (const auto &[object, dict] : arrays->read_) {
+        if (object.is(mapping)) return dict;
+      }
+    }
+    return {};
+  }
+  static void keep_read(py::handle mapping, const py::object &dict) {
+    if (ForeignArrays *arrays = current()) {
+      arrays->read_.emplace_back(py::reinterpret_borrow<py::object>(mapping), dict);
+    }
+  }
 
  private:
   static ForeignArrays *&current() {
@@ -67,7 +81,7 @@ class ForeignArrays {
   }
 
   ForeignArrays *outer_;
-  std::vector<std::pair<py::object, py::object>> pairs_;  // which keep what they are of alive
+  std::vector<std::pair<py::object, py::object>> pairs_, read_;  // which keep what they are of alive
 };
 
 // The array in place of an object that is none of NumPy's.

@@ -99,6 +99,8 @@ py::dict copied_mapping(py::handle mapping, Name what, const char *expected) {
   py::object given;
   if (PyDict_Check(mapping.ptr())) {
     given = py::reinterpret_steal<py::object>(PyDict_Copy(mapping.ptr()));
+  } else if (const py::handle read = ForeignArrays::find_read(mapping)) {
+    given = py::reinterpret_borrow<py::object>(read);
   } else {
     PyObject *keys = PyObject_GetAttrString(mapping.ptr(), "keys");
     if (!keys && !PyErr_ExceptionMatches(PyExc_AttributeError)) throw py::error_already_set();
@@ -109,6 +111,7 @@ py::dict copied_mapping(py::handle mapping, Name what, const char *expected) {
     Py_DECREF(keys);
     given = py::reinterpret_steal<py::object>(
         PyObject_CallOneArg(reinterpret_cast<PyObject *>(&PyDict_Type), mapping.ptr()));
+    if (given) ForeignArrays::keep_read(mapping, given);
   }
   if (!given) throw py::error_already_set();
   return py::reinterpret_borrow<py::dict>(given);

@@ -75,6 +75,8 @@ PyObject *guarded(const Function &function) {
     PyErr_NoMemory();
   } catch (const std::exception &error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
+  } catch (const Foreign &foreign) {  // of a call without with_foreign; catch (...) would stop a thread's exit as well
+    PyErr_SetString(PyExc_RuntimeError, (foreign.name + ": expected a call that converts what isn't NumPy's").c_str());
   }
   return nullptr;
 }

@@ -48,11 +48,6 @@ class Graph:
         return self.node(Special.CONSTANT, data=float(value).hex())
 
 
-def constant_value(node: Node) -> float:
-    """The number of a CONSTANT."""
-    return float.fromhex(str(node.data))
-
-
 def in_order(roots: Iterable[Node]) -> list[Node]:
     """All nodes that `roots` are made of, arguments before what reads them."""
     order: list[Node] = []

@@ -107,5 +107,3 @@ class InputShape(IntEnum):
 
 # Functions that take so long that their results are kept for the reverse; everything else is computed again.
 COSTLY = frozenset({Operation.DIVIDE, *(o for o in Operation if o >= Operation.SQUARE_ROOT)})
-
-COMPARISONS = frozenset({Operation.LESS, Operation.LESS_EQUAL, Operation.EQUAL, Operation.NOT_EQUAL})

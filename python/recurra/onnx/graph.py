@@ -12,25 +12,25 @@ from .fusing import Biases
 from .limits import text
 from .network import Port, Step, compute
 from .nodes import Reading, Scope, checked
-from .tensors import array_of, dtype_of
+from .tensors import EXTERNAL, array_of, dtype_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from recurra.module import Array
 
+    from .external import External
     from .limits import Budget
 
 
-def initializers_of(graph: Any, folder: Path | None, budget: Budget) -> dict[str, Array]:
+def initializers_of(graph: Any, files: External | None, budget: Budget) -> dict[str, Array]:
     """The tensors that are stored with a graph, by name."""
     constants: dict[str, Array] = {}
     for tensor in graph.initializer:
         name = text(tensor.name, "initializer")
         if not name or name in constants:
             raise FormatError(f"model: expected initializers with names, each of its own, got {name[:80]!r}")
-        constants[name] = array_of(tensor, f"initializer {name[:80]!r}", folder)
-        budget.add_stored(constants[name].nbytes)
+        constants[name] = array_of(tensor, f"initializer {name[:80]!r}", files)
+        if tensor.data_location != EXTERNAL:  # else it has been added, unless another shares its bytes
+            budget.add_stored(constants[name].nbytes)
     return constants
 
 

@@ -14,10 +14,10 @@ from .tensors import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from recurra.module import Array, Module
 
+    from .external import External
     from .limits import Budget
 
 NEWEST = 28  # the opset up to which the rules have been compared with the standard
@@ -29,7 +29,7 @@ class Reading(NamedTuple):
     """What all nodes of a model share while it is read."""
 
     opset: int
-    folder: Path | None
+    files: External | None
     budget: Budget
     made: dict[Any, Any]  # layers by what they were made of, so that tied weights stay tied
     names: set[str]  # of all values so far, those within bodies too, which differ in the whole model
@@ -149,7 +149,7 @@ def checked(proto: Any, scope: Scope, reading: Reading) -> tuple[Node, Operator]
         raise FormatError(f"{what}: expected an operator that recurra computes, got {op_type!r}")
     if schema.since_version > NEWEST:
         raise FormatError(f"{what}: expected {op_type} as of opset {NEWEST} at most, got opset {schema.since_version}")
-    attributes = _attributes(proto, schema, found, what, reading.folder)
+    attributes = _attributes(proto, schema, found, what, reading.files)
     attributes = defaults_of(op_type, reading.opset) | attributes
     for kind, names, formal, least, most in (
         ("inputs", inputs, schema.inputs, schema.min_input, schema.max_input),
@@ -165,7 +165,7 @@ def checked(proto: Any, scope: Scope, reading: Reading) -> tuple[Node, Operator]
     return node, found
 
 
-def _attributes(proto: Any, schema: Any, found: Operator, what: str, folder: Path | None) -> dict[str, Any]:
+def _attributes(proto: Any, schema: Any, found: Operator, what: str, files: External | None) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for attribute in proto.attribute:
         name = text(attribute.name, f"{what}: attribute")
@@ -176,7 +176,7 @@ def _attributes(proto: Any, schema: Any, found: Operator, what: str, folder: Pat
         if int(attribute.type) != int(schema.attributes[name].type.value):
             expected = schema.attributes[name].type.name
             raise FormatError(f"{what}: expected {name} of type {expected}, got type {attribute.type} of ONNX")
-        values[name] = _value(attribute, f"{what}: {name}", folder)
+        values[name] = _value(attribute, f"{what}: {name}", files)
         default = schema.attributes[name].default_value
         if name not in found.attributes and not (default.type and _value(default, name, None) == values[name]):
             raise FormatError(f"{what}: expected no attribute {name}, which recurra doesn't compute, got it")
@@ -186,7 +186,7 @@ def _attributes(proto: Any, schema: Any, found: Operator, what: str, folder: Pat
     return values
 
 
-def _value(attribute: Any, what: str, folder: Path | None) -> Any:
+def _value(attribute: Any, what: str, files: External | None) -> Any:
     """An AttributeProto's value; sequences as tuples."""
     kind = int(attribute.type)
     try:
@@ -197,7 +197,7 @@ def _value(attribute: Any, what: str, folder: Path | None) -> Any:
     except UnicodeDecodeError:
         raise FormatError(f"{what}: expected text, got bytes that are none") from None
     if kind == 4:
-        return array_of(attribute.t, what, folder)
+        return array_of(attribute.t, what, files)
     if kind == 5:
         return attribute.g
     fields = {1: "f", 2: "i", 6: "floats", 7: "ints"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recurra.weights.errors import FormatError
 
 from . import operators  # noqa: F401 - fills the table of operators
+from .external import External
 from .files import model_of
 from .graph import check_different, initializers_of, port_of, steps_of
 from .limits import Budget
@@ -62,12 +63,15 @@ def from_onnx(model: str | os.PathLike[str] | bytes | object) -> Network:
     if len(graph.sparse_initializer):
         raise FormatError("model: expected no sparse initializers, got some")
     budget = Budget()
-    constants = initializers_of(graph, folder, budget)
+    files = External(folder, budget) if folder else None
+    constants = initializers_of(graph, files, budget)
     inputs = [port_of(value, value.name in constants) for value in graph.input]
     check_different([port.name for port in inputs], "inputs")
     defaults = {port.name: constants.pop(port.name) for port in inputs if port.optional}
     scope = Scope({port.name for port in inputs} | constants.keys(), constants)
-    steps = steps_of(graph, Reading(opset, folder, budget, {}, set(scope.known)), scope)
+    steps = steps_of(graph, Reading(opset, files, budget, {}, set(scope.known)), scope)
+    if files:
+        files.forget()
     outputs = [port_of(value, optional=False) for value in graph.output]
     check_different([port.name for port in outputs], "outputs")
     for port in outputs:

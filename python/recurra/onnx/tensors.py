@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra.weights.errors import FormatError
 
-from .limits import MOST_AXES, MOST_BYTES, text
+from .limits import MOST_AXES, MOST_BYTES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from recurra.module import Array
+
+    from .external import External
 
 # TensorProto's numbers of types: the dtype, and the field that has the numbers where there is no raw_data.
 TYPES: dict[int, tuple[str, str]] = {
@@ -43,13 +41,13 @@ def dtype_of(number: int, what: str) -> np.dtype[Any]:
     return np.dtype(TYPES[number][0])
 
 
-def array_of(tensor: Any, what: str, folder: Path | None) -> Array:
+def array_of(tensor: Any, what: str, files: External | None) -> Array:
     """A TensorProto as an array that can't be written to.
 
     Args:
         tensor: the protobuf.
         what: what to call it in an error.
-        folder: where external data lies; None where there is no file, so that there may be none.
+        files: where external data lies; None where the model is no file, so that there may be none.
     """
     dtype = dtype_of(tensor.data_type, what)
     shape = tuple(tensor.dims)
@@ -58,10 +56,12 @@ def array_of(tensor: Any, what: str, folder: Path | None) -> Array:
     if tensor.HasField("segment"):
         raise FormatError(f"{what}: expected a whole tensor, got a segment of one")
     size = math.prod(shape)
-    if size * dtype.itemsize > MOST_BYTES and tensor.data_location != EXTERNAL:
+    if size * dtype.itemsize > MOST_BYTES:
         raise FormatError(f"{what}: expected at most {MOST_BYTES:,} bytes, got shape {shape}")
     if tensor.data_location == EXTERNAL:
-        array = _from_bytes(_external(tensor, what, folder, size * dtype.itemsize), dtype, size, what)
+        if files is None:
+            raise FormatError(f"{what}: expected data in the model itself, as it isn't a file, got it in another")
+        array = files.array(tensor, what, size * dtype.itemsize, lambda data: _from_bytes(data, dtype, size, what))
     elif tensor.HasField("raw_data"):
         array = _from_bytes(tensor.raw_data, dtype, size, what)
     else:
@@ -92,39 +92,3 @@ def _from_field(tensor: Any, dtype: np.dtype[Any], size: int, what: str) -> Arra
     if dtype == np.float16:
         return values.astype(np.uint16).view(np.float16)
     return values.astype(dtype)
-
-
-def _external(tensor: Any, what: str, folder: Path | None, size: int) -> bytes:
-    """The bytes of a tensor that lie in a file of their own, which has to be in the model's folder or below."""
-    entries = {text(entry.key, what): text(entry.value, what) for entry in tensor.external_data}
-    location = entries.get("location", "")
-    if folder is None:
-        raise FormatError(f"{what}: expected data in the model itself, as it isn't a file, got it in {location[:80]!r}")
-    parts = location.replace("\\", "/").split("/")
-    if not location or "\0" in location or location.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
-        raise FormatError(f"{what}: expected external data in the model's folder, got {location[:80]!r}")
-    home = os.path.realpath(folder)
-    path = os.path.realpath(os.path.join(home, *parts))  # noqa: PTH118 - follows links, to see where they lead
-    if os.path.commonpath([home, path]) != home:
-        raise FormatError(f"{what}: expected external data in the model's folder, got a link out of it, {location!r}")
-    offset = _number(entries.get("offset", "0"), f"{what}: offset")
-    length = _number(entries.get("length", str(size)), f"{what}: length")
-    if length != size:
-        raise FormatError(f"{what}: expected {size:,} bytes of external data for its shape, got {length:,}")
-    try:
-        status = os.stat(path)  # noqa: PTH116
-        if not stat.S_ISREG(status.st_mode):
-            raise FormatError(f"{what}: expected a regular file, got {location!r}")
-        if status.st_size < offset + size:
-            raise FormatError(f"{what}: expected {offset + size:,} bytes in {location!r}, got {status.st_size:,}")
-        with open(path, "rb") as file:  # noqa: PTH123
-            file.seek(offset)
-            return file.read(size)
-    except OSError as error:
-        raise FormatError(f"{what}: expected external data in {location!r}, got {error.strerror}") from error
-
-
-def _number(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise FormatError(f"{what}: expected a whole number, got {text[:40]!r}")
-    return int(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
@@ -124,6 +125,7 @@ class Optimizer(Attributes):
         self._count = [0]  # of steps; the core counts it up together with the step
         self._moments: dict[str, Moments | None] = dict.fromkeys(self._moment_names)
         self._made: dict[str, set[int]] = {name: set() for name in self._moment_names}  # the groups that have some
+        self._making = threading.RLock()  # a signal's handler may step as well
 
     def _members(self, group: int) -> tuple[list[str], bool]:
         """The names of a group's parameters, and whether some of their gradients are of some rows only."""
@@ -209,11 +211,15 @@ class Optimizer(Attributes):
 
     def _moments_of(self, name: str, needed: Callable[[ParamGroup], object] = bool) -> Moments:
         """The moments of all leaves, made for the groups that need some and have none yet."""
-        moments = self._moments[name]
-        if moments is None:
-            moments = self._moments[name] = [dict.fromkeys(leaf.names) for leaf in self._leaves]
-        if len(self._made[name]) == len(self._groups):
+        with self._making:  # of two first steps at once, the later would replace what the earlier has stepped
+            moments = self._moments[name]
+            if moments is None:
+                moments = self._moments[name] = [dict.fromkeys(leaf.names) for leaf in self._leaves]
+            if len(self._made[name]) < len(self._groups):
+                self._make(name, moments, needed)
             return moments
+
+    def _make(self, name: str, moments: Moments, needed: Callable[[ParamGroup], object]) -> None:
         missing = [i for i, group in enumerate(self._groups) if i not in self._made[name] and needed(group)]
         if missing:
             for leaf in self._leaves:
@@ -223,13 +229,13 @@ class Optimizer(Attributes):
                     if of[key] in missing:
                         arrays[key] = np.zeros(p.shape, p.dtype)  # pages of a table are made when they are touched
             self._made[name].update(missing)
-        return moments
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in {"_leaves", "_tags"}}
+        return {name: value for name, value in self.__dict__.items() if name not in {"_leaves", "_tags", "_making"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._making = threading.RLock()
         self._leaves = [Leaf(layer) for layer in self._layers]
         self._prepare()
         self._moments = {

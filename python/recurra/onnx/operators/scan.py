@@ -29,7 +29,7 @@ class Body:
         if reading.made["scans"] > MOST_SCANS:
             node.refuse(f"at most {MOST_SCANS} Scans in a model", "another one")
         outer = node.scope
-        own = initializers_of(graph, reading.folder, reading.budget)
+        own = initializers_of(graph, reading.files, reading.budget)
         self.inputs = [port_of(value, optional=False).name for value in graph.input]
         self.outputs = [port_of(value, optional=False).name for value in graph.output]
         check_different([*self.inputs, *own], f"a body of {node.label}")
