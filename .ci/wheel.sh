@@ -19,11 +19,15 @@ python=$(command -v python3)
 
 stage "tools of releases"
 "$python" -m venv "$scratch/tools"
-"$scratch/tools/bin/python" - pyproject.toml >"$scratch/tools.txt" <<'PYTHON'
-import sys, tomllib
-with open(sys.argv[1], "rb") as file:
-    project = tomllib.load(file)
-print(*project["project"]["optional-dependencies"]["release"], *project["build-system"]["requires"], "cmake", "ninja", sep="\n")
+"$scratch/tools/bin/python" - pyproject.toml .github/workflows/release.yml >"$scratch/tools.txt" <<'PYTHON'
+import re, sys, tomllib
+project, workflow = (open(path).read() for path in sys.argv[1:])
+project = tomllib.loads(project)
+pinned = project["project"]["optional-dependencies"]["release"]
+elsewhere = re.findall(r"[\w-]+==[\w.]+", workflow + str(project["tool"]["cibuildwheel"]))
+if wrong := {*elsewhere} - {*pinned}:
+    sys.exit(f"other versions than the extra `release` has: {', '.join(sorted(wrong))}")
+print(*pinned, sep="\n")
 PYTHON
 "$scratch/tools/bin/pip" install -q -r "$scratch/tools.txt"
 PATH="$scratch/tools/bin:$PATH"
@@ -67,7 +71,7 @@ python -m build --wheel --no-isolation -o "$scratch/first" . >"$scratch/first.lo
   { tail -30 "$scratch/first.log"; exit 1; }
 mkdir -p "$scratch/another/folder"
 CCACHE_DISABLE=1 TMPDIR="$scratch/another/folder" TZ=Asia/Tokyo LC_ALL=C.UTF-8 \
-  python -m pip wheel -q --no-deps -w "$scratch/second" "$scratch"/sdist/*.tar.gz
+  python -m pip wheel -q --no-deps --no-build-isolation -w "$scratch/second" "$scratch"/sdist/*.tar.gz
 same "$scratch"/first/*.whl "$scratch"/second/*.whl
 
 stage "repaired, twice"
