@@ -54,6 +54,11 @@ stage "the same bits on Windows, by Wine"
   ninja -C "$scratch/plain" --quiet bits
 }
 export WINEPREFIX=$scratch/wine WINEDEBUG=-all OMP_NUM_THREADS=2 # two, so that threads are there to go wrong
-diff <(RECURRA_ISA=avx2 "$scratch/plain/bits" 2>/dev/null) \
-  <(RECURRA_ISA=avx2 "$wine" "$scratch/x86_64-windows-gnu/bits.exe" 2>/dev/null | tr -d '\r')
-echo "the same bits: $(RECURRA_ISA=avx2 "$scratch/plain/bits" 2>/dev/null | wc -l) cases"
+# printed FILE PROGRAM...: into the file, which may not be empty.
+printed() {
+  RECURRA_ISA=avx2 "${@:2}" 2>"$1-errors" | tr -d '\r' >"$1" && [[ -s $1 ]] || { cat "$1-errors"; echo "$2 failed"; exit 1; }
+}
+printed "$scratch/bits-here" "$scratch/plain/bits"
+printed "$scratch/bits-windows" "$wine" "$scratch/x86_64-windows-gnu/bits.exe"
+diff "$scratch/bits-here" "$scratch/bits-windows"
+echo "the same bits: $(wc -l <"$scratch/bits-here") cases"

@@ -11,6 +11,8 @@ export RECURRA_DOCS_OFFLINE=${RECURRA_DOCS_OFFLINE:-1}
 [[ $RECURRA_DOCS_OFFLINE != 1 ]] || strict="-W --keep-going"
 
 stage "documentation"
+[[ -e $out/objects.inv || -z $(ls -A "$out" 2>/dev/null) ]] ||
+  { echo "$out: expected a site built before, which has an objects.inv, or nothing"; exit 1; }
 rm -rf "$out"
 # shellcheck disable=SC2086 # options
 sphinx-build -q -E -n ${strict:-} -d "$out-pickled" docs "$out"

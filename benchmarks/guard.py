@@ -16,8 +16,10 @@ import argparse
 import gc
 import json
 import os
+import platform
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -125,7 +127,8 @@ def measured():
     command = [sys.executable, __file__, "--measure"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=worker_environment(1))
     if cpus := choose_cpus(1):
-        os.sched_setaffinity(process.pid, cpus)
+        with suppress(OSError):  # a sandbox may forbid it
+            os.sched_setaffinity(process.pid, cpus)
     out, _ = process.communicate()
     if process.returncode:
         raise SystemExit(process.returncode)
@@ -133,7 +136,9 @@ def measured():
 
 
 def machine():
-    """Under what name baselines are stored: ratios depend on the CPU and on the instruction set."""
+    """Under what name baselines are stored: ratios depend on the CPU and on the instruction set. Empty without one."""
+    if cpu_model() == platform.machine():  # "aarch64" is what many a CPU is called
+        return ""
     return f"{cpu_model()} ({cpu_numbers()}) {recurra.build_info()['isa']}"
 
 
@@ -179,6 +184,9 @@ def main(arguments=None):
     if options.measure:
         print(json.dumps(measure()))
         return 0
+    if not machine():
+        print(f"no baseline: this system says of its CPU only that it is {platform.machine()}")
+        return int(options.update)
     stored = json.loads(BASELINES.read_text()) if BASELINES.exists() else {}
     return update(stored) if options.update else guard(stored)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import recurra
-from recurra.doctor import bits, cli, facts, loaded, networks, openmp, speed, threads, versions
+from recurra.doctor import bits, child, cli, facts, loaded, networks, openmp, speed, threads, versions
 from recurra.doctor.finding import Finding, lines
 
 DOCS = Path(__file__).parents[1] / "docs" / "doctor.md"
@@ -95,6 +95,15 @@ def test_what_is_slow(change, level, word):
     worst = speed.judge(RATES | change, speed.FLOOR)[-1]
     assert worst.level == level
     assert word in worst.cure
+    assert speed.judge(RATES | {"lstm": 30.0}, speed.FLOOR, "warning")[0].level == "warning"
+
+
+def test_a_process_that_may_not_be_bound_to_a_cpu_runs_anywhere(monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refused, raising=False)
+    assert child.launch(["-c", "print('{}')"], {0}, {}).result() == {}
 
 
 @pytest.mark.skipif(len(BUILD["isas_available"]) < 2, reason="needs AVX2 or AVX-512")
@@ -138,6 +147,12 @@ def test_limits_and_crowds(monkeypatch):
     monkeypatch.setattr(os, "getloadavg", lambda: (40.0, 1.0, 1.0), raising=False)
     assert "40 processes" in threads.crowd(MACHINE)[0].text
     monkeypatch.setattr(os, "getloadavg", lambda: (7.0, 1.0, 1.0), raising=False)
+    assert threads.crowd(MACHINE) == []
+
+    def refused():
+        raise OSError
+
+    monkeypatch.setattr(os, "getloadavg", refused, raising=False)
     assert threads.crowd(MACHINE) == []
 
 
@@ -204,7 +219,10 @@ def test_versions_that_dont_fit():
     assert versions.halves("0.1.0", "0.2.0", core).level == "fault"
     assert versions.halves("0.1.0", "0.1.0", core.with_name("_core.cpython-36m-vax.so")).level == "fault"
     assert versions.flags("-O3 -march=native", "").level == "fault"
-    assert versions.flags("-O0 -g", "cp310-cp310-linux_x86_64").level == "warning"
+    for slow in ("-O0 -g", "-O3 -DNDEBUG -fopenmp -O1 -ffp-contract=off", "/O2 /Ob2 /clang:-O1"):
+        assert versions.flags(slow, "cp310-cp310-linux_x86_64").level == "warning"
+    for fast in ("-g -O2 -ftree-vectorize (baseline: -Os)", "/O1 /Ob2 /clang:-O3"):
+        assert versions.flags(fast, "").level == "ok"
     assert "a wheel" in versions.flags("-O3", "cp310-cp310-manylinux_2_28_x86_64").text
     assert versions.editable_source('{"url": "file:///a%20b", "dir_info": {"editable": true}}') == Path("/a b")
     assert versions.editable_source(None) is None

@@ -17,6 +17,7 @@ def guard(monkeypatch, tmp_path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "BASELINES", tmp_path / "guard.json")
+    monkeypatch.setattr(module, "cpu_model", lambda: "a CPU with a name")
     return module
 
 
@@ -48,6 +49,13 @@ def test_ten_rows_are_measured_against_their_yardsticks(guard):
 def test_a_machine_without_a_baseline_is_no_failure(guard, capsys):
     assert guard.main([]) == 0
     assert capsys.readouterr().out.startswith(f"no baseline for {guard.machine()}: python benchmarks/guard.py --update")
+
+
+def test_a_cpu_without_a_name_has_no_baseline(guard, monkeypatch, capsys):
+    guard.BASELINES.write_text('{"": {"Adam": 1}}')
+    monkeypatch.setattr(guard, "cpu_model", guard.platform.machine)
+    assert (guard.main([]), guard.main(["--update"])) == (0, 1)
+    assert capsys.readouterr().out.count("no baseline: this system") == 2
 
 
 def test_an_update_keeps_other_machines_and_takes_medians(guard, monkeypatch):

@@ -41,7 +41,10 @@ def test_the_reference_has_what_needs_a_neighbour(module):
 
 
 def test_links_of_a_site_are_checked(tmp_path):
-    spec = importlib.util.spec_from_file_location("site_links", ROOT / ".ci" / "site_links.py")
+    file = ROOT / ".ci" / "site_links.py"
+    if not file.exists():
+        pytest.skip("a source distribution has no .ci")
+    spec = importlib.util.spec_from_file_location("site_links", file)
     links = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(links)
     (tmp_path / "b.html").write_text('<p id="here"></p>')

@@ -52,17 +52,17 @@ def judge(isa: str, report: dict[str, Any], stored: Mapping[str, str] | None) ->
     if report["isa"] != isa:
         return Finding("bits", "fault", f"{isa}: {report['isa']} ran instead", REINSTALL)
     if report["threads"]:
-        return Finding("bits", "fault", f"{isa}: 1 and {TEAM} threads differ in {shown(report['threads'])}", REINSTALL)
+        return Finding("bits", "fault", f"{isa}: 1 and {TEAM} threads differ in {listed(report['threads'])}", REINSTALL)
     found = report["hashes"]
     if stored is None:
         return Finding("bits", "ok", f"{isa}: {len(found)} networks, the same bits, by 1 and {TEAM} threads")
     wrong = [name for name, value in found.items() if stored.get(name) != value]
     if wrong:
-        text = f"{isa}: {len(wrong)} of {len(found)} networks have other bits than promised: {shown(wrong)}"
+        text = f"{isa}: {len(wrong)} of {len(found)} networks have other bits than promised: {listed(wrong)}"
         return Finding("bits", "fault", text, REINSTALL)
     return Finding("bits", "ok", f"{isa}: {len(found)} networks, the promised bits, by 1 and {TEAM} threads")
 
 
-def shown(names: list[str], most: int = 4) -> str:
+def listed(names: list[str], most: int = 4) -> str:
     """Some of them."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,5 +59,6 @@ def launch(command: list[str], cpus: set[int] | None, environment: dict[str, str
         env={**os.environ, **environment},
     )
     if cpus:
-        os.sched_setaffinity(process.pid, cpus)  # threads that it starts inherit it
+        with suppress(OSError):  # it may have ended, or a sandbox forbids this: then it runs anywhere
+            os.sched_setaffinity(process.pid, cpus)  # threads that it starts inherit it
     return Child(process)

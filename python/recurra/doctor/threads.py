@@ -32,7 +32,7 @@ def number(machine: Mapping[str, Any], build: Mapping[str, Any], environment: Ma
     have = f"{cpus} CPU" + "s" * (cpus != 1) + why(machine)
     if build["threading"] == "none":
         text = f"this build has no threads; {have}"
-        cure = "build it with a compiler that has OpenMP, and without -C cmake.define.RECURRA_OPENMP=OFF"
+        cure = "install it without -C cmake.define.RECURRA_THREADS=none"
         return Finding("threads", "ok" if cpus == 1 else "warning", text, "" if cpus == 1 else cure)
     if wish is not None and not re.fullmatch(r"\s*[1-9]\d*(\s*,.*)?", wish):
         cure = f"set OMP_NUM_THREADS to a number such as {cpus}, or unset it"
@@ -79,7 +79,10 @@ def limits(environment: Mapping[str, str], build: Mapping[str, Any]) -> list[Fin
 def crowd(machine: Mapping[str, Any]) -> list[Finding]:
     """Whether other processes keep the CPUs busy."""
     cpus = machine["cpus"] or 1
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    try:
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    except OSError:  # where /proc isn't to be seen
+        return []
     if load <= CROWD * cpus:
         return []
     text = f"{load:.0f} processes want the {cpus} CPUs (load average of a minute)"

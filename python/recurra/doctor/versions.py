@@ -9,7 +9,8 @@ import sysconfig
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import numpy as np
 
@@ -83,8 +84,9 @@ def flags(compiled_with: str, tag: str) -> Finding:
             "build without it: fast mathematics change bits, and code for one CPU crashes on others. Look for CXXFLAGS"
         )
         return Finding("versions", "fault", f"compiled with {', '.join(wrong)}", cure)
-    if not re.search(r"-O[23]|/O2", compiled_with):
-        cure = "pip install it without --config-settings=cmake.build-type=Debug, and without -O0 in CXXFLAGS"
+    levels = re.findall(r"[-/]O([0-3sdgz])\b", compiled_with.partition(" (")[0])  # an ISA's own are in brackets
+    if levels[-1:] not in (["2"], ["3"]):
+        cure = "install it without -C cmake.define.RECURRA_OPTIMIZE"
         return Finding("versions", "warning", f"compiled without optimisation ({compiled_with})", cure)
     compiler = recurra.build_info()["compiler"]
     return Finding("versions", "ok", f"{origin} by {compiler}, optimised" + (f" ({tag})" if tag else ""))
@@ -95,7 +97,7 @@ def editable_source(direct_url: str | None) -> Path | None:
     record: Any = json.loads(direct_url or "{}")
     if not record.get("dir_info", {}).get("editable"):
         return None
-    return Path(unquote(urlparse(record["url"]).path))
+    return Path(url2pathname(urlparse(record["url"]).path))
 
 
 def stale(source: Path, core: Path) -> list[Finding]:
