@@ -41,7 +41,37 @@ def test_a_batch_alone():
     x, target = np.zeros((2, 3, 3), np.float32), np.zeros((2, 3, 4), np.float32)
     model = recurra.Sequential(gru)
     text = message(TypeError, lambda: recurra.fit(model, (x, target), recurra.mse, recurra.SGD(model, lr=1)))
-    assert text.endswith("a single batch is [(x, target)], and recurra.batches(x, target) makes several")
+    assert text.endswith("recurra.batches(sequences, targets), of sequences (N, t, features)")
+
+
+def test_paths_and_models_in_each_others_place():
+    for swapped in (recurra.export_c, recurra.to_onnx):
+        text = message(TypeError, lambda swapped=swapped: swapped("model", gru))
+        assert text.endswith(": export_c(model, path) and to_onnx(model, path) take the model first")
+    assert message(TypeError, lambda: recurra.save(gru, "model")).endswith(": the order is save(path, model)")
+
+
+def test_labels_that_are_no_arrays_of_integers():
+    logits = np.zeros((2, 3), np.float32)
+    for labels in (["up", "down"], np.array(["up", "down"]), np.array(["up", "down"], object)):
+        text = message(TypeError, lambda labels=labels: recurra.cross_entropy(logits, labels))
+        assert text.endswith("such as 'up': pass their numbers, np.unique(targets, return_inverse=True)[1]")
+    sequences = [np.zeros((t, 1), np.float32) for t in (2, 3)]
+    text = message(TypeError, lambda: recurra.batches(sequences, [0, 1]))
+    assert text.endswith("one target a sequence is one array: pass np.array(targets)")
+    assert recurra.batches(sequences, np.array([0, 1]))(0)[0][1].tolist() == [0, 1]
+    x = np.zeros((4, 1, 3), np.float32)
+    assert message(TypeError, lambda: gru(x, lengths=3)).endswith("got int: pass a list such as [3]")
+    gru(x, lengths=[3])
+
+
+def test_models_of_float64():
+    """The line that the error gives, done."""
+    m, m32 = (recurra.GRU(3, 4, seed=0, dtype=dtype) for dtype in (np.float64, np.float32))
+    for call in (recurra.compress, lambda model: recurra.export_c(model, "model.h")):
+        text = message((TypeError, ValueError), lambda call=call: call(m))
+        exec(text[text.index("m32.load") : text.index(" loads it")], {"m": m, "m32": m32, "np": np})
+        assert np.array_equal(m32.params["weight_hh_l0"], m.params["weight_hh_l0"].astype(np.float32))
 
 
 def test_attention_of_other_sizes():

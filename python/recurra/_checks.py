@@ -109,6 +109,14 @@ def is_masked(array: Array) -> bool:
     return any("mask" in vars(kind) for kind in type(array).__mro__ if kind is not np.ndarray)
 
 
+def narrowing() -> str:
+    """How a model m of float64 becomes one of float32, for the end of an error."""
+    return (
+        "into the same model made with dtype=np.float32, m32, m32.load_state_dict({k: v.astype(np.float32) for k, v in "
+        "m.state_dict().items()}) loads it"
+    )
+
+
 def masked_cure(name: str) -> str:
     """What to write instead of a masked array."""
     return (MASKED_TARGET if name in {"target", "targets"} else "fill it with {0}.filled(0)").format(name)

@@ -20,7 +20,9 @@ def checked_path(name: str, path: object) -> str:
         text = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]
         encoded = os.fsencode(text)
     except TypeError:
-        raise TypeError(f"{name}: expected a path, got {shown(path)}") from None
+        model = hasattr(path, "state_dict")
+        hint = ": export_c(model, path) and to_onnx(model, path) take the model first" if model else ""
+        raise TypeError(f"{name}: expected a path, got {shown(path)}{hint}") from None
     except UnicodeError:
         raise ValueError(f"{name}: expected a path that can be encoded, got {shown(path)}") from None
     if b"\0" in encoded:

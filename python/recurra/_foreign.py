@@ -41,7 +41,7 @@ def as_array(name: str, value: Any, what: str, dtype: str, takes: int) -> Array:
     exports = hasattr(kind, "__array__") or hasattr(kind, "__dlpack__")
     if takes == NUMPY or not exports or isinstance(value, np.generic):
         article = "a numpy.ndarray" if takes == NUMPY else "an array"
-        raise TypeError(f"{name}: expected {article} of {what}, got {called(kind)}{_making(name, value, dtype)}")
+        raise TypeError(f"{name}: expected {article} of {what}, got {called(kind)}{_making(name, value, dtype, takes)}")
     _refuse_elsewhere(name, value)
     if _package(kind) == "torch" and getattr(value, "requires_grad", False) is True:
         raise TypeError(
@@ -132,7 +132,7 @@ def _refuse_elsewhere(name: str, value: Any) -> None:
     raise TypeError(f"{name}: expected an array in CPU memory, got {called(kind)} {where}{cure}")
 
 
-def _making(name: str, value: Any, dtype: str) -> str:
+def _making(name: str, value: Any, dtype: str, takes: int) -> str:
     """What makes an array of an object that holds numbers and isn't one; begins with a colon, or is empty."""
     kind, second = type(value), f", np.{dtype}" if dtype else ""
     if hasattr(kind, "toarray"):  # SciPy's sparse ones
@@ -142,7 +142,8 @@ def _making(name: str, value: Any, dtype: str) -> str:
     if hasattr(kind, "detach") and hasattr(kind, "numpy"):  # a tensor
         return f": pass {name}.detach().numpy()"
     if isinstance(value, (list, tuple, Real)):
-        return f": pass np.array({name}{second})"
+        alone = isinstance(value, Real) and takes == NUMBERS
+        return f": pass a list such as [{value}]" if alone else f": pass np.array({name}{second})"
     if hasattr(kind, "__array__") or isinstance(value, memoryview) or hasattr(kind, "tobytes"):
         return f": pass np.asarray({name}{second})"
     return ""

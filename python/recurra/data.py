@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import check_flag, check_index, check_size, plain_array, taken
+from ._checks import check_flag, check_index, check_size, plain_array, shown, taken
 from ._ragged import check_from_0, check_length, check_sequences, check_value, padded
 
 if TYPE_CHECKING:
@@ -190,6 +191,11 @@ class Batches:
             if array.ndim == 0 or len(array) != count:
                 raise ValueError(f"targets: expected (N, …) = ({count}, …), a row for each sequence, got {array.shape}")
             return array
+        if isinstance(targets, (list, tuple)) and targets and isinstance(targets[0], (Real, np.generic)):
+            raise TypeError(
+                f"targets: expected an array (N, …) or a list of arrays (t_i, …), got a list that begins with "
+                f"{shown(targets[0])}: one target a sequence is one array: pass np.array(targets)"
+            )
         arrays = check_sequences("targets", targets)
         if len(arrays) != count:
             raise ValueError(f"targets: expected one for each of {count} sequences, got {len(arrays)}")

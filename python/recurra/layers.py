@@ -189,7 +189,8 @@ class GRU(Recurrent):
         h_t = (1 - z) ∘ n + z ∘ h_{t-1}
 
     Rows of the parameters go gate by gate, r, z, n: weight_ih_l0 is (3·H, I), weight_hh_l0 (3·H, H), bias_ih_l0 and
-    bias_hh_l0 (3·H,). Sizes, names of parameters, tokens and what may be set are as of an `RNN`.
+    bias_hh_l0 (3·H,). The state is h alone, an array. Sizes, names of parameters, tokens and what may be set are as of
+    an `RNN`.
 
     Args:
         input_size: I, features of x at a step, or how many tokens there are; from 1.

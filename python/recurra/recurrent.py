@@ -367,7 +367,10 @@ class Recurrent(WithFormula):
 
         Returns:
             dx, laid out as x and zero beyond a sequence's end, None for tokens or without `need_dx`; and the gradient
-            of the initial state, like it. A sequence of length 0 hands its final state's gradient on.
+            of the initial state, like it: dh0, of an LSTM the pair (dh0, dc0), as in
+            ``dx, (dh0, dc0) = lstm.backward(tape, dy)``. A sequence of length 0 hands its final state's gradient on.
+            With `learned_state`, and no initial state given to `forward`, its sum over the batch is added to
+            ``grads["h0"]`` too, of an LSTM also to ``grads["c0"]``.
 
         Raises:
             RuntimeError: The tape is of another layer, has been consumed, or was made before the weights changed.

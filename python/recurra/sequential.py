@@ -283,6 +283,14 @@ class Sequential(Composite):
             RuntimeError: the tape is of another model, has been consumed, or is from before the weights changed.
             TypeError, ValueError: a gradient has a wrong dtype or shape. Nothing is changed then.
             KeyboardInterrupt, MemoryError: the last members' gradients may have been added, and their tapes consumed.
+
+        Example:
+            >>> model = recurra.Sequential(recurra.LSTM(3, 8, seed=0), recurra.Linear(8, 2, seed=1))
+            >>> y, tape = model.forward(np.ones((5, 4, 3), np.float32))
+            >>> dx = model.backward(tape, y)
+            >>> [(dh0, dc0)] = tape.dstate  # one for each recurrent member
+            >>> dx.shape, dh0.shape
+            ((5, 4, 3), (1, 4, 8))
         """
         check_tape(tape, SequentialTape, self._members, self._versions(), "model")
         given = self._arguments.check_gradients(dstate, tape.state)

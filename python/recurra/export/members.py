@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import recurra
-from recurra._checks import shown
+from recurra._checks import narrowing, shown
 from recurra.module import kind_of_layer
 from recurra.narrow import NarrowEmbedding, NarrowLinear, NarrowRecurrent, NarrowSequential
 from recurra.narrow.rounding import widened
@@ -56,7 +56,7 @@ def _checked(label: str, where: str, layer: Any) -> Member:
             raise ValueError(f"{where}: expected {option}=False, as a step knows no later ones, got {option}=True")
     for name, value in layer.state_dict().items():
         if value.dtype == np.float64:
-            raise ValueError(f"{where}: expected float32, got float64; load its parameters into one of float32")
+            raise ValueError(f"{where}: expected float32, got float64: {narrowing()}")
         numbers = widened(value) if value.dtype == np.uint16 else value
         if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
             raise ValueError(f"{where}: expected finite numbers in {name}, got infinity or NaN")

@@ -180,11 +180,26 @@ def _check_classes(logits: ArrayIn, targets: Any) -> tuple[Array, Array]:
     kind = targets.dtype.kind if isinstance(targets, np.ndarray) else ""
     if kind in {"b", "f"} and targets.shape == logits.shape and targets.ndim:
         raise TypeError(f"targets: expected integers, got one-hot rows of {targets.dtype}: write targets.argmax(-1)")
+    _refuse_texts(targets)
     targets = plain_array("targets", targets, "iu", "integers", "int64")
     if targets.shape != logits.shape[:-1]:
         hint = ": of one-hot rows write targets.argmax(-1)" if targets.shape == logits.shape else ""
         raise ValueError(f"targets: expected the logits' leading axes {logits.shape[:-1]}, got {targets.shape}{hint}")
     return logits, targets
+
+
+def _refuse_texts(targets: Any) -> None:
+    """Raises TypeError for labels that are names of classes."""
+    first = None
+    if isinstance(targets, (list, tuple)):
+        first = next(iter(targets), None)
+    elif isinstance(targets, np.ndarray) and targets.dtype.kind in "OSU":
+        first = next(targets.flat, None)
+    if isinstance(first, (str, bytes)):
+        raise TypeError(
+            f"targets: expected integers, got texts such as {str(first)!r}: pass their numbers, "
+            "np.unique(targets, return_inverse=True)[1]"
+        )
 
 
 def _class_weights(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra._checks import converter, shown
+from recurra._checks import converter, narrowing, shown
 from recurra._own_layer import dtypes_of
 from recurra.encoder_decoder import EncoderDecoder
 from recurra.module import Module
@@ -128,7 +128,4 @@ def _copied(where: str, layer: Any) -> Any:
 
 def _check_dtype(where: str, layer: Any, dtypes: set[np.dtype[Any]]) -> None:
     if dtypes - {np.dtype(np.float32)}:
-        raise TypeError(
-            f"{where}: expected float32, got float64 of {shown(layer)}: convert it first, by load_state_dict of a "
-            "model of float32"
-        )
+        raise TypeError(f"{where}: expected float32, got float64 of {shown(layer)}: {narrowing()}")

@@ -2,10 +2,16 @@
 
 They clone, pickle, search and stand in pipelines as scikit-learn's own do::
 
+    import numpy as np
+    from sklearn.model_selection import train_test_split
     from recurra.sklearn import RecurrentClassifier
 
-    classifier = RecurrentClassifier("lstm", hidden_size=64, random_state=0).fit(X_train, y_train)
-    classifier.score(X_test, y_test)
+    X = np.random.default_rng(0).standard_normal((400, 12, 1))  # (n, time, features)
+    y = np.where(X.sum(axis=(1, 2)) > 0, "up", "down")
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+
+    classifier = RecurrentClassifier("lstm", hidden_size=32, learning_rate=0.01, random_state=0).fit(X_train, y_train)
+    print(classifier.score(X_test, y_test))  # 0.9 and more
 
 They need scikit-learn from 1.6 on (`pip install 'recurra[sklearn]'`), and know pandas' tables where they are given
 some. In this package `sklearn` is that library.

@@ -41,7 +41,10 @@ def unpacked(name: str, items: Iterable[Any]) -> Iterator[Item]:
     for item in items:
         parts = len(item) if isinstance(item, (tuple, list)) else 0
         if parts not in {2, 3, 4} or (parts == 4 and not isinstance(item[3], Mapping)):
-            hint = ": a single batch is [(x, target)], and recurra.batches(x, target) makes several"
+            hint = (
+                ": a single batch is [(x, target)]; several are recurra.batches(sequences, targets), of sequences "
+                "(N, t, features)"
+            )
             raise TypeError(
                 f"{name}: expected items (x, target), (x, target, lengths) or (x, target, lengths, options), options "
                 f"being a dict, got {shown(item)}{hint if hasattr(item, 'shape') else ''}"

@@ -111,7 +111,10 @@ class Builder:
     def _kind(self, name: str, own: bool) -> type[Any]:
         kind = (self._own if own else self._packages).get(name)
         if kind is None and own:
-            raise FormatError(f"{name}: expected that class, which isn't the package's, in types, got {[*self._own]}")
+            raise FormatError(
+                f"{name}: expected that class, which isn't the package's, in types, got {[*self._own]}: pass "
+                f"recurra.load(path, types=[{name.partition('.')[0]}])"
+            )
         if kind is None:
             raise FormatError(f"expected a layer of this package, got {shown(name)}, which it doesn't have")
         return kind

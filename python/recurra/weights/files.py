@@ -59,7 +59,8 @@ def save(path: str | os.PathLike[str], model: Any, *, optimizer: Optimizer | Non
         (GRU(3, 8), 0.01)
     """
     if not callable(getattr(model, "state_dict", None)) or isinstance(model, type):
-        raise TypeError(f"model: expected a layer or an object with state_dict(), got {shown(model)}")
+        hint = ": the order is save(path, model)" if hasattr(path, "state_dict") else ""
+        raise TypeError(f"model: expected a layer or an object with state_dict(), got {shown(model)}{hint}")
     description = Description()
     description.add(model)
     header: dict[str, Any] = {"version": VERSION, "package": recurra.__version__, "layers": description.layers}
