@@ -197,3 +197,45 @@ FREEING = {
 def test_what_frees_another_argument(call):
     with pytest.raises(ValueError, match=r": expected .*, got "):
         call(np.ones(MUCH, np.float32))
+
+
+class Calls:
+    """Gives an array, and calls something first."""
+
+    def __init__(self, array, call):
+        self.array, self.call = array, call
+
+    def __array__(self):
+        self.call()
+        return self.array
+
+
+def backward_twice(layer, *arguments):
+    """A gradient that uses the tape while it is asked for; the layer's gradients are those of that one use."""
+    y, *_, tape = layer.forward(*arguments)
+    dy = np.ones_like(y)
+    if layer.params:
+        layer.zero_grad()
+        layer.backward(layer.forward(*arguments)[-1], dy)
+        once = {name: array.copy() for name, array in layer.grads.items()}
+        layer.zero_grad()
+    with pytest.raises(RuntimeError, match=r"^tape: expected an unused one"):
+        layer.backward(tape, Calls(dy, lambda: layer.backward(tape, dy)))
+    if layer.params:
+        assert_same_bits(dict(layer.grads), once)
+
+
+def test_a_gradient_that_uses_the_tape_itself():
+    steps = floats(5, 2, 4)
+    backward_twice(recurra.Attention(4, 4, seed=0), steps, steps)
+    backward_twice(recurra.AttentionPooling(4, seed=0), steps)
+    backward_twice(recurra.LayerNorm(4), steps)
+    backward_twice(recurra.Tanh(), steps)
+
+
+def test_a_gradient_that_changes_the_weights():
+    layer, x = recurra.LayerNorm(4), floats(3, 4)
+    _, tape = layer.forward(x)
+    change = Calls(np.ones_like(x), lambda: layer.load_state_dict({"weight": np.full(4, 2, np.float32), "bias": x[0]}))
+    with pytest.raises(RuntimeError, match=r"^tape: expected one made with the present weights"):
+        layer.backward(tape, change)

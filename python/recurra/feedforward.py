@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _core
-from ._checks import all_taken, check_array, check_flag, check_lengths, check_number, check_rng, shown
+from ._checks import all_taken, check_array, check_flag, check_lengths, check_number, check_rng, shown, taken
 from ._masks import dropout_mask
 from ._quiet import quiet
 from .module import Array, Module
@@ -107,6 +107,7 @@ class Stateless(Module):
             TypeError: dy isn't an array, or has another dtype.
             ValueError: dy has a wrong shape, or `grads` has names.
         """
+        dy = taken("dy", dy)  # before the tape is looked at: what is asked for its array may use it
         if not isinstance(tape, StatelessTape):
             raise TypeError(f"tape: expected the tape of a forward call of this layer, got {type(tape).__name__}")
         if tape.layer is not self:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _core
-from ._checks import check_array, check_dtype, check_flag, check_number, check_size
+from ._checks import check_array, check_dtype, check_flag, check_number, check_size, taken
 from ._quiet import quiet
 from .composite import check_arrays
 from .module import Array, Module
@@ -140,6 +140,7 @@ class LayerNorm(Module):
             TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
             ValueError: A gradient has a wrong shape or name.
         """
+        dy = taken("dy", dy)  # before the tape is looked at: what is asked for its array may use it
         if not isinstance(tape, LayerNormTape):
             raise TypeError(f"tape: expected the tape of a forward call of this layer, got {type(tape).__name__}")
         if tape.parameters is not self._parameters:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from recurra import _core
-from recurra._checks import check_array, check_dtype, check_flag, check_lengths, check_rng, check_size
+from recurra._checks import check_array, check_dtype, check_flag, check_lengths, check_rng, check_size, taken
 from recurra._quiet import quiet
 from recurra._tapes import versions_of
 from recurra.linear import Linear
@@ -175,6 +175,7 @@ class AttentionPooling(Attending):
             TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
             ValueError: A gradient has a wrong shape or name.
         """
+        dy = taken("dy", dy)  # which may use the tape itself
         self._check_backward(tape, grads, need_dx=need_dx, retain=retain)
         shape, steps, ends, hidden, hidden_tape, score_tape, weights = tape.kept
         batched = len(shape) == 3

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from recurra import _core
-from recurra._checks import check_array, check_dtype, check_flag, check_lengths, check_rng, check_size
+from recurra._checks import all_taken, check_array, check_dtype, check_flag, check_lengths, check_rng, check_size
 from recurra._quiet import quiet
 from recurra._tapes import versions_of
 from recurra.linear import Linear
@@ -226,6 +226,7 @@ class Attention(Attending):
             TypeError: A gradient isn't an array, or has another dtype. Nothing is changed then, here and below.
             ValueError: A gradient has a wrong shape or name.
         """
+        dcontext, dweights = all_taken(dcontext=dcontext, dweights=dweights)  # which may use the tape themselves
         self._check_backward(tape, grads, need_dx=need_dx, retain=retain)
         shape, ndim, asked, query_tape, steps, ends, keys, keys_tape, hidden, weights = tape.kept
         leading = shape[:-1]

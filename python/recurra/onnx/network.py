@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recurra._checks import is_listed, shown, taken
+from recurra._checks import is_listed, is_masked, masked_cure, shown, taken
 
 from .nodes import defaults_of
 
@@ -223,6 +223,8 @@ def _checked(port: Port, value: object, sizes: dict[str, int]) -> Array:
     value = taken(name, value)
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
+    if is_masked(value):
+        raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one: {masked_cure(name)}")
     if port.dtype is not None and value.dtype != port.dtype:
         raise TypeError(f"{name}: expected {port.dtype}, got {value.dtype}: pass {name}.astype(np.{port.dtype})")
     array = np.asarray(value)
