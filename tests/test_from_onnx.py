@@ -258,6 +258,8 @@ def test_arguments_of_run():
         network.run({"x": inputs["x"].astype(np.int32)})
     with refused(TypeError, r"inputs\['x'\]"):
         network.run({"x": inputs["x"].tolist()})
+    with refused(TypeError, r"inputs\['x'\]"):
+        network.run({"x": np.ma.masked_array(inputs["x"], inputs["x"] > 0)})
     with refused(ValueError, r"inputs\['x'\]"):
         network.run({"x": inputs["x"][0]})
     with refused(ValueError, "Gather node 'embed'"):

@@ -220,13 +220,15 @@ def _checked(port: Port, value: object, sizes: dict[str, int]) -> Array:
     """An input as NumPy's own array; `sizes` collects what named axes are."""
     name = f"inputs[{port.name!r}]"
     value = np.asarray(value) if isinstance(value, np.generic) else value  # a number, which is an array without axes
-    value = taken(name, value)
+    given, value = value, taken(name, value)
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
     if is_masked(value):
         raise TypeError(f"{name}: expected a plain numpy.ndarray, got a masked one: {masked_cure(name)}")
     if port.dtype is not None and value.dtype != port.dtype:
-        raise TypeError(f"{name}: expected {port.dtype}, got {value.dtype}: pass {name}.astype(np.{port.dtype})")
+        from recurra._foreign import refuse_dtype
+
+        refuse_dtype(name, given, value.dtype, str(port.dtype), str(port.dtype))
     array = np.asarray(value)
     if port.shape is not None:
         fits = array.ndim == len(port.shape)
