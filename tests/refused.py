@@ -20,8 +20,8 @@ def refused(error, name, *watched, form=EXPECTED_GOT):
     All arrays in `watched`, which are arrays or tuples, lists and dicts of them, must keep their bits meanwhile.
     """
     before = copy.deepcopy(watched)
-    with pytest.raises(error, match=rf"(?s)^{name}{form}"):
-        yield
+    with pytest.raises(error, match=rf"(?s)^{name}{form}") as caught:
+        yield caught
     assert_same_bits(watched, before)
 
 

@@ -286,6 +286,16 @@ def test_a_finding_in_colour_and_paths_unbroken():
     assert made[1].split() == ["->", "mend", "it"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_what_is_closed_gets_nothing(closed):
+    command = f'exec "{sys.executable}" -m recurra doctor --only versions {closed}'
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert not run.stderr
+    assert run.stdout.startswith("machine ") == (closed == "2>&-")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -173,6 +173,7 @@ def test_predictions_of_steps_have_the_form_of_sequences(form, width):
     assert [one.shape for one in predicted] == shapes
 
 
+MASKED = np.ma.masked_greater(RNG.standard_normal((8, 30, 2)), 1)
 WRONG = {
     "features that differ": (lambda: quick().fit([*RAGGED[:7], np.ones((2, 3))], NUMBERS), "X: expected as many"),
     "features of predict": (
@@ -246,6 +247,18 @@ WRONG = {
     "inputs that weren't there": (
         lambda: RecurrentForecaster(4, max_epochs=1).fit(np.ones(50)).predict(known=np.ones((4, 2))),
         "known: expected no inputs as in fit, got 2",
+    ),
+    "masked X": (lambda: quick().fit(MASKED, NUMBERS), "X: expected plain arrays, got a masked one: fill it"),
+    "a masked sequence": (lambda: quick().fit([*RAGGED[:7], MASKED[7]], NUMBERS), "X: expected plain arrays, got a"),
+    "masked y": (lambda: quick().fit(RAGGED, MASKED[:, 0, 0]), "y: expected plain arrays, got a masked one"),
+    "masked weights": (
+        lambda: quick().fit(RAGGED, NUMBERS, sample_weight=MASKED[:, 0, 0]),
+        "sample_weight: expected plain arrays, got a masked one",
+    ),
+    "a masked series": (lambda: RecurrentForecaster(1).fit(MASKED[0].T), "X: expected plain arrays, got a masked one"),
+    "masked inputs": (
+        lambda: RecurrentForecaster(4).fit(np.ones(50), known=np.ma.ones((54, 1))),
+        "known: expected plain arrays, got a masked one",
     ),
     "a series of vectors": (lambda: RecurrentForecaster(4).fit(np.ones((3, 50, 2))), "X: expected series of one num"),
 }

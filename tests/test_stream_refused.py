@@ -130,6 +130,16 @@ def test_integers_that_may_be_features():
         recurra.Stream(raw(5, 5, seed=0))(2)
 
 
+def test_a_sequence_is_for_many():
+    for stream, several in ((made(), np.zeros((4, 3), F32)), (made(2), np.zeros((4, 2, 3), F32))):
+        with Watch(stream, ValueError, "x") as caught:
+            stream(several)
+        assert str(caught.value).endswith(": many(x) takes several steps at once")
+        with Watch(stream, ValueError, "x") as caught:
+            stream(several[..., :2])
+        assert "many" not in str(caught.value)
+
+
 def test_wrong_arguments():
     stream, x = made(), np.zeros(3, F32)
     for call in (stream, stream.many):

@@ -122,7 +122,11 @@ inline std::optional<StreamForm> fitting_form(const py::array &array, const Stre
 
 inline StreamForm form_of(const py::array &array, const StreamShape &shape, bool block, Index features) {
   const auto form = fitting_form(array, shape, block, features);
-  if (!form) refuse_value("x", expected_text(shape, block, features), shape_text(array));
+  if (!form) {
+    const bool sequence = !block && fitting_form(array, shape, true, features);
+    refuse_value("x", expected_text(shape, block, features),
+                 shape_text(array) + (sequence ? ": many(x) takes several steps at once" : ""));
+  }
   return *form;
 }
 

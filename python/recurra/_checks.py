@@ -109,6 +109,17 @@ def is_masked(array: Array) -> bool:
     return any("mask" in vars(kind) for kind in type(array).__mro__ if kind is not np.ndarray)
 
 
+def refuse_masked(name: str, value: object) -> None:
+    """Where another package reads arrays, which would take what is masked for data.
+
+    Raises:
+        TypeError: it is a masked array, or a list with one.
+    """
+    for one in (value, *value) if isinstance(value, (list, tuple)) else (value,):
+        if isinstance(one, np.ndarray) and is_masked(one):
+            raise TypeError(f"{name}: expected plain arrays, got a masked one: {masked_cure(name)}")
+
+
 def narrowing() -> str:
     """How a model m of float64 becomes one of float32, for the end of an error."""
     return (

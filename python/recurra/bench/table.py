@@ -25,7 +25,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         self.total, self.done, self.start = total, 0, time.monotonic()
         self.end: float | None = None  # when it will be done, on that clock, where somebody knows
-        self.live = sys.stderr.isatty()
+        self.live = sys.stderr is not None and sys.stderr.isatty()  # None: closed
 
     def show(self, text: str) -> None:
         """Replaces what the line says."""

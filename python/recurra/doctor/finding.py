@@ -45,6 +45,8 @@ def wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, max(width, 40), break_long_words=False, break_on_hyphens=False)
 
 
-def coloured(stream: TextIO) -> bool:
-    """Whether a stream gets colours: a terminal does, unless NO_COLOR is set."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def coloured(stream: TextIO | None) -> bool:
+    """Whether a stream gets colours: a terminal does, unless NO_COLOR is set. None is one that was closed."""
+    return (
+        stream is not None and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
-from recurra._checks import Array, shown
+from recurra._checks import Array, refuse_masked, shown
 
 from .sequences import Sequences, of_lengths
 
@@ -18,8 +18,10 @@ def read(estimator: Any, X: Any, groups: Any = None, *, reset: bool = False) -> 
     """X as sequences; with `reset`, the estimator takes note of its features, else X is compared with them.
 
     Raises:
-        TypeError, ValueError: X isn't of numbers, has NaN, no sequence or an empty one, or other features than in fit.
+        TypeError, ValueError: X isn't of numbers, is masked, has NaN, no sequence or an empty one, or other features
+            than in fit.
     """
+    refuse_masked("X", X)
     group = getattr(estimator, "group", None)
     if groups is not None or group is not None:
         table, labels = _grouped(X, group, groups)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from recurra._checks import shown
+from recurra._checks import refuse_masked, shown
 
 if TYPE_CHECKING:
     from recurra._checks import Array
@@ -21,10 +21,12 @@ def per_sample(name: str, value: Any, sequences: Sequences, steps: bool) -> Arra
     Of rows by group there may be one for each row in either case; a sequence's is then that of its last row.
 
     Raises:
+        TypeError: they are masked.
         ValueError: there are more or fewer.
     """
     if value is None:
         raise ValueError(f"{name}: expected one for each {'step' if steps else 'sequence'}, got None")
+    refuse_masked(name, value)
     if sequences.order is not None:
         return _of_rows(name, value, sequences, steps)
     if not steps:

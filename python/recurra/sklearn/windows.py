@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils.validation import check_array
 
-from recurra._checks import is_listed, shown
+from recurra._checks import is_listed, refuse_masked, shown
 
 if TYPE_CHECKING:
     from recurra._checks import Array
@@ -41,10 +41,13 @@ def read_series(X: Any, past: Any, known: Any, more: int) -> Series:
     """X as series, with their inputs; those known in advance are for `more` steps beyond the series' end.
 
     Raises:
-        TypeError, ValueError: there is no series, or NaN in one, or there are inputs for more or fewer steps.
+        TypeError, ValueError: there is no series, one is masked or has NaN, or there are inputs for more or fewer
+            steps.
     """
     if not is_listed(X):
         raise TypeError(f"X: expected a series or several, got {shown(X)}")
+    for name, value in (("X", X), ("past", past), ("known", known)):
+        refuse_masked(name, value)
     array = np.asarray(X) if hasattr(X, "__array__") else None
     single = array.ndim == 1 and array.dtype.kind != "O" if array is not None else _is_numbers(X)
     rows = [X] if single else list(X) if array is None else list(array)
