@@ -8,10 +8,13 @@ configure_file(${RECURRA_DOCTEST}/doctest/doctest.h include/doctest/doctest.h CO
 add_library(doctest INTERFACE)
 target_include_directories(doctest SYSTEM INTERFACE ${CMAKE_CURRENT_BINARY_DIR}/include)
 
+add_library(tests_main OBJECT csrc/testing/main.cpp)
+target_link_libraries(tests_main PRIVATE plain doctest)
+
 # add_tests(name isa sources...): one program, which skips where the CPU lacks the ISA.
 function(add_tests name isa)
-  add_executable(${name} csrc/testing/main.cpp ${ARGN})
-  target_link_libraries(${name} PRIVATE plain doctest)
+  add_executable(${name} csrc/testing/skip.cpp ${ARGN})
+  target_link_libraries(${name} PRIVATE plain doctest tests_main)
   target_compile_definitions(${name} PRIVATE RECURRA_TEST_ISA="${isa}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
@@ -20,7 +23,7 @@ endfunction()
 file(GLOB_RECURSE kernel_tests CONFIGURE_DEPENDS csrc/kernels/*_test.cpp)
 file(GLOB narrow_tests CONFIGURE_DEPENDS csrc/kernels/narrow/*_test.cpp)
 foreach(isa ${isas})
-  # main.cpp decides whether the CPU may run the rest, so the ISA's flags are the other files' alone.
+  # skip.cpp decides whether the CPU may run the rest, so the ISA's flags are the other files' alone.
   if(isa STREQUAL avx512vnni)
     add_library(kernel_tests_${isa}_objects OBJECT ${narrow_tests})
   else()

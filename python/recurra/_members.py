@@ -13,7 +13,7 @@ from .linear import Linear
 from .module import identity_of, kind_of_layer
 from .normalisation import LayerNorm
 from .recurrent import Recurrent, is_layer_type
-from .single_steps import SingleStep
+from .single_step import SingleStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,9 @@ import numpy as np
 
 from ._checks import check_size
 from .formula.describe import summary
-from .recurrent import COMMON, OPTIONS, SIZES, Recurrent, WithFormula
-from .single_steps import CELL_OPTIONS, SingleStep
+from .recurrent import COMMON, OPTIONS, SIZES, Recurrent
+from .single_step import CELL_OPTIONS, SingleStep
+from .with_formula import WithFormula
 
 if TYPE_CHECKING:
     from collections.abc import Callable

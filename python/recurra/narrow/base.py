@@ -12,7 +12,8 @@ from recurra._checks import check_dtype, check_flag, check_index, check_size, ch
 from recurra.composite import check_arrays
 from recurra.formula.operations import Role
 from recurra.module import Module, loadable
-from recurra.recurrent import MOST_LAYERS, WithFormula
+from recurra.recurrent import MOST_LAYERS
+from recurra.with_formula import WithFormula
 
 from .rounding import SCALE, check_weights, narrowed
 

@@ -14,7 +14,7 @@ from recurra.module import Module
 from recurra.parallel import Parallel
 from recurra.residual import Residual
 from recurra.sequential import Sequential
-from recurra.single_steps import SingleStep
+from recurra.single_step import SingleStep
 
 from .base import Narrow
 from .layers import narrow_class

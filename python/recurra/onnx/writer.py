@@ -11,7 +11,7 @@ from recurra._checks import check_dtype, check_flag, check_index
 from recurra._files import checked_target, replace_file
 from recurra.formula.operations import InputShape
 from recurra.recurrent import Recurrent
-from recurra.single_steps import SingleStep
+from recurra.single_step import SingleStep
 
 from .building import Builder
 from .nodes import NEWEST

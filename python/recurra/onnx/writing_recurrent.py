@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.single_steps import SingleStep
+from recurra.single_step import SingleStep
 
 from .writing_nodes import NATIVE, write_node
 from .writing_scan import write_scan

@@ -11,7 +11,8 @@ import torch
 from recurra._checks import shown
 from recurra.layers import GRU, LSTM, RNN
 from recurra.recurrent import Recurrent, is_layer_type
-from recurra.single_steps import GRUCell, LSTMCell, RNNCell, SingleStep
+from recurra.single_step import SingleStep
+from recurra.single_steps import GRUCell, LSTMCell, RNNCell
 
 from ._modules import CoreModule, Sequences, Steps
 from ._networks import DTYPES, Kind, check_tensor

@@ -16,9 +16,10 @@ from recurra.formula_layer import FormulaLayer
 from recurra.narrow import NarrowSequential
 from recurra.narrow.layers import narrow_class
 from recurra.narrow.rounding import check_weights
-from recurra.recurrent import Recurrent, WithFormula
+from recurra.recurrent import Recurrent
 from recurra.sequential import Sequential
-from recurra.single_steps import SingleStep
+from recurra.single_step import SingleStep
+from recurra.with_formula import WithFormula
 
 from .description import DEEPEST, own_name, package_layers
 from .errors import FormatError

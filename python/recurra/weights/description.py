@@ -15,9 +15,9 @@ from recurra.definitions import FORMULAS
 from recurra.formula_layer import FormulaCell, FormulaLayer, OfFormula
 from recurra.module import Module, kind_of_layer
 from recurra.narrow import Narrow, NarrowSequential
-from recurra.recurrent import WithFormula
 from recurra.sequential import Sequential
-from recurra.single_steps import SingleStep
+from recurra.single_step import SingleStep
+from recurra.with_formula import WithFormula
 
 from .fingerprint import fingerprint
 

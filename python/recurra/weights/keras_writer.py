@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import recurra
 from recurra._checks import shown
 from recurra.recurrent import Recurrent
-from recurra.single_steps import SingleStep
+from recurra.single_step import SingleStep
 
 from .keras_arrays import arrays_for_keras
 from .refusals import check_neutral, refuse

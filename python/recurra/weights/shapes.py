@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from recurra.attention import Attention, AttentionPooling
 from recurra.embedding import Embedding
-from recurra.feedforward import Stateless
 from recurra.formula.operations import Role
 from recurra.linear import Linear
 from recurra.normalisation import LayerNorm
 from recurra.recurrent import MOST_LAYERS, Recurrent
+from recurra.stateless import Stateless
 
 from .errors import FormatError
 

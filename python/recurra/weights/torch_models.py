@@ -9,7 +9,7 @@ import numpy as np
 
 import recurra
 from recurra._checks import shown
-from recurra.single_steps import SingleStep
+from recurra.single_step import SingleStep
 
 from .refusals import check_neutral, refuse
 
