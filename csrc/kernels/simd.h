@@ -1,4 +1,5 @@
-// Vec<T>: one SIMD register of float or double. The only file that knows an instruction set.
+// Vec<T>: one SIMD register of float or double. Apart from this file only narrow/integer_simd.h and product/weights.h
+// know an instruction set.
 //
 // Arithmetic is the compilers' vector extension, so an ISA without intrinsics below (SSE2) builds from the same source;
 // intrinsics appear only where the extension has no word: FMA, the larger and the smaller of two, and tails.
