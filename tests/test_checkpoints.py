@@ -16,6 +16,7 @@ import pytest
 import recurra
 from configs import assert_same_bits
 from recurra import schedules
+from recurra.training import generators
 from refused import refused
 from test_fit import F, make_batches, make_model
 
@@ -296,6 +297,24 @@ def test_bare_layers_and_models_of_ones_own(tmp_path):
 
 
 # ---- What doesn't fit
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "value"),
+    [
+        (np.random.MT19937, "state.pos", "625"),
+        (np.random.MT19937, "state.pos", "2000000000"),  # NumPy takes it, and reads there
+        (np.random.PCG64, "uinteger", "9" * 30),
+        (np.random.PCG64, "state.state", "9" * 49),
+        (np.random.Philox, "buffer_pos", "9" * 30),
+    ],
+)
+def test_states_that_no_generator_has(kind, place, value):
+    generator = np.random.Generator(kind(0))
+    arrays, texts = generators.describe(generator)
+    with refused(ValueError, "resume"):
+        generators.described(generator, arrays, texts | {place: value})
+    assert generator.random() == np.random.Generator(kind(0)).random()
 
 
 def other_layers(setup):

@@ -115,6 +115,19 @@ def test_a_forced_instruction_set_is_a_warning_and_its_rate_measured():
     assert re.search(r"an LSTM runs at \d+ GFLOP/s on one thread, \d+% of NumPy's product of matrices \(\d+\)", text)
 
 
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [
+        ("print('{}'); print(5)", {}),
+        ("print('before', end=''); print('\\n{}'); print('after', end='')", {}),
+        ("print(5)", {"error": "nothing was printed (exit code 0)"}),
+        ("print([1]); raise ValueError('so')", {"error": "ValueError: so (exit code 1)"}),
+    ],
+)
+def test_of_what_a_process_prints_its_report_counts(program, found):
+    assert child.launch(["-c", program], None, {}).result() == found
+
+
 # ---- Threads
 
 
@@ -127,7 +140,9 @@ def test_a_forced_instruction_set_is_a_warning_and_its_rate_measured():
         ({"quota": 1.5}, {}, 2, "ok", "2 CPUs"),
         ({}, {"OMP_NUM_THREADS": "16"}, 16, "warning", "as OMP_NUM_THREADS=16 says"),
         ({}, {"OMP_NUM_THREADS": "many"}, 8, "warning", "isn't a number"),
+        ({}, {"OMP_NUM_THREADS": "0"}, 8, "warning", "isn't a number"),
         ({}, {"OMP_NUM_THREADS": "2"}, 2, "ok", "up to 2 threads"),
+        ({}, {"OMP_NUM_THREADS": " +02 ,4"}, 2, "ok", "up to 2 threads"),
         ({"affinity": None}, {}, 9, "warning", "on 8 CPUs"),
     ],
 )
@@ -284,6 +299,16 @@ def test_a_finding_in_colour_and_paths_unbroken():
     assert made[0].startswith("\x1b[31mfault")
     assert path in made[0]
     assert made[1].split() == ["->", "mend", "it"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_output_that_is_full():
+    command = [sys.executable, "-m", "recurra", "doctor", "--only", "versions"]
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: ")
+    assert "Traceback" not in run.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")

@@ -186,6 +186,57 @@ def test_without_validation_the_weights_kept_have_the_best_loss(options, how):
     assert history.best == sum(values) / len(values)
 
 
+class Live:
+    """A number that is its own prediction; its state_dict is the very array, as PyTorch's is."""
+
+    def __init__(self, value=0.0):
+        self.params, self.grads = {"w": np.array([value])}, {"w": np.zeros(1)}
+
+    def __call__(self, x):
+        return x * self.params["w"]
+
+    def forward(self, x):
+        return self(x), x
+
+    def backward(self, tape, dy):
+        self.grads["w"] += (tape * dy).sum()
+        return dy * self.params["w"]
+
+    def leaves(self):
+        return [self]
+
+    def zero_grad(self):
+        self.grads["w"][:] = 0
+
+    def state_dict(self):
+        return self.params
+
+    def load_state_dict(self, state):
+        self.params["w"][:] = state["w"]
+
+
+class Away:
+    """Whose step takes the weight away from 0."""
+
+    def __init__(self, model):
+        self.weight = model.params["w"]
+
+    def step(self):
+        self.weight += 1
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_patience_restores_weights_that_a_model_shows_as_they_are(within):
+    layer, x = Live(), np.ones((1, 1, 1))
+    model = recurra.Sequential(layer) if within else layer
+    history = recurra.fit(model, [(x, x)], recurra.mse, Away(layer), epochs=9, validation=[(x, x)], patience=2)
+    assert history.validation == [0, 1, 4]
+    assert history.best == 0
+    assert layer.params["w"] == 1
+    if within:
+        assert not np.shares_memory(next(iter(model.state_dict().values())), layer.params["w"])
+
+
 def test_patience_reads_the_batches_twice():
     """So an iterator won't do, and a function is called twice with the same epoch."""
     refuses(TypeError, "batches", batches=iter(make_batches()), patience=1)

@@ -276,6 +276,7 @@ def test_numbers_in_lists():
         ([1, None, 3], "numbers, integers, got a list of other things"),
         ([1, "2", 3], "numbers, integers, got a list of other things"),
         ([1, True, 3], "numbers, integers, got a list of some and of bools"),
+        ([1, np.True_, 3], "numbers, integers, got a list of some and of bools"),
         ([1, [2], 3], "numbers, integers, got lists of several lengths"),
         ([1, 2**70, 3], "numbers, integers, got a list that makes an array of object"),
         ({1, 2, 3}, "an array of integers, got set"),
@@ -287,6 +288,41 @@ def test_lists_of_something_else(lengths, got):
         with pytest.raises(TypeError) as caught:
             call(X, lengths=lengths)
         assert str(caught.value) == f"lengths: expected {got}"
+
+
+def test_a_list_of_bools_of_both_kinds():
+    layer, resets = recurra.GRU(4, 5, seed=0), np.zeros(X.shape[:2], bool)
+    resets[1] = True
+    assert_same_bits(layer(X, resets=[*map(list, resets[:2]), *resets[2:].tolist()]), layer(X, resets=resets))
+
+
+@pytest.mark.parametrize("huge", [10**5000, -(10**5000)], ids=["+", "-"])
+def test_numbers_too_long_to_be_printed(huge):
+    with refused(TypeError, "lengths"):
+        recurra.GRU(4, 5, seed=0)(X, lengths=huge)
+    with refused(ValueError, "x"):
+        recurra.Stream(recurra.GRU(4, 5, seed=0))(huge)
+    if huge < 0:
+        with refused(ValueError, "length"):
+            recurra.pad([np.zeros((2, 3))], length=huge)
+
+
+def test_what_numpys_dtype_cannot_parse():
+    with refused(TypeError, "dtype"):
+        recurra.GRU(4, 5, dtype="f4,(")
+
+
+def test_an_error_that_has_no_text():
+    class SilentError(Exception):
+        def __str__(self):
+            raise ValueError
+
+    class Raises:
+        def __array__(self, *_, **__):
+            raise SilentError
+
+    with pytest.raises(TypeError, match=r"gives none \(SilentError\)"):
+        recurra.GRU(4, 5, seed=0)(Raises())
 
 
 def test_what_is_written_to_is_numpys():

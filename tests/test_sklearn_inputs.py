@@ -174,6 +174,8 @@ def test_predictions_of_steps_have_the_form_of_sequences(form, width):
 
 
 MASKED = np.ma.masked_greater(RNG.standard_normal((8, 30, 2)), 1)
+OBJECTS = np.empty(8, object)
+OBJECTS[:] = [*RAGGED[:7], MASKED[7]]
 WRONG = {
     "features that differ": (lambda: quick().fit([*RAGGED[:7], np.ones((2, 3))], NUMBERS), "X: expected as many"),
     "features of predict": (
@@ -250,6 +252,11 @@ WRONG = {
     ),
     "masked X": (lambda: quick().fit(MASKED, NUMBERS), "X: expected plain arrays, got a masked one: fill it"),
     "a masked sequence": (lambda: quick().fit([*RAGGED[:7], MASKED[7]], NUMBERS), "X: expected plain arrays, got a"),
+    "masked sequences in an array": (lambda: quick().fit(OBJECTS, NUMBERS), "X: expected plain arrays, got a masked"),
+    "masked groups": (
+        lambda: quick().fit(np.ones((4, 2)), np.ones(2), groups=np.ma.array([1, 1, 2, 2], mask=[0, 1, 0, 0])),
+        "groups: expected plain arrays, got a masked one",
+    ),
     "masked y": (lambda: quick().fit(RAGGED, MASKED[:, 0, 0]), "y: expected plain arrays, got a masked one"),
     "masked weights": (
         lambda: quick().fit(RAGGED, NUMBERS, sample_weight=MASKED[:, 0, 0]),

@@ -182,10 +182,12 @@ def test_wrong_states(batch):
 
 def test_wrong_rows():
     stream = made(3)
-    for wrong in (3, -1, 10**30, [10**30], [0, 3], np.array([0, -1]), np.array([True]), np.ones((1, 3), bool)):
+    for wrong in (3, -1, 10**30, [10**30], [0, 3], np.array([0, -1]), [True], np.array([True]), np.ones((1, 3), bool)):
         with Watch(stream, ValueError, "rows"):
             stream.reset(wrong)
-    for wrong in (0.0, "a", [0.0], [True, False, True], np.zeros(2), [None]):
+    with Watch(stream, ValueError, "rows"):
+        stream.reset(np.array([[0], [1]]))
+    for wrong in (0.0, "a", [0.0], [True, 0, 1], [[0], [1]], np.zeros(2), [None]):
         with Watch(stream, TypeError, "rows"):
             stream.reset(wrong)
     for wrong in (np.ma.array([True, True, False], mask=[True, False, False]), np.ma.array([0, 1])):

@@ -4,8 +4,14 @@
 // taken, which checks them.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
 #include <limits>
+#include <mutex>
+#include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "model/optimizer.h"
 #include "python/arguments.h"

@@ -34,8 +34,8 @@ void each_gradient(Layers &layers, const Change &change) {
 // has the call's result, before it could count. Read and written in one go, and before the step, which gives up the
 // GIL: of two threads that step at once, each has a number of its own. After this nothing may fail.
 long long counted_up(const py::list &count) {
-  if (count.size() != 1) throw std::runtime_error("count: expected a list of one number");
   const py::scoped_critical_section locked(count);
+  if (count.size() != 1) throw std::runtime_error("count: expected a list of one number");
   PyObject *last = PyList_GET_ITEM(count.ptr(), 0);
   const long long next = py::cast<long long>(py::handle(last)) + 1;
   PyObject *number = PyLong_FromLongLong(next);

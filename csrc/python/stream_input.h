@@ -200,7 +200,8 @@ struct StreamInput {
       int overflow = 0;
       const long long token = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
       if (overflow || token < 0 || token >= shape.in) {
-        refuse_value("x", range + std::to_string(shape.in - 1), py::str(index));
+        refuse_value("x", range + std::to_string(shape.in - 1),
+                     overflow ? std::string("one beyond 64 bits") : std::to_string(token));
       }
       *step_tokens = token;
       tokens = step_tokens;

@@ -244,7 +244,8 @@ OneOperations operations_of_active_isa() {
 #endif
 #ifdef RECURRA_HAVE_NEON
   if (isa == "neon") return isa_neon::one_operations();
-#else
+#endif
+#ifdef RECURRA_HAVE_BASELINE
   if (isa == "baseline") return isa_baseline::one_operations();
 #endif
   throw std::logic_error("bits: no operations of " + isa);

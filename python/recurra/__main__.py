@@ -19,3 +19,7 @@ if __name__ == "__main__":
     except BrokenPipeError:  # as in `python -m recurra doctor | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains when it flushes at exit
         sys.exit(1)
+    except OSError as error:  # of an output that can't be written
+        print(f"error: {error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)

@@ -97,7 +97,7 @@ def check_dtype(value: object) -> np.dtype[Any]:
     """float32 or float64."""
     try:
         dtype: np.dtype[Any] = np.dtype(value)  # type: ignore[call-overload]
-    except (TypeError, ValueError) as error:  # ValueError: a text that isn't UTF-8
+    except (TypeError, ValueError, SyntaxError) as error:  # of texts: not UTF-8, or "f4,("
         raise TypeError(f"dtype: expected float32 or float64, got {shown(value)}") from error
     if value is None or dtype not in FLOATS or not dtype.isnative:
         raise TypeError(f"dtype: expected float32 or float64, got {shown(value)}")
@@ -113,9 +113,10 @@ def refuse_masked(name: str, value: object) -> None:
     """Where another package reads arrays, which would take what is masked for data.
 
     Raises:
-        TypeError: it is a masked array, or a list with one.
+        TypeError: it is a masked array, or a list or an array of objects with one.
     """
-    for one in (value, *value) if isinstance(value, (list, tuple)) else (value,):
+    listed = value.flat if isinstance(value, np.ndarray) and value.dtype.kind == "O" else value
+    for one in (value, *listed) if isinstance(listed, (list, tuple, np.flatiter)) else (value,):
         if isinstance(one, np.ndarray) and is_masked(one):
             raise TypeError(f"{name}: expected plain arrays, got a masked one: {masked_cure(name)}")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ._checks import Array, is_masked, masked_cure
+from ._checks import Array, is_masked, masked_cure, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,9 @@ def as_array(name: str, value: Any, what: str, dtype: str, takes: int) -> Array:
     except (MemoryError, RecursionError):
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = type(error).__name__
+        with contextlib.suppress(Exception):  # which an error's own __str__ may raise
+            reason = " ".join(f"{reason}: {error}".split())
         reason = reason if len(reason) <= 160 else reason[:157] + "..."
         raise TypeError(
             f"{name}: expected an array of {what}, got {called(kind)}, which gives none ({reason})"
@@ -96,7 +98,8 @@ def _of_numbers(name: str, value: Any, what: str, dtype: str) -> Array:
     kinds = {type(one) for one in _flat(value)}
     if not all(issubclass(kind, np.generic) or kind in {bool, int, float} for kind in kinds):
         raise TypeError(f"{name}: expected numbers, {what}, got a list of other things")
-    if bool in kinds and len(kinds) > 1:
+    bools = kinds & {bool, np.bool_}
+    if bools and kinds - bools:
         raise TypeError(f"{name}: expected numbers, {what}, got a list of some and of bools")
     try:
         array = np.array(value)
@@ -143,7 +146,7 @@ def _making(name: str, value: Any, dtype: str, takes: int) -> str:
         return f": pass {name}.detach().numpy()"
     if isinstance(value, (list, tuple, Real)):
         alone = isinstance(value, Real) and takes == NUMBERS
-        return f": pass a list such as [{value}]" if alone else f": pass np.array({name}{second})"
+        return f": pass a list such as [{shown(value)}]" if alone else f": pass np.array({name}{second})"
     if hasattr(kind, "__array__") or isinstance(value, memoryview) or hasattr(kind, "tobytes"):
         return f": pass np.asarray({name}{second})"
     return ""

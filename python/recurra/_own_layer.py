@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import shown
+from ._states import copied
 from .module import Array, Module, address, load_all, loadable
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class OwnLayer:
     def state_dict(self) -> dict[str, Array]:
         """Copies of the parameters by name."""
         if hasattr(self.layer, "state_dict"):
-            return dict(self.layer.state_dict())
+            return copied(self.layer.state_dict())
         states = {id(leaf): state_of(leaf) for leaf in self.layer.leaves()}
         return {name: states[id(leaf)][key] for name, leaf, key in self._places()}
 

@@ -65,7 +65,7 @@ def check_length(length: object, longest: int, at: int) -> int:
     """At least the longest sequence's, which is the one at that index."""
     T = check_from_0("length", length)
     if longest > T:
-        raise ValueError(f"length: expected at least {longest}, the steps of sequences[{at}], got {T}")
+        raise ValueError(f"length: expected at least {longest}, the steps of sequences[{at}], got {shown(T)}")
     return T
 
 
@@ -73,5 +73,5 @@ def check_from_0(name: str, value: object) -> int:
     """An integer from 0 up."""
     number = check_index(name, value, "an integer from 0 up")
     if number < 0:
-        raise ValueError(f"{name}: expected an integer from 0 up, got {number}")
+        raise ValueError(f"{name}: expected an integer from 0 up, got {shown(number)}")
     return number

@@ -110,6 +110,8 @@ class Stream(_core.Stream):
         rows = taken("rows", rows)
         if isinstance(rows, np.ndarray):
             rows = plain_array("rows", rows, "biu", "integers, or a mask of bool", "int64")
+            if rows.ndim > 1:
+                raise ValueError(f"rows: expected row numbers (n,), or a mask (batch,), got {rows.shape}")
         if rows is not None and (not isinstance(rows, np.ndarray) or rows.dtype.kind == "b"):
             rows = _numbers(rows, self.batch)
         self._reset(rows)
@@ -236,7 +238,9 @@ def _numbers(rows: Any, batch: int) -> Array:
         return np.flatnonzero(rows)
     if not isinstance(rows, (list, tuple, range)):
         return np.array([_number(rows, batch, "numbers of rows, or a mask")])
-    return np.array([_number(row, batch, "numbers of rows") for row in rows], np.int64)
+    if rows and all(isinstance(row, (bool, np.bool_)) for row in rows):
+        return _numbers(np.array(rows), batch)
+    return np.array([_number(row, batch, "numbers of rows, or a mask") for row in rows], np.int64)
 
 
 def _number(row: object, batch: int, what: str) -> int:

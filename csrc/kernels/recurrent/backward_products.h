@@ -27,8 +27,8 @@ struct BackwardProducts : BackwardUnits<T> {
     Index unit, cost;
     int vectors;
   };
-  RowRun *row_runs[2];  // forwards and backwards, of a cell with one stage and one run of deltas; else null
-  Index row_run_count;
+  RowRun *row_runs[2];  // forwards and backwards
+  Index row_run_count;  // 0 but of a cell with one stage and one run of deltas
   Index delta_starts[kMaxColumns];
 
   BackwardProducts(const BackwardTask<T> &of, Index count, Arena work, Arena shared)

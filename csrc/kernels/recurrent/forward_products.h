@@ -1,4 +1,5 @@
-// What the products of every step multiply, and where they put their sums: found once, before the first step.
+// What the products of every step multiply, and where they put their sums: found once, before the first step, but for
+// what must be made of a step's rows first.
 #pragma once
 
 #include "kernels/product/panel_product.h"

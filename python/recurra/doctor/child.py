@@ -27,15 +27,16 @@ class Child:
             self.process.kill()
             self.process.communicate()
             return {"error": f"no end within {LONGEST:.0f} s"}
-        except BaseException:  # Ctrl-C: it leaves nothing running
+        except BaseException:  # Ctrl-C, which a terminal sends to all processes
             self.process.kill()
             raise
-        try:
-            printed: dict[str, Any] = json.loads(out.splitlines()[-1])
-        except (ValueError, IndexError):
-            last = (err.strip().splitlines() or ["nothing was printed"])[-1]
-            return {"error": f"{last} (exit code {self.process.returncode})"}
-        return printed
+        for line in reversed(out.splitlines()):  # what it imports may print at its end, too
+            with suppress(ValueError):
+                printed = json.loads(line)
+                if isinstance(printed, dict):
+                    return printed
+        last = (err.strip().splitlines() or ["nothing was printed"])[-1]
+        return {"error": f"{last} (exit code {self.process.returncode})"}
 
 
 def start(module: str, *arguments: str, cpus: set[int] | None = None, **environment: str) -> Child:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 MAPS = Path("/proc/self/maps")
 PATIENCE = 30.0  # seconds for a child's call of some ms, on a busy machine
-# Of GCC, of LLVM (also as ROCm's and PGI's), of Intel and of Microsoft; wheels bring copies with a hash in their name.
-NAMES = re.compile(r"(libgomp|libomp|libiomp5|libiomp|vcomp\d*)(?=[-.])")
+# Of GCC, of LLVM (also as ROCm's and PGI's) and of Intel; wheels bring copies with a hash in their name.
+NAMES = re.compile(r"(libgomp|libomp|libiomp5|libiomp)(?=[-.])")
 
 
 def runtimes() -> list[str]:
@@ -38,7 +38,7 @@ def watched(modules: list[str]) -> dict[str, object]:
     for module in dict.fromkeys([*modules, "numpy", "recurra"]):
         try:
             importlib.import_module(module)
-        except Exception as error:  # noqa: BLE001 (a broken neighbour is a finding)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a broken neighbour is a finding)
             failed[module] = f"{type(error).__name__}: {error}"
         now = runtimes()
         brought[module] = [path for path in now if path not in seen]
@@ -78,4 +78,4 @@ def forked() -> bool | None:
 
 if __name__ == "__main__":
     report = watched(sys.argv[1:])
-    print(json.dumps(report))  # noqa: T201 (a line of its own: modules may print, too)
+    print(f"\n{json.dumps(report)}")  # noqa: T201 (a line of its own: modules may print, too)

@@ -75,7 +75,7 @@ def kind(path: str) -> str:
 
 def name(path: str) -> str:
     """ "GNU's (/usr/lib/libgomp.so.1)"."""
-    return f"{KINDS.get(kind(path), 'Microsoft’s')} ({path})"
+    return f"{KINDS[kind(path)]} ({path})"
 
 
 def shared(brought: Mapping[str, Sequence[str]]) -> str:

@@ -34,7 +34,7 @@ def number(machine: Mapping[str, Any], build: Mapping[str, Any], environment: Ma
         text = f"this build has no threads; {have}"
         cure = "install it without -C cmake.define.RECURRA_THREADS=none"
         return Finding("threads", "ok" if cpus == 1 else "warning", text, "" if cpus == 1 else cure)
-    if wish is not None and not re.fullmatch(r"\s*[1-9]\d*(\s*,.*)?", wish):
+    if wish is not None and not re.fullmatch(r"\s*\+?0*[1-9]\d*\s*(,.*)?", wish):
         cure = f"set OMP_NUM_THREADS to a number such as {cpus}, or unset it"
         return Finding("threads", "warning", f"OMP_NUM_THREADS is {wish!r}, which isn't a number from 1 up", cure)
     by = f", as OMP_NUM_THREADS={wish} says," if wish else ""

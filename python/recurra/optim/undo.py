@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra._states import copied
 from recurra.module import identity_of, load_all
 from recurra.sparse_rows import SparseRows
 
@@ -73,7 +74,7 @@ class Undo:
     def _own_state(self) -> Any:
         """The state of somebody else's optimizer, if it can be taken and given back."""
         able = hasattr(self.optimizer, "state_dict") and hasattr(self.optimizer, "load_state_dict")
-        return self.optimizer.state_dict() if able else None
+        return copied(self.optimizer.state_dict()) if able else None
 
 
 class _Memory:

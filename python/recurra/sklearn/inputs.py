@@ -125,6 +125,7 @@ def _check_features(estimator: Any, features: int, reset: bool) -> None:
 def _grouped(X: Any, group: Any, groups: Any) -> tuple[Any, Array]:
     """The features (N, F), and the label of each row's sequence."""
     if groups is not None:
+        refuse_masked("groups", groups)
         labels = np.asarray(groups)
         if labels.ndim != 1:
             raise ValueError(f"groups: expected one label for each row of X, got an array of {labels.shape}")

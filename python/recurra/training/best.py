@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from recurra._states import copied
+
 if TYPE_CHECKING:
     from recurra.history import History
     from recurra.module import Array
@@ -29,7 +31,7 @@ class Best:
             return
         loss = history.validation[-1]
         if loss < self.loss:
-            self.loss, self.weights, self.waited = loss, self.model.state_dict(), 0
+            self.loss, self.weights, self.waited = loss, copied(self.model.state_dict()), 0
             history.best = loss
         else:
             self.waited += 1

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from recurra.module import Array
 
+MT19937_WORDS = 624  # NumPy reads the one at `pos` unasked, except at the end
 LONGEST = 50  # digits of a number: those of NumPy's generators have up to 39
 
 
@@ -32,7 +33,7 @@ def described(generator: np.random.Generator, arrays: Mapping[str, Array], texts
     """The state that was described, of a generator of the same kind; the generator isn't changed.
 
     Raises:
-        ValueError: it is one of another kind of generator.
+        ValueError: it is one of another kind of generator, or none.
     """
     now = dict(_flat(generator.bit_generator.state))
     kinds = texts.get("bit_generator"), now["bit_generator"]
@@ -45,6 +46,12 @@ def described(generator: np.random.Generator, arrays: Mapping[str, Array], texts
         for name in path:
             inner = inner.setdefault(name, {})
         inner[last] = _value(place, arrays.get(place, texts.get(place)), like)
+    if kinds[0] == "MT19937" and state["state"]["pos"] > MT19937_WORDS:
+        raise ValueError(f"resume: expected a generator's state, got {state['state']['pos']} as state.pos")
+    try:
+        type(generator.bit_generator)(0).state = state
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"resume: expected a generator's state, got one that {kinds[1]} refuses: {error}") from error
     return state
 
 

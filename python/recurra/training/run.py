@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra._checks import shown
+from recurra._states import copied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,7 @@ class Run:
 
     def load(self, states: Mapping[str, Arrays]) -> None:
         """Gives each part its state: all of them, or none after an error."""
-        before, begun = self.states(), []
+        before, begun = copied(self.states()), []
         try:
             for name, state in states.items():
                 begun.append(name)
