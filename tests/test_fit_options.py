@@ -69,9 +69,34 @@ def test_metrics_of_real_steps(batch_first):
     assert history.rates == []
 
 
-@pytest.mark.parametrize("value", [None, "a", 1j, (1.0, 2.0), np.ones(2)])
+def test_a_metric_says_what_it_is_a_mean_of():
+    """By its second result; what is of nothing, NaN as it may be, has no part, in several processes either."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4, 5, 3, F)).astype(np.float32)
+    classes = rng.integers(0, 2, (4, 5, 3))
+    classes[0, :2], classes[1], classes[2, 1:] = -1, -1, -1
+
+    def counted(y, target):
+        return recurra.accuracy(y, target, ignore_index=-1), np.count_nonzero(target >= 0)
+
+    def loss(y, target):
+        return recurra.cross_entropy(y, np.maximum(target, 0))
+
+    model = recurra.Sequential(recurra.GRU(F, 8, seed=0), recurra.Linear(8, 2, seed=1))
+    optimizer = types.SimpleNamespace(step=lambda: None)
+    options = {"metrics": {"accuracy": counted}, "validation": list(zip(x, classes, strict=True))}
+    right = (np.stack([model(one) for one in x]).argmax(-1) == classes)[classes >= 0].mean()
+    for reduce in (None, lambda _: None):
+        history = recurra.fit(model, options["validation"], loss, optimizer, reduce=reduce, **options)
+        assert history.metrics["accuracy"] == pytest.approx(
+            [right], rel=1e-6
+        )  # sums are float32 where they are reduced
+        assert history.validation_metrics["accuracy"] == pytest.approx([right], rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [None, "a", 1j, (1.0, 2.0, 3.0), (1.0, -1.0), (1.0, "a"), ("a", 1.0), np.ones(2)])
 def test_metrics_that_are_no_numbers_are_named(value):
-    with pytest.raises(TypeError, match=r"^metrics\['a'\]: expected a number"):
+    with pytest.raises((TypeError, ValueError), match=r"^metrics\['a'\]: expected a number"):
         train(metrics={"a": lambda *_: value})
 
 

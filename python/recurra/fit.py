@@ -68,7 +68,7 @@ def fit(
     progress: bool = False,
     nonfinite: str = "stop",
     rng: Seed = None,
-    metrics: Mapping[str, Callable[..., float]] | None = None,
+    metrics: Mapping[str, Callable[..., float | tuple[float, float]]] | None = None,
     schedule: Any = None,
     schedule_every: str = "epoch",
     accumulate: int = 1,
@@ -112,7 +112,8 @@ def fit(
             model of your own without `leaves` only the loss is looked at.
         rng: where dropout's masks come from, an integer or a generator; needed if there is dropout.
         metrics: functions by name, (prediction, target) -> number, such as `recurra.accuracy`, called beside the loss,
-            with `lengths` like it, and averaged like it: `history.metrics` and `history.validation_metrics`.
+            with `lengths` like it, and averaged like it: `history.metrics` and `history.validation_metrics`. One that
+            returns (number, count) says what the number is a mean of; of nothing, it has no part in the epoch's.
         schedule: of the optimizer's learning rate, such as those of `recurra.schedules`: an object with `step()`. Where
             `step` takes an argument, as that of ReduceLROnPlateau, it is the validation's loss, or without one the
             training's.

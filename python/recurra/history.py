@@ -29,7 +29,7 @@ class History:
         best: with patience, the loss of the weights that are kept, the smallest in `validation`; else None.
         skipped: how many batches were skipped as something wasn't finite, with nonfinite="skip".
         metrics: of each metric by name, the mean over the training batches, of predictions made before their steps and
-            with dropout, weighted like the losses.
+            with dropout, weighted by the prediction's elements or by what the metric says.
         validation_metrics: the same over what `validation` is of, after the epoch; without anything validated empty.
         rates: the learning rate of the epoch's last step, of the optimizer's first group; empty if it has none.
 

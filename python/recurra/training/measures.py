@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Mean:
-    """The mean of the batches' values, each with the number of elements that it is a mean of itself."""
+    """The mean of the batches' values, each with the number of elements that it is a mean of itself.
+
+    A value that is a mean of none, which may be NaN, has no part in it.
+    """
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -32,7 +35,8 @@ class Mean:
 
     def sums(self) -> tuple[float, float]:
         """The sum of all values, each times its count, and that of the counts."""
-        return sum(value * count for value, count in zip(self.values, self.counts, strict=True)), sum(self.counts)
+        pairs = zip(self.values, self.counts, strict=True)
+        return sum(value * count for value, count in pairs if count), sum(self.counts)
 
     def value(self) -> float:
         """Of all batches; NaN if there are none."""
@@ -75,12 +79,15 @@ def _elements(y: Any) -> int:
 
 
 class Metric(Measure):
-    """A function that returns a number."""
+    """A function that returns a number, or that and what it is a mean of."""
 
     def __call__(self, y: Any, target: Any, x: Any, lengths: Array | None) -> tuple[float, float]:
-        """That number, and of how many elements of y it is a mean."""
+        """That number, and of how many elements of y, or of what else, it is a mean."""
         result, count = self.call(y, target, x, lengths)
-        return _number(self.name, result, "a number as its result"), count
+        own: float = count
+        if isinstance(result, (tuple, list)) and len(result) == 2:
+            result, own = result[0], _count(self.name, result[1], "second")
+        return _number(self.name, result, "a number, or (number, count), as its result"), own
 
 
 class Criterion(Measure):
@@ -100,7 +107,7 @@ class Criterion(Measure):
         value = _number("loss", value, "a number as the value of (value, gradient)")
         own: float = count
         if len(result) == 3:
-            own = check_number("loss", _scalar(result[2]), "a number from 0 up as the third result", 0, math.inf)
+            own = _count("loss", result[2], "third")
         return value, gradient, own
 
 
@@ -122,6 +129,11 @@ class Scores:
 
 def _scalar(value: Any) -> Any:
     return value.item() if isinstance(value, np.ndarray) and value.shape == () else value
+
+
+def _count(name: str, value: Any, place: str) -> float:
+    """Of elements, whatever they are."""
+    return check_number(name, _scalar(value), f"a number from 0 up as the {place} result", 0, math.inf)
 
 
 def _number(name: str, value: Any, what: str) -> float:

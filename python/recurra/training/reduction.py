@@ -71,7 +71,7 @@ class Reduction:
 
     def _summed(self, buffer: Array, size: int, values: Sequence[tuple[float, float]]) -> Array:
         """What the function makes of a buffer, the last part of which is made here."""
-        buffer[size:] = [number for value, count in values for number in (value * count, count)]
+        buffer[size:] = [number for value, count in values for number in (value * count if count else 0, count)]
         shape = buffer.shape
         result = self._function(buffer)
         if result is None:
