@@ -100,6 +100,18 @@ def test_metrics_that_are_no_numbers_are_named(value):
         train(metrics={"a": lambda *_: value})
 
 
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("name", ["batches", "validation"])
+def test_batches_lie_as_the_model_reads_them(first, name):
+    """Where there are as many steps as sequences nothing else would tell."""
+    x = list(np.zeros((5, 5, F), np.float32))
+    right, wrong = (recurra.batches(x, np.zeros(5, int), 5, batch_first=one) for one in (first, not first))
+    model = recurra.Sequential(recurra.GRU(F, 8, batch_first=first, seed=0), recurra.Last(batch_first=first))
+    given = {"batches": right, "validation": right} | {name: wrong}
+    with refused(ValueError, name, dict(model.params)):
+        recurra.fit(model, given["batches"], recurra.cross_entropy, recurra.Adam(model), validation=given["validation"])
+
+
 # ---- Schedules
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 NUMPY, ARRAYS, NUMBERS = range(3)  # what a parameter takes, as `Takes` in csrc/python/foreign.h
 HOSTS = (1, 3, 11)  # DLPack's numbers of memory that the CPU reads: plain, pinned for CUDA, for ROCm
 DEVICES = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 13: "CUDA", 14: "oneAPI"}
+OF_ARRAYS = {  # what to do where a tuple of arrays comes
+    "x": ": pass y of the (y, state) that a layer returns, or join layers by Sequential",
+    "h0": ": the state of this cell is one array",
+}
 TORCH_CASTS = {"float32": "float()", "float64": "double()", "int64": "long()", "bool_": "bool()"}
 
 
@@ -144,12 +148,23 @@ def _making(name: str, value: Any, dtype: str, takes: int) -> str:
         return f": pass {name}.to_numpy({second[2:]})"
     if hasattr(kind, "detach") and hasattr(kind, "numpy"):  # a tensor
         return f": pass {name}.detach().numpy()"
+    if isinstance(value, (list, tuple)) and (shapes := {one.shape for one in value if isinstance(one, np.ndarray)}):
+        return _joining(name, value, len(shapes) > 1, second)
     if isinstance(value, (list, tuple, Real)):
         alone = isinstance(value, Real) and takes == NUMBERS
         return f": pass a list such as [{shown(value)}]" if alone else f": pass np.array({name}{second})"
     if hasattr(kind, "__array__") or isinstance(value, memoryview) or hasattr(kind, "tobytes"):
         return f": pass np.asarray({name}{second})"
     return ""
+
+
+def _joining(name: str, value: Any, several: bool, second: str) -> str:
+    """What to do with arrays, of `several` shapes perhaps, in a list or a tuple; begins with a colon, or is empty."""
+    if isinstance(value, tuple) and name in OF_ARRAYS:
+        return OF_ARRAYS[name]
+    if several:
+        return ": recurra.pad(x) makes an array of sequences, and their lengths" if name == "x" else ""
+    return f": pass np.array({name}{second})"
 
 
 def _densifying(name: str, value: Any) -> str:

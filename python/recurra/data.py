@@ -139,7 +139,7 @@ class Batches:
         self._batch_size = check_size("batch_size", batch_size)
         self._shuffle, self._group = check_flag("shuffle", shuffle), check_flag("group_by_length", group_by_length)
         self._drop_last = check_flag("drop_last", drop_last)
-        self._batch_first = check_flag("batch_first", batch_first)
+        self.batch_first: bool = check_flag("batch_first", batch_first)
         self._fill = check_value(value, self._sequences[0].dtype)
         self._seed = check_from_0("seed", seed)
         if not len(self):
@@ -176,12 +176,12 @@ class Batches:
     def _batch(self, chosen: Array) -> tuple[Array, Any, Array]:
         lengths = self._lengths[chosen]
         T = int(lengths.max())
-        x = padded([self._sequences[i] for i in chosen], T, self._fill, self._batch_first)
+        x = padded([self._sequences[i] for i in chosen], T, self._fill, self.batch_first)
         targets = self._targets
         if targets is None or isinstance(targets, np.ndarray):
             return x, None if targets is None else targets[chosen], lengths
         own = [targets[i] for i in chosen]
-        return x, padded(own, T, 0, self._batch_first) if self._aligned else own, lengths
+        return x, padded(own, T, 0, self.batch_first) if self._aligned else own, lengths
 
     def _check_targets(self, targets: ArrayIn | Sequence[ArrayIn]) -> Array | list[Array]:
         """An array, whose rows are the sequences', or a list of arrays."""

@@ -22,6 +22,7 @@ from .training.arguments import (
     check_batches,
     check_callable,
     check_joint,
+    check_layout,
     check_metrics,
     check_optimizer,
     check_options,
@@ -104,7 +105,8 @@ def fit(
         patience: after this many epochs in a row without a smaller loss of validation it ends. The weights of the best
             epoch, whose loss is `history.best`, are loaded at the end, however it comes. Without validation the
             training batches are predicted after every epoch in its place, as the losses before an epoch's steps say
-            nothing of the weights after them: a function is called a second time with the same epoch.
+            nothing of the weights after them: a function is called a second time with the same epoch. NaN is no smaller
+            loss; if there is no other, the weights stay as they are.
         callback: called with the history after every epoch; if what it returns is true, that was the last.
         progress: shows a bar, which needs tqdm.
         nonfinite: what a loss, a gradient's norm or weights that are infinite or NaN lead to: "stop" ends the training
@@ -171,6 +173,8 @@ def fit(
     check_batches("batches", batches, epochs * (2 if judged is batches else 1))
     if validation is not None:
         check_batches("validation", validation, epochs)
+    check_layout("batches", batches, model)
+    check_layout("validation", validation, model)
     check_options(model, clip_norm, carry_state, nonfinite)
     first = bool(getattr(model, "batch_first", None))
     scheduling = Scheduling(schedule, schedule_every, optimizer)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra._checks import check_flag, check_number, check_size, shown
+from recurra.data import Batches
 from recurra.module import Module, identity_of
 from recurra.optim import Optimizer
 from recurra.optim.leaves import Leaf, leaves_of
@@ -47,6 +48,13 @@ def check_options(model: Any, clip_norm: object, carry_state: object, nonfinite:
             f"carry_state: expected layers of one direction, forward, as a reverse one ends where a batch begins, got "
             f"{shown(layer)}"
         )
+
+
+def check_layout(name: str, batches: Any, model: Any) -> None:
+    """Whether the batches of `recurra.batches` lie as the model reads them: with T = B nothing else would tell."""
+    first = getattr(model, "batch_first", None)
+    if first is not None and isinstance(batches, Batches) and batches.batch_first is not bool(first):
+        raise ValueError(f"{name}: expected batch_first={bool(first)}, as the model's layers have, got {not first}")
 
 
 def check_metrics(metrics: Any, batch_first: bool) -> dict[str, Metric]:
