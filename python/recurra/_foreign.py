@@ -148,23 +148,23 @@ def _making(name: str, value: Any, dtype: str, takes: int) -> str:
         return f": pass {name}.to_numpy({second[2:]})"
     if hasattr(kind, "detach") and hasattr(kind, "numpy"):  # a tensor
         return f": pass {name}.detach().numpy()"
-    if isinstance(value, (list, tuple)) and (shapes := {one.shape for one in value if isinstance(one, np.ndarray)}):
-        return _joining(name, value, len(shapes) > 1, second)
     if isinstance(value, (list, tuple, Real)):
         alone = isinstance(value, Real) and takes == NUMBERS
-        return f": pass a list such as [{shown(value)}]" if alone else f": pass np.array({name}{second})"
+        usual = f": pass a list such as [{shown(value)}]" if alone else f": pass np.array({name}{second})"
+        return usual if isinstance(value, Real) else _joining(name, value, usual)
     if hasattr(kind, "__array__") or isinstance(value, memoryview) or hasattr(kind, "tobytes"):
         return f": pass np.asarray({name}{second})"
     return ""
 
 
-def _joining(name: str, value: Any, several: bool, second: str) -> str:
-    """What to do with arrays, of `several` shapes perhaps, in a list or a tuple; begins with a colon, or is empty."""
-    if isinstance(value, tuple) and name in OF_ARRAYS:
+def _joining(name: str, value: Any, usual: str) -> str:
+    """What to do with a list or a tuple, where that isn't the usual: of arrays, of several shapes perhaps."""
+    shapes = {one.shape for one in value if isinstance(one, np.ndarray)}
+    if shapes and isinstance(value, tuple) and name in OF_ARRAYS:
         return OF_ARRAYS[name]
-    if several:
+    if len(shapes) > 1:
         return ": recurra.pad(x) makes an array of sequences, and their lengths" if name == "x" else ""
-    return f": pass np.array({name}{second})"
+    return usual
 
 
 def _densifying(name: str, value: Any) -> str:
