@@ -294,7 +294,7 @@ def test_arrays_within_lists_and_tuples():
     gru, linear = recurra.GRU(4, 5, seed=0), recurra.Linear(5, 2, seed=0)
     with pytest.raises(TypeError, match=r"^x: .*, got tuple: pass y of the \(y, state\) that a layer returns"):
         linear(gru(X))
-    with pytest.raises(TypeError, match=r"^h0: .*, got tuple: the state of this cell is one array$"):
+    with pytest.raises(TypeError, match=r"^h0: .*, got tuple: h is one array$"):
         gru(X, (np.zeros((1, X.shape[1], 5), np.float32),) * 2)
     with pytest.raises(TypeError, match=r"^x: .*, got list: recurra.pad\(x\) makes an array of sequences"):
         gru([X[:, 0], X[1:, 0]])

@@ -21,7 +21,7 @@ HOSTS = (1, 3, 11)  # DLPack's numbers of memory that the CPU reads: plain, pinn
 DEVICES = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 13: "CUDA", 14: "oneAPI"}
 OF_ARRAYS = {  # what to do where a tuple of arrays comes
     "x": ": pass y of the (y, state) that a layer returns, or join layers by Sequential",
-    "h0": ": the state of this cell is one array",
+    "h0": ": h is one array",  # of an LSTM too, whose state is two
 }
 TORCH_CASTS = {"float32": "float()", "float64": "double()", "int64": "long()", "bool_": "bool()"}
 
